@@ -145,16 +145,18 @@ pub(crate) enum SetProvider {
     #[default]
     File,
     Aws,
+    Vault,
 }
 
 impl SetProvider {
-    const ALL: [SetProvider; 2] = [SetProvider::File, SetProvider::Aws];
+    const ALL: [SetProvider; 3] = [SetProvider::File, SetProvider::Aws, SetProvider::Vault];
 
     /// The name of the provider.
     pub(crate) fn name(self) -> &'static str {
         match self {
             SetProvider::File => "file",
             SetProvider::Aws => "aws",
+            SetProvider::Vault => "vault",
         }
     }
 }

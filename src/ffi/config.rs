@@ -40,8 +40,8 @@ use crate::config::Config;
 ///   `docs/aws.md`
 /// - `aws_agent_url`, `aws_agent_token_file`: AWS's agent or Lambda extension, which secrets are read from instead;
 ///   text, described in `docs/aws.md`
-/// - `set_provider`: `"file"` or `"aws"`, the provider that `st_secrets_set` and `st_secrets_delete` write to;
-///   default `"file"`; described in `docs/aws.md`
+/// - `set_provider`: `"file"`, `"aws"` or `"vault"`, the provider that `st_secrets_set` and `st_secrets_delete` write
+///   to; default `"file"`; described in `docs/aws.md` and `docs/vault.md`
 /// - `vault_url`, `vault_mount`, `vault_path`, `vault_kv_version` (`"1"`, `"2"` or `"auto"`), `vault_namespace`,
 ///   `vault_ca_cert`, `vault_token`, `vault_token_file`, `vault_auth`, `vault_auth_mount`, `vault_role_id`,
 ///   `vault_secret_id`, `vault_secret_id_file`, `vault_secret_id_wrapped` (true or false), `vault_role`,

@@ -11,6 +11,7 @@ mod reads;
 mod renewal;
 mod tls;
 mod tokens;
+mod writes;
 
 use serde_json::Value;
 use st_secrets::{Manager, Options, Result, Secret};

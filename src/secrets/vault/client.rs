@@ -120,7 +120,8 @@ impl<'a> Session<'a> {
         response.object().ok_or_else(|| self.errors().not_vault(response.status))
     }
 
-    /// Sends a request until there is a response that another attempt would not change. Its body is an object.
+    /// Sends a request until there is a response that another attempt would not change. Its body is an object, or with
+    /// status 204 empty.
     pub(super) fn send(&self, call: &Call<'_>) -> Result<Response> {
         match self.attempts {
             Some(attempts) => self.state.retry.run(attempts, self.deadline, |_| self.attempt(call)),
@@ -159,7 +160,8 @@ impl<'a> Session<'a> {
             472 | 501 => RetryClass::Never,
             412 | 500..=599 => RetryClass::Transient,
             400 if response.messages().contain("Upgrading from non-versioned") => RetryClass::Transient,
-            _ if response.object().is_none() => {
+            // The response to a write may be empty.
+            _ if response.status != 204 && response.object().is_none() => {
                 return Err(FailedAttempt::permanent(self.errors().not_vault(response.status)));
             }
             _ => return Ok(response),

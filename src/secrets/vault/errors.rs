@@ -109,14 +109,23 @@ impl RequestErrors<'_> {
 
     /// Reading this API path was denied.
     pub(super) fn read_denied(&self, response: &Response, path: &str) -> Error {
+        self.denied(response, "reading", path, r#""read""#)
+    }
+
+    /// Writing to this API path was denied.
+    pub(super) fn write_denied(&self, response: &Response, path: &str) -> Error {
+        self.denied(response, "writing", path, r#""create", "update""#)
+    }
+
+    fn denied(&self, response: &Response, action: &str, path: &str, capabilities: &str) -> Error {
         let token = match self.0.auth {
             Auth::Login(_) => "the role lacks a policy",
             Auth::Agent => "the agent's token has expired or lacks a policy, or the agent adds none (set VAULT_TOKEN)",
             Auth::Token(_) | Auth::TokenFile { .. } => "the token has expired, was revoked, or lacks a policy",
         };
         let what = format!(
-            "reading the secret was denied{}: {token} with path \"{path}\" {{ capabilities = [\"read\"] }}; or the mount \
-             or the namespace is wrong",
+            "{action} the secret was denied{}: {token} with path \"{path}\" {{ capabilities = [{capabilities}] }}; or the \
+             mount or the namespace is wrong",
             response.messages().quoted()
         );
         self.with_http_status(Status::AccessDenied, response, what).authoritative()

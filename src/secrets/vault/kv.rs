@@ -1,4 +1,4 @@
-//! Reading the secret from a KV engine of either version.
+//! Finding the secret in a KV engine of either version, and reading it.
 //!
 //! The version of a mount is detected once and remembered. Version 1 is tried only on a mount that is, or may be, of
 //! version 1: on a mount of version 2 policies treat its path as another secret, so the response would mean nothing.
@@ -26,10 +26,10 @@ const TRUST_MISSING: Duration = Duration::from_secs(60);
 
 /// A KV engine, and the path of the secret in it.
 #[derive(Clone)]
-struct KvMount {
+pub(super) struct KvMount {
     mount: String,
     path: String,
-    version: KvVersion,
+    pub(super) version: KvVersion,
     since: Instant,
 }
 
@@ -42,18 +42,27 @@ impl KvMount {
     fn configured(settings: &Settings, version: KvVersion) -> KvMount {
         KvMount::new(&settings.mount, &settings.path, version)
     }
+
+    /// The path of the secret in the API, and in policies.
+    pub(super) fn api_path(&self) -> String {
+        let data = if self.version == KvVersion::V2 { "data/" } else { "" };
+        format!("{}/{data}{}", self.mount, self.path)
+    }
 }
 
 /// The outcome of one read.
-enum ReadOutcome {
-    Document(Document),
+enum ReadOutcome<T> {
+    Found(T),
     /// There is no secret, or the engine has another version; the server does not say which.
     NotFound,
     /// The path is of version 1, and the mount is not.
     NotVersion1,
 }
 
-/// Reads the secret, and remembers the mount.
+/// What is taken from the response with the secret. With status 404 its current version was deleted or destroyed.
+type Parse<T> = fn(&Session<'_>, KvVersion, &Response, &Object<'_>) -> Result<T>;
+
+/// Finds the secret, and remembers the mount.
 #[derive(Default)]
 pub(super) struct KvReader {
     mount: Mutex<Option<KvMount>>,
@@ -72,6 +81,17 @@ impl KvReader {
 
     /// Reads the secret with this token.
     pub(super) fn read(&self, session: &Session<'_>, token: Option<&SecretBytes>) -> Result<Document> {
+        let (_, document) = self.find(session, token, document_of)?;
+        Ok(document.unwrap_or_else(|| not_found(session.settings())))
+    }
+
+    /// Returns the mount, if its version is known, and what is read there, if the secret exists.
+    pub(super) fn find<T>(
+        &self,
+        session: &Session<'_>,
+        token: Option<&SecretBytes>,
+        parse: Parse<T>,
+    ) -> Result<(Option<KvMount>, Option<T>)> {
         let settings = session.settings();
         let known = match settings.version {
             Some(version) => Some(KvMount::configured(settings, version)),
@@ -82,40 +102,51 @@ impl KvReader {
             None => self.detect_mount(session, token)?,
         };
         match known {
-            Some(known) => self.read_known(session, token, known),
-            None => self.read_unknown(session, token),
+            Some(known) => self.find_in_known(session, token, known, parse),
+            None => self.find_in_unknown(session, token, parse),
         }
     }
 
     /// Reads the secret from a mount of known version.
-    fn read_known(&self, session: &Session<'_>, token: Option<&SecretBytes>, mut mount: KvMount) -> Result<Document> {
-        let mut outcome = read_once(session, token, &mount)?;
+    fn find_in_known<T>(
+        &self,
+        session: &Session<'_>,
+        token: Option<&SecretBytes>,
+        mut mount: KvMount,
+        parse: Parse<T>,
+    ) -> Result<(Option<KvMount>, Option<T>)> {
+        let mut outcome = read_once(session, token, &mount, parse)?;
         if matches!(outcome, ReadOutcome::NotVersion1) {
             if session.settings().version.is_some() {
                 return Err(wrong_version(session));
             }
             mount.version = KvVersion::V2;
-            outcome = read_once(session, token, &mount)?;
+            outcome = read_once(session, token, &mount, parse)?;
         }
         let is_trusted = !matches!(outcome, ReadOutcome::NotFound) || mount.since.elapsed() < TRUST_MISSING;
-        *self.mount.lock() = is_trusted.then_some(mount);
-        Ok(match outcome {
-            ReadOutcome::Document(document) => document,
-            ReadOutcome::NotFound | ReadOutcome::NotVersion1 => not_found(session.settings()),
-        })
+        *self.mount.lock() = is_trusted.then(|| mount.clone());
+        match outcome {
+            ReadOutcome::Found(found) => Ok((Some(mount), Some(found))),
+            ReadOutcome::NotFound | ReadOutcome::NotVersion1 => Ok((Some(mount), None)),
+        }
     }
 
     /// Reads the secret from a mount whose version the token may not read: version 2 first, version 1 if nothing is
     /// found.
-    fn read_unknown(&self, session: &Session<'_>, token: Option<&SecretBytes>) -> Result<Document> {
+    fn find_in_unknown<T>(
+        &self,
+        session: &Session<'_>,
+        token: Option<&SecretBytes>,
+        parse: Parse<T>,
+    ) -> Result<(Option<KvMount>, Option<T>)> {
         for version in [KvVersion::V2, KvVersion::V1] {
             let mount = KvMount::configured(session.settings(), version);
-            if let ReadOutcome::Document(document) = read_once(session, token, &mount)? {
-                *self.mount.lock() = Some(mount);
-                return Ok(document);
+            if let ReadOutcome::Found(found) = read_once(session, token, &mount, parse)? {
+                *self.mount.lock() = Some(mount.clone());
+                return Ok((Some(mount), Some(found)));
             }
         }
-        Ok(not_found(session.settings()))
+        Ok((None, None))
     }
 
     /// Asks the server where the mount begins and which version it has; `None` if the token may not read that.
@@ -160,9 +191,13 @@ impl KvReader {
 }
 
 /// Reads the secret from this mount.
-fn read_once(session: &Session<'_>, token: Option<&SecretBytes>, mount: &KvMount) -> Result<ReadOutcome> {
-    let data = if mount.version == KvVersion::V2 { "data/" } else { "" };
-    let path = format!("{}/{data}{}", mount.mount, mount.path);
+fn read_once<T>(
+    session: &Session<'_>,
+    token: Option<&SecretBytes>,
+    mount: &KvMount,
+    parse: Parse<T>,
+) -> Result<ReadOutcome<T>> {
+    let path = mount.api_path();
     let response = session.send(&Call::get(&encoded(&path)).with_token(token))?;
     let (errors, messages) = (session.errors(), messages_of_error(&response));
     match response.status {
@@ -174,23 +209,49 @@ fn read_once(session: &Session<'_>, token: Option<&SecretBytes>, mount: &KvMount
         404 if mount.version == KvVersion::V2 && !messages.is_vault_error => {}
         _ if !messages.is_vault_error => return Err(errors.not_vault(response.status)),
         403 => return Err(errors.read_denied(&response, &path)),
-        404 if messages.contain("namespace not found") => return Err(errors.no_namespace(&response)),
-        404 if messages.contain("no handler for route") => return Err(errors.no_mount(&response)),
-        404 if messages.contain("unsupported path") => return Err(errors.not_kv(&response)),
-        _ => return Err(errors.rejected(&response, "reading the secret")),
+        _ => return Err(unusable_path(session, &response, &messages, "reading the secret")),
     }
     // A large secret is not parsed while forks are blocked.
     fork::unprotected(|| {
         let object = session.object(&response)?;
-        match mount.version {
-            KvVersion::V2 => version2(session, &response, &object),
-            KvVersion::V1 => version1(session, &response, &object),
-        }
+        parse(session, mount.version, &response, &object).map(ReadOutcome::Found)
     })
 }
 
-/// A secret, or with status 404 a version that was deleted or destroyed.
-fn version2(session: &Session<'_>, response: &Response, object: &Object<'_>) -> Result<ReadOutcome> {
+/// The server refused what `action` names, not because of a policy.
+pub(super) fn unusable_path(
+    session: &Session<'_>,
+    response: &Response,
+    messages: &ServerMessages,
+    action: &str,
+) -> Error {
+    let errors = session.errors();
+    match response.status {
+        404 if messages.contain("namespace not found") => errors.no_namespace(response),
+        404 if messages.contain("no handler for route") => errors.no_mount(response),
+        404 if messages.contain("unsupported path") => errors.not_kv(response),
+        _ => errors.rejected(response, action),
+    }
+}
+
+fn document_of(
+    session: &Session<'_>,
+    version: KvVersion,
+    response: &Response,
+    object: &Object<'_>,
+) -> Result<Document> {
+    match version {
+        KvVersion::V2 => version2(session, response, object),
+        KvVersion::V1 => version1(session, response, object),
+    }
+}
+
+/// The parts of a response of version 2: what holds the secret, and its metadata.
+pub(super) fn parts<'a>(
+    session: &Session<'_>,
+    response: &Response,
+    object: &Object<'a>,
+) -> Result<(Object<'a>, Object<'a>)> {
     let not_vault = || session.errors().not_vault(response.status);
     let outer = object.object("data").ok_or_else(not_vault)?;
     let Some(metadata) = outer.object("metadata") else {
@@ -201,11 +262,18 @@ fn version2(session: &Session<'_>, response: &Response, object: &Object<'_>) -> 
             "the response is not from a KV engine of version 2; set vault_kv_version to 1, or correct vault_mount";
         return Err(session.errors().error(Status::Protocol, what).with_detail(response.status.into()));
     };
+    Ok((outer, metadata))
+}
+
+/// A secret, or with status 404 a version that was deleted or destroyed.
+fn version2(session: &Session<'_>, response: &Response, object: &Object<'_>) -> Result<Document> {
+    let not_vault = || session.errors().not_vault(response.status);
+    let (outer, metadata) = parts(session, response, object)?;
     let number = metadata.number("version").map(|number| number.to_string());
     let version: Option<Arc<str>> = number.as_deref().map(Arc::from);
     if response.status == 200 {
         let data = outer.raw("data").ok_or_else(not_vault)?;
-        return document(session, data, version).map(ReadOutcome::Document);
+        return document(session, data, version);
     }
     let number = number.filter(|_| !outer.has("data")).ok_or_else(not_vault)?;
     let time = metadata.text("deletion_time").filter(|time| !time.is_empty());
@@ -216,10 +284,10 @@ fn version2(session: &Session<'_>, response: &Response, object: &Object<'_>) -> 
     };
     let mut document = Document::missing(reason);
     document.version = version;
-    Ok(ReadOutcome::Document(document))
+    Ok(document)
 }
 
-fn version1(session: &Session<'_>, response: &Response, object: &Object<'_>) -> Result<ReadOutcome> {
+fn version1(session: &Session<'_>, response: &Response, object: &Object<'_>) -> Result<Document> {
     let raw = object.raw("data").ok_or_else(|| session.errors().not_vault(response.status))?;
     let mut document = document(session, raw, None)?;
     // Without a TTL of its own the secret has the default of the mount, which says nothing about the secret.
@@ -228,20 +296,12 @@ fn version1(session: &Session<'_>, response: &Response, object: &Object<'_>) -> 
         let lease = object.number("lease_duration").filter(|seconds| *seconds > 0);
         document.ttl = lease.map(Duration::from_secs);
     }
-    Ok(ReadOutcome::Document(document))
+    Ok(document)
 }
 
 /// The entries of a secret. An unusable entry does not affect the others.
 fn document(session: &Session<'_>, raw: &str, version: Option<Arc<str>>) -> Result<Document> {
-    let errors = session.errors();
-    let unusable = |problem: Problem| match problem {
-        // A position would be one in the response, which users do not see.
-        Problem::Text { message, .. } => {
-            errors.error(Status::Protocol, format!("the secret cannot be read: {message}"))
-        }
-        Problem::TimedOut => errors.error(Status::Timeout, "timed out while parsing the secret").with_retryable(true),
-        Problem::OutOfMemory(error) => error.map_message(|message| format!("{errors}: {message}")),
-    };
+    let unusable = |problem: Problem| unusable(session, problem);
     let read = json::parse_each(raw, || session.deadline().has_passed()).map_err(unusable)?;
     let mut document = Document::new(version.clone());
     let mut entries = Entries::new();
@@ -253,6 +313,19 @@ fn document(session: &Session<'_>, raw: &str, version: Option<Arc<str>>) -> Resu
     }
     document.add(entries, version);
     Ok(document)
+}
+
+/// What is at the path cannot be used.
+pub(super) fn unusable(session: &Session<'_>, problem: Problem) -> Error {
+    let errors = session.errors();
+    match problem {
+        // A position would be one in the response, which users do not see.
+        Problem::Text { message, .. } => {
+            errors.error(Status::Protocol, format!("the secret cannot be read: {message}"))
+        }
+        Problem::TimedOut => errors.error(Status::Timeout, "timed out while parsing the secret").with_retryable(true),
+        Problem::OutOfMemory(error) => error.map_message(|message| format!("{errors}: {message}")),
+    }
 }
 
 fn not_found(settings: &Settings) -> Document {
@@ -278,6 +351,6 @@ fn wrong_version(session: &Session<'_>) -> Error {
 }
 
 /// The server's messages in a response with an error.
-fn messages_of_error(response: &Response) -> ServerMessages {
+pub(super) fn messages_of_error(response: &Response) -> ServerMessages {
     if response.status == 200 { ServerMessages::default() } else { response.messages() }
 }

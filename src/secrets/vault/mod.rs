@@ -9,7 +9,7 @@
 //! | `errors` | error messages |
 //! | `client` | requests |
 //! | `login`, `token`, `token_store` | obtaining and renewing the token |
-//! | `kv` | reading the secret |
+//! | `kv`, `write` | reading the secret; a change of one key |
 //! | `health` | the check |
 //! | `source` | the provider |
 
@@ -35,5 +35,6 @@ mod source;
 mod tests;
 mod token;
 mod token_store;
+mod write;
 
 pub(crate) use source::{ID, VaultSource};

@@ -13,9 +13,10 @@ use super::kv::KvReader;
 use super::settings::{Settings, SettingsError};
 use super::settings_reader::SettingsReader;
 use super::token_store::{self, TokenStore};
+use super::write;
 use crate::clock::Deadline;
 use crate::config::Config;
-use crate::error::{Error, Result, Source};
+use crate::error::{Error, Result, Source, Status};
 use crate::files::Fingerprint;
 use crate::fork;
 use crate::http::retry::Patience;
@@ -87,6 +88,12 @@ impl DocumentSource for VaultSource {
         let _guard = fork::protect();
         let vault = self.vault.as_ref().map_err(Error::clone)?;
         vault.load(deadline, patience).map_err(|error| error.with_source(Source::Vault))
+    }
+
+    fn write(&self, key: &str, value: Option<&str>, deadline: Deadline) -> Result<bool> {
+        let _guard = fork::protect();
+        let vault = self.vault.as_ref().map_err(Error::clone)?;
+        vault.write(key, value, deadline).map_err(|error| error.with_source(Source::Vault))
     }
 
     fn upkeep(&self, deadline: Deadline) {
@@ -171,6 +178,15 @@ impl Vault {
             Err(_) => {}
         }
         read
+    }
+
+    fn write(&self, key: &str, value: Option<&str>, deadline: Deadline) -> Result<bool> {
+        if let Some(reason) = self.not_configured() {
+            return Err(Error::new(Status::Config, format!("`set_provider` is \"vault\", which is {reason}")));
+        }
+        let session = self.session(deadline, Patience::UntilDeadline, false);
+        self.tokens.renew_if_expiring(&session);
+        self.tokens.with_token(&session, |token| write::write(&self.kv, &session, token, key, value))
     }
 
     /// Why no request is sent: the user has not logged in yet.

@@ -5,6 +5,7 @@ const native = require('./native.js');
 const { isThenable, start, throwIfAborted, waitFor } = require('./call.js');
 const { STATUS, StSecretsError, failure } = require('./errors.js');
 const { Handle, Opened, handleOf, jsonText } = require('./handle.js');
+const { optionsOf } = require('./options.js');
 const { input } = require('./secret.js');
 
 const DEFAULT_TTL = -1;
@@ -17,6 +18,9 @@ const LEADER = 2;
 const BUSY = 3;
 const PROVIDER_CONFIG = 0;
 const USER_PERMISSION = 1;
+
+const OF_CACHE = ['defaultTtl', 'maxSize', 'cleanupInterval', 'softTtl', 'ttlJitter', 'absentTtl'];
+const OF_LOAD = ['ttl', 'timeout', 'signal'];
 
 const { cacheGet, cacheGetBytes, cacheGetObject } = native;
 const builtins = [];
@@ -32,8 +36,8 @@ class Cache extends Handle {
   /** The number of loads begun after a miss that is already counted. */
   #missedTwice = 0;
 
-  constructor(options = {}) {
-    super(options, () => open(options));
+  constructor(options) {
+    super(options, () => open(optionsOf(options, 'Cache', OF_CACHE)));
     this.#external = handleOf(this);
   }
 
@@ -103,14 +107,14 @@ class Cache extends Handle {
    * Returns the value as a string. If there is none, stores and returns the result of `load(key)`, which may be a
    * promise. It is called once for all callers, in all threads that share the cache.
    */
-  async getOrLoad(key, load, options = {}) {
-    const bytes = await this.#load(key, load, options);
+  async getOrLoad(key, load, options) {
+    const bytes = await this.#load(key, load, optionsOf(options, 'getOrLoad', OF_LOAD));
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   }
 
   /** As `getOrLoad`, but returns the value as a new Buffer. */
-  async getOrLoadBytes(key, load, options = {}) {
-    return Buffer.from(await this.#load(key, load, options));
+  async getOrLoadBytes(key, load, options) {
+    return Buffer.from(await this.#load(key, load, optionsOf(options, 'getOrLoadBytes', OF_LOAD)));
   }
 
   /** Returns the bytes, which several callers may receive. */

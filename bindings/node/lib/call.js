@@ -3,6 +3,7 @@
 const native = require('./native.js');
 const { AbortError, STATUS, failure } = require('./errors.js');
 const { handleOf } = require('./handle.js');
+const { optionsOf } = require('./options.js');
 
 /** Throws a TypeError for an invalid signal, before the call begins. Returns whether the signal is aborted. */
 function isAborted(signal) {
@@ -84,18 +85,20 @@ function waitFor(promise, timeout, signal) {
 }
 
 /**
- * Adds the methods `name` and `nameSync` to a class, which call a function of the add-on. `arity` is the number of
- * parameters before the options; `prepare(handle, args, options)` returns the add-on's arguments, and `finish(result,
- * options)` converts its result.
+ * Adds the methods `name` and `nameSync` to a class, which call a function of the add-on. `parameters` is the number of
+ * parameters before the options, or an array of it and the names of the options besides `signal`;
+ * `prepare(handle, args, options)` returns the add-on's arguments, and `finish(result, options)` converts its result.
  */
-function method(Class, name, nativeName, arity, prepare, finish = (result) => result) {
+function method(Class, name, nativeName, parameters, prepare, finish = (result) => result) {
+  const [arity, ...own] = [parameters].flat();
+  const names = [...own, 'signal'];
   const methods = {
     [name]: async function (...args) {
-      const options = args[arity] ?? {};
+      const options = optionsOf(args[arity], name, names);
       return finish(await start(options.signal, nativeName, ...prepare(handleOf(this), args, options)), options);
     },
     [`${name}Sync`]: function (...args) {
-      const options = args[arity] ?? {};
+      const options = optionsOf(args[arity], `${name}Sync`, names);
       return finish(native[`${nativeName}Sync`](...prepare(handleOf(this), args, options)), options);
     },
   };

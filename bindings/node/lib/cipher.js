@@ -3,6 +3,7 @@
 const native = require('./native.js');
 const { method, start } = require('./call.js');
 const { Handle, Opened, PROCESS, settingsText } = require('./handle.js');
+const { optionsOf } = require('./options.js');
 const { input, secretOf } = require('./secret.js');
 
 let ofProcess;
@@ -14,7 +15,8 @@ class Cipher extends Handle {
     super(settings, () => native.cipherOpenSync(settingsText(settings)));
   }
 
-  static async open(settings, { signal } = {}) {
+  static async open(settings, options) {
+    const { signal } = optionsOf(options, 'open', ['signal']);
     return new Cipher(new Opened(await start(signal, 'cipherOpen', settingsText(settings))));
   }
 

@@ -3,6 +3,7 @@
 const { Transform } = require('node:stream');
 const native = require('./native.js');
 const { Handle, PROCESS, handleOf, settingsText } = require('./handle.js');
+const { optionsOf } = require('./options.js');
 const { input } = require('./secret.js');
 
 /** Milliseconds after which text that may be the beginning of a value is passed on. */
@@ -30,7 +31,8 @@ class Redactor extends Handle {
   }
 
   /** Adds a value. Returns whether it is long enough. */
-  add(value, { name = null } = {}) {
+  add(value, options) {
+    const { name = null } = optionsOf(options, 'add', ['name']);
     return native.redactorAdd(handleOf(this), input(value), name);
   }
 
@@ -140,7 +142,9 @@ class RedactingTransform extends Transform {
  * Redacts what the program writes to `process.stdout` and `process.stderr`, and so what `console` prints. Returns a
  * function that ends this.
  */
-function redactOutput({ redactor = Redactor.default, streams = [process.stdout, process.stderr] } = {}) {
+function redactOutput(options) {
+  const given = optionsOf(options, 'redactOutput', ['redactor', 'streams']);
+  const { redactor = Redactor.default, streams = [process.stdout, process.stderr] } = given;
   const restore = streams.map((stream) => hook(stream, redactor));
   return () => {
     for (const each of restore) each();

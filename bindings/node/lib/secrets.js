@@ -5,11 +5,13 @@ const { method, start, throwIfAborted } = require('./call.js');
 const { STATUS, StSecretsError } = require('./errors.js');
 const { Handle, PROCESS, handleOf, settingsText } = require('./handle.js');
 const { Providers } = require('./providers.js');
+const { optionsOf } = require('./options.js');
 const { input, secretOf } = require('./secret.js');
 
 const REFRESH = 1;
 const CACHED_ONLY = 2;
 const DEFAULT_TIMEOUT = -1;
+const OF_GET = ['timeout', 'signal', 'refresh', 'cachedOnly', 'default'];
 /** How long a thread listens at a time, in seconds, so that it is free soon after a signal. */
 const LISTEN_SLICE = 1;
 
@@ -42,7 +44,8 @@ class Secrets extends Handle {
   }
 
   /** Returns a secret from the first provider that has it. */
-  async get(key, options = {}) {
+  async get(key, given) {
+    const options = optionsOf(given, 'get', OF_GET);
     const { signal, timeout = DEFAULT_TIMEOUT } = options;
     throwIfAborted(signal);
     try {
@@ -60,7 +63,8 @@ class Secrets extends Handle {
   }
 
   /** As `get`, on this thread. A JavaScript provider that returns a promise counts as failed. */
-  getSync(key, options = {}) {
+  getSync(key, given) {
+    const options = optionsOf(given, 'getSync', OF_GET);
     const { timeout = DEFAULT_TIMEOUT } = options;
     const handle = handleOf(this);
     let answers = null;
@@ -77,7 +81,8 @@ class Secrets extends Handle {
   }
 
   /** Returns several secrets; the results are those of `Promise.allSettled`, in the order of the keys. */
-  async getMany(keys, { signal } = {}) {
+  async getMany(keys, options) {
+    const { signal } = optionsOf(options, 'getMany', ['signal']);
     throwIfAborted(signal);
     const text = keysText(keys);
     const answers = await Promise.all(keys.map((key) => Secrets.answersFor(this, key, signal)));
@@ -111,7 +116,8 @@ class Secrets extends Handle {
    * Adds a custom provider: `get(key, {timeout, signal})` returns a string, bytes, a `Secret`, `{value, ttl}`, null if
    * it does not have the key, or a promise of one of these. Its answers are cached for `cache_ttl`.
    */
-  addProvider(name, get, { position = -1 } = {}) {
+  addProvider(name, get, options) {
+    const { position = -1 } = optionsOf(options, 'addProvider', ['position']);
     if (typeof get !== 'function') throw new TypeError('get must be a function');
     if (handleOf(this) === null) {
       throw new TypeError('cannot add a provider to the manager of the process, which all threads share: create a manager');
@@ -132,7 +138,8 @@ class Secrets extends Handle {
    * Waits until the generation is another one than `since`, at most for `timeout` seconds, and returns it. While it
    * waits, a thread looks for changes.
    */
-  async listen(since = this.generation, { timeout = Number.POSITIVE_INFINITY, signal } = {}) {
+  async listen(since = this.generation, options) {
+    const { timeout = Number.POSITIVE_INFINITY, signal } = optionsOf(options, 'listen', ['timeout', 'signal']);
     const end = performance.now() + timeout * 1000;
     for (let left = timeout; ; left = Math.max((end - performance.now()) / 1000, 0)) {
       const generation = await start(signal, 'secretsListen', handleOf(this), since, Math.min(left, LISTEN_SLICE));
@@ -190,8 +197,8 @@ class Secrets extends Handle {
 const parse = (text) => JSON.parse(text);
 method(Secrets, 'set', 'secretsSet', 2, (secrets, [key, value]) => [secrets, key, input(value)]);
 method(Secrets, 'delete', 'secretsDelete', 1, (secrets, [key]) => [secrets, key]);
-method(Secrets, 'refresh', 'secretsRefresh', 0, (secrets, _, { timeout = DEFAULT_TIMEOUT }) => [secrets, timeout]);
-method(Secrets, 'prefetch', 'secretsPrefetch', 0, (secrets, _, { timeout = DEFAULT_TIMEOUT }) => [secrets, timeout]);
+method(Secrets, 'refresh', 'secretsRefresh', [0, 'timeout'], (secrets, _, { timeout = DEFAULT_TIMEOUT }) => [secrets, timeout]);
+method(Secrets, 'prefetch', 'secretsPrefetch', [0, 'timeout'], (secrets, _, { timeout = DEFAULT_TIMEOUT }) => [secrets, timeout]);
 method(Secrets, 'describe', 'secretsDescribe', 0, (secrets) => [secrets], parse);
 method(Secrets, 'check', 'secretsCheck', 0, (secrets) => [secrets], parse);
 method(Secrets, 'share', 'secretsShare', 0, (secrets) => [secrets], parse);
@@ -199,7 +206,7 @@ method(
   Secrets,
   'invalidate',
   'secretsInvalidate',
-  1,
+  [1, 'timeout'],
   (secrets, [key], { timeout = 10 }) => [secrets, key, timeout],
   parse,
 );

@@ -3,6 +3,7 @@
 const native = require('./native.js');
 const { method, start, throwIfAborted } = require('./call.js');
 const { Handle, Opened, PROCESS, handleOf, jsonText, settingsText } = require('./handle.js');
+const { optionsOf } = require('./options.js');
 const { Secrets } = require('./secrets.js');
 const { input, secretOf } = require('./secret.js');
 
@@ -13,6 +14,8 @@ const FORMATS = { jsonLines: 1, csv: 2 };
 const SOURCES = { 1: 'user', 2: 'global' };
 /** Stands for an unknown user, or all users. */
 const NOBODY = -1;
+const OF_RESOLVE = ['cipher', 'secrets', 'signal'];
+const OF_SOURCE = ['secrets', 'signal'];
 
 let ofProcess;
 
@@ -34,7 +37,8 @@ class Store extends Handle {
   }
 
   /** Returns the same store; its changes are recorded under this actor. */
-  as({ userId = NOBODY, username = null, ip = null } = {}) {
+  as(actor) {
+    const { userId = NOBODY, username = null, ip = null } = optionsOf(actor, 'as', ['userId', 'username', 'ip']);
     return new Store(new Opened(native.storeAs(handleOf(this), userId, username, ip)));
   }
 
@@ -54,27 +58,31 @@ class Store extends Handle {
   }
 
   /** Returns the user's own credential, or else the secret `globalKey` of a manager. */
-  async resolveCredential(which, options = {}) {
+  async resolveCredential(which, given) {
+    const options = optionsOf(given, 'resolveCredential', OF_RESOLVE);
     const { cipher, signal } = options;
     throwIfAborted(signal);
     const query = queryArguments(which, options, await answersFor(which, options));
     return resolved(await start(signal, 'credentialResolve', handleOf(this), cipherOf(cipher), ...query));
   }
 
-  resolveCredentialSync(which, options = {}) {
+  resolveCredentialSync(which, given) {
+    const options = optionsOf(given, 'resolveCredentialSync', OF_RESOLVE);
     const query = queryArguments(which, options, answersForSync(which, options));
     return resolved(native.credentialResolveSync(handleOf(this), cipherOf(options.cipher), ...query));
   }
 
   /** Returns where `resolveCredential` would find the credential, without using it; null if nowhere. */
-  async getCredentialSource(which, options = {}) {
+  async getCredentialSource(which, given) {
+    const options = optionsOf(given, 'getCredentialSource', OF_SOURCE);
     const { signal } = options;
     throwIfAborted(signal);
     const query = queryArguments(which, options, await answersFor(which, options));
     return sourceOf(await start(signal, 'credentialSource', handleOf(this), ...query));
   }
 
-  getCredentialSourceSync(which, options = {}) {
+  getCredentialSourceSync(which, given) {
+    const options = optionsOf(given, 'getCredentialSourceSync', OF_SOURCE);
     const query = queryArguments(which, options, answersForSync(which, options));
     return sourceOf(native.credentialSourceSync(handleOf(this), ...query));
   }
@@ -134,26 +142,26 @@ const ofProvider = (store, [provider]) => [store, provider];
 const itself = (store) => [store];
 const withDocument = (store, [provider, document]) => [store, provider, json(document)];
 
-method(Store, 'getProviderConfig', 'providerConfigGet', 1, ofProvider, parse);
+method(Store, 'getProviderConfig', 'providerConfigGet', [1, 'text'], ofProvider, parse);
 method(Store, 'saveProviderConfig', 'providerConfigSave', 2, withDocument);
 method(Store, 'updateProviderConfig', 'providerConfigUpdate', 2, withDocument);
 method(Store, 'deleteProviderConfig', 'providerConfigDelete', 1, ofProvider);
 method(Store, 'listProviderConfigs', 'providerConfigList', 0, itself, parse);
-method(Store, 'getProviderWebhook', 'providerWebhook', 1, ofProvider, parse);
-method(Store, 'getProviderCostLimit', 'providerCostLimit', 1, ofProvider, parse);
+method(Store, 'getProviderWebhook', 'providerWebhook', [1, 'text'], ofProvider, parse);
+method(Store, 'getProviderCostLimit', 'providerCostLimit', [1, 'text'], ofProvider, parse);
 
-method(Store, 'getHardwareInfo', 'hardwareInfo', 0, itself, parse);
+method(Store, 'getHardwareInfo', 'hardwareInfo', [0, 'text'], itself, parse);
 method(Store, 'setHardwareInfo', 'setHardwareInfo', 1, (store, [info]) => [store, json(info)]);
 method(Store, 'clearHardwareInfo', 'clearHardwareInfo', 0, itself);
 method(Store, 'hardwareCostPerHour', 'hardwareCostPerHour', 1, ofProvider);
 method(Store, 'defaultHardwareCostPerHour', 'hardwareDefaultCostPerHour', 0, itself);
 
-method(Store, 'setCredential', 'credentialSet', 2, (store, [which, value], { cipher }) => [
+method(Store, 'setCredential', 'credentialSet', [2, 'cipher'], (store, [which, value], { cipher }) => [
   ...[store, cipherOf(cipher), which.userId, which.provider, which.name],
   input(value),
 ]);
 method(
-  ...[Store, 'getCredential', 'credentialGet', 1],
+  ...[Store, 'getCredential', 'credentialGet', [1, 'cipher']],
   (store, [which], { cipher }) => [store, cipherOf(cipher), which.userId, which.provider, which.name],
   secretOf,
 );
@@ -167,9 +175,9 @@ method(
   (store, [{ userId = NOBODY, provider = null } = {}]) => [store, userId, provider],
   parse,
 );
-method(Store, 'rotateCredentials', 'credentialsRotate', 0, (store, _, { cipher }) => [store, cipherOf(cipher)]);
+method(Store, 'rotateCredentials', 'credentialsRotate', [0, 'cipher'], (store, _, { cipher }) => [store, cipherOf(cipher)]);
 method(
-  ...[Store, 'reencryptCredentials', 'credentialsReencrypt', 0],
+  ...[Store, 'reencryptCredentials', 'credentialsReencrypt', [0, 'cipher', 'plain']],
   (store, _, { cipher, plain }) => [store, cipherOf(cipher), plain ? PLAIN : 0],
   parse,
 );
@@ -182,14 +190,14 @@ method(Store, 'queryAudit', 'auditQuery', 1, (store, [filter]) => [store, json(f
 method(Store, 'verifyAudit', 'auditVerify', 1, (store, [{ first = 0, last = 0 } = {}]) => [store, first, last], parse);
 method(Store, 'auditStats', 'auditStats', 0, itself, parse);
 method(
-  ...[Store, 'exportAudit', 'auditExport', 1],
+  ...[Store, 'exportAudit', 'auditExport', [1, 'format']],
   (store, [filter], { format = 'jsonLines' }) => [store, json(filter), choice('format', FORMATS, format)],
   ([exported, lastId]) => ({ text: exported, lastId }),
 );
 method(Store, 'sendAudit', 'auditSend', 2, (store, [filter, webhook]) => [store, json(filter), json(webhook)]);
 method(Store, 'retainAudit', 'auditRetain', 1, (store, [days = 0]) => [store, Math.max(-1, Math.min(days, 0x7fffffff))], parse);
 
-method(Store, 'backup', 'storeBackup', 1, (store, [path], { database = 'main', replace = false }) => [
+method(Store, 'backup', 'storeBackup', [1, 'database', 'replace'], (store, [path], { database = 'main', replace = false }) => [
   ...[store, path],
   choice('database', DATABASES, database) | (replace ? REPLACE : 0),
 ]);

@@ -33,6 +33,49 @@ test('arguments of the wrong type throw a TypeError that names them', async () =
   assert.throws(() => st.setLog('loud', () => {}), TypeError);
 });
 
+test('an unknown option is refused, with the names of those that exist', async (t) => {
+  const { directory } = world(t);
+  const secrets = new Secrets({ providers: ['env'] });
+  const store = new Store({ database: `${directory}/jobs.db` });
+  const cache = new Cache();
+  const wrong = { timout: 1 };
+  const which = { userId: 1, provider: 'p', name: 'n' };
+  await assert.rejects(secrets.get('A', wrong), {
+    name: 'TypeError',
+    message: 'get has no option "timout"; it has timeout, signal, refresh, cachedOnly, default',
+  });
+  assert.throws(() => store.deleteCredentialSync(which, wrong), {
+    message: 'deleteCredentialSync has no option "timout"; it has signal',
+  });
+  await assert.rejects(secrets.get('A', 5), { message: 'the options of get must be an object' });
+  const calls = [
+    () => secrets.getSync('A', wrong),
+    () => secrets.getMany(['A'], wrong),
+    () => secrets.getHfToken(wrong),
+    () => secrets.set('A', 'x', wrong),
+    () => secrets.refreshSync(wrong),
+    () => secrets.listen(0, wrong),
+    () => secrets.addProvider('x', () => null, wrong),
+    () => new Cache({ ttl: 1 }),
+    () => cache.getOrLoad('a', () => 'x', wrong),
+    () => cache.getOrLoadBytes('a', () => 'x', wrong),
+    () => st.cached(() => 1, { name: 'f', prefix: 'x' }),
+    () => Cipher.open({ key: 'k' }, wrong),
+    () => store.as({ user: 1 }),
+    () => store.resolveCredential(which, wrong),
+    () => store.resolveCredentialSync(which, wrong),
+    () => store.getCredentialSource(which, wrong),
+    () => store.getCredentialSourceSync(which, wrong),
+    () => store.backup(directory, { overwrite: true }),
+    () => st.redactOutput({ stream: process.stdout }),
+    () => new st.Redactor().add('x'.repeat(20), { names: 'x' }),
+  ];
+  for (const call of calls) {
+    await assert.rejects(async () => call(), { name: 'TypeError', message: /has no option/ }, String(call));
+  }
+  for (const none of [undefined, null, {}]) await assert.rejects(secrets.get('NO_SUCH', none), status('ST_NOT_FOUND'));
+});
+
 test('values out of range are an error of the library', async () => {
   const secrets = new Secrets({ providers: ['env'] });
   for (const key of ['', 'a\0b', 'k'.repeat(3000)]) await assert.rejects(secrets.get(key), status('ST_INVALID_ARGUMENT'));

@@ -78,6 +78,15 @@ thread_local! {
     static AT_EXIT: ReturnSlot = const { ReturnSlot };
     /// Whether this thread has paused the readers.
     static PAUSED: Cell<bool> = const { Cell::new(false) };
+    /// The locks that this thread holds. Counted in debug builds.
+    static LOCKS: Cell<usize> = const { Cell::new(0) };
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Whether this thread may hold locks only while it is protected. Off by default: unit tests call functions whose
+    /// callers protect them.
+    pub(crate) static IS_STRICT: Cell<bool> = const { Cell::new(false) };
 }
 
 // Registered when the library is loaded, before any thread of the program can use it.
@@ -109,6 +118,9 @@ impl Drop for ForkGuard {
         if let Some(slot) = self.0 {
             slot.leave();
             slot.return_if_for_one_call();
+            if is_strict() {
+                check_no_lock();
+            }
         }
     }
 }
@@ -159,11 +171,45 @@ pub(crate) fn unprotected<T>(body: impl FnOnce() -> T) -> T {
             self.0.enter_state(PROTECTED);
         }
     }
+    check_no_lock();
     let Some(slot) = SLOT.get().filter(|slot| slot.state() != IDLE) else { return body() };
     // A nested call in `body` must not return the slot.
     let _reenter = Reenter(slot, slot.is_for_one_call.swap(false, Relaxed));
     slot.leave();
     body()
+}
+
+/// Checks in debug builds that this thread may take a lock, and counts it. Called by the locks of
+/// [`fork_safe`](crate::fork_safe) and of the cache.
+#[inline]
+pub(crate) fn lock_taken() {
+    if cfg!(not(debug_assertions)) {
+        return;
+    }
+    assert!(is_protected() || !is_strict(), "a thread that is not protected from forks takes a lock");
+    LOCKS.set(LOCKS.get() + 1);
+}
+
+/// Reverts [`lock_taken`].
+#[inline]
+pub(crate) fn lock_released() {
+    if cfg!(debug_assertions) {
+        LOCKS.set(LOCKS.get() - 1);
+    }
+}
+
+#[inline]
+fn is_strict() -> bool {
+    #[cfg(test)]
+    return IS_STRICT.get();
+    #[cfg(not(test))]
+    true
+}
+
+/// Checks in debug builds that this thread holds no lock, because its protection ends.
+#[inline]
+fn check_no_lock() {
+    debug_assert!(LOCKS.get() == 0 || std::thread::panicking(), "the protection from forks ends with a lock held");
 }
 
 /// Pauses these readers around every fork from now on.

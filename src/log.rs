@@ -9,9 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use parking_lot::RwLock;
-
 use crate::fork;
+use crate::fork_safe::RwLock;
 
 /// The level of a message. The numbers are those of `ST_LOG_…` in the C ABI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

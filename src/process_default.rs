@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use parking_lot::{RwLock, RwLockWriteGuard};
-
 use crate::error::Result;
 use crate::fork::{self, ReadGuard};
-use crate::fork_safe::Published;
+use crate::fork_safe::{Published, RwLock, RwLockWriteGuard};
 
 /// An instance that is opened on first use and can be replaced. References to the old instance remain valid.
 pub(crate) struct ProcessDefault<T> {

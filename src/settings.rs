@@ -149,9 +149,14 @@ impl Environment {
         }
     }
 
+    /// Returns a variable as it is. An empty variable counts as not set.
+    pub(crate) fn non_empty(&self, name: &str) -> Option<OsString> {
+        self.raw(name).filter(|value| !value.is_empty())
+    }
+
     /// Returns a variable, which may have several lines. An empty variable counts as not set.
     pub(crate) fn lines(&self, name: &str) -> Result<Option<Setting>, InvalidSetting> {
-        let Some(value) = self.raw(name).filter(|value| !value.is_empty()) else { return Ok(None) };
+        let Some(value) = self.non_empty(name) else { return Ok(None) };
         let origin = SettingOrigin::Variable(name.to_owned());
         match value.into_string() {
             Ok(value) => Ok(Some(Setting { origin, value: Zeroizing::new(value) })),

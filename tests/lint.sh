@@ -1,12 +1,13 @@
 #!/bin/sh
-# Lints everything but the Rust code: the wording and width of comments, imports in circles, C and C++, shell, Python,
-# JavaScript.
+# Lints everything but the Rust code: the wording and width of comments, imports in circles, the map of the source, C and
+# C++, shell, Python, JavaScript.
 set -eu
 cd "$(dirname "$0")/.."
 lint=build/lint
 
 python3 tests/words.py
 python3 tests/imports.py
+python3 tests/map.py
 git ls-files '*.c' '*.h' '*.cpp' '*.hpp' | grep -vx 'include/st_secrets\.h' | xargs "$lint/bin/clang-format" --dry-run -Werror
 git ls-files '*.sh' | xargs "$lint/bin/shellcheck"
 "$lint/bin/ruff" check --quiet .

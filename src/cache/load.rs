@@ -19,12 +19,11 @@ use std::sync::{Arc, Condvar, Mutex as StdMutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use super::waits::{self, Work};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
 use crate::fork;
+use crate::fork_safe::Mutex;
 use notify::Notifications;
 pub(super) use notify::{Notify, Registered};
 

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread::ThreadId;
 
-use parking_lot::Mutex;
-
 use crate::fork;
+use crate::fork_safe::Mutex;
 
 /// The part of a load that does not depend on the type of its value.
 pub(super) struct Work {

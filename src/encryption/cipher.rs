@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::RwLock;
-
 use super::key_source::{self, KeySource, KeySources};
 use super::keyring::{Decrypted, FileStates, Keyring, LoadOptions};
 use super::rotate;
@@ -13,6 +11,7 @@ use super::token::{self, FernetToken};
 use crate::clock::Deadline;
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
+use crate::fork_safe::RwLock;
 use crate::log::{self, Level};
 use crate::process_default::ProcessDefault;
 use crate::secret_memory::SecretBytes;

@@ -249,15 +249,14 @@ pub unsafe extern "C" fn st_provider_cost_limit_get(
     json: *mut st_bytes,
     error: *mut st_error,
 ) -> st_status {
-    guard(error, || {
-        // SAFETY: the caller gives NULL or a place for an `st_bytes`.
-        let out = unsafe { Out::new(json, "json") }?;
-        // SAFETY: the caller gives readable text of this length.
-        let provider = unsafe { text("provider", provider, provider_len) }?;
-        // SAFETY: the caller gives NULL or a live store.
-        out.set(unsafe { with(store, |store| store.provider_cost_limit(provider)) }?.into());
-        Ok(())
-    })
+    // SAFETY: the caller gives NULL or a place for an `st_bytes`, readable text of this length, and NULL or a live
+    // store.
+    unsafe {
+        guard_out(json, "json", error, || {
+            let provider = text("provider", provider, provider_len)?;
+            with(store, |store| store.provider_cost_limit(provider))
+        })
+    }
 }
 
 /// Runs `body` with the store behind a handle. NULL means the store of the process.

@@ -17,11 +17,10 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use crate::config::Config;
 use crate::error::{Error, Result, Status};
 use crate::fork;
+use crate::fork_safe::Mutex;
 
 mod copy;
 mod default;

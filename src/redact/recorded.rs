@@ -11,10 +11,10 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 
 use foldhash::quality::RandomState;
 use once_cell::race::OnceBox;
-use parking_lot::Mutex;
 
 use super::{Redactor, value};
 use crate::fork;
+use crate::fork_safe::Mutex;
 use crate::log::{self, Level};
 use crate::secret_memory::SecretBytes;
 

@@ -14,10 +14,9 @@ use std::cell::RefCell;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed, Ordering::SeqCst, compiler_fence};
 
-use parking_lot::Mutex;
-
 use crate::error::{Error, Result, Status};
 use crate::fork;
+use crate::fork_safe::Mutex;
 
 const CHUNK: usize = 64 * 1024;
 const SMALLEST: usize = 64;

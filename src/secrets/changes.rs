@@ -8,12 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use crate::clock::{CoarseInstant, Instant};
 use crate::error::{Error, Result, Status};
 use crate::fork::{self, ReadGuard};
-use crate::fork_safe::Published;
+use crate::fork_safe::{Mutex, Published};
 use crate::share::{HostPage, Membership, Share};
 use crate::sys;
 

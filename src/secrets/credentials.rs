@@ -1,7 +1,6 @@
 //! The credentials provider: the files of the directory that systemd passes to a service in `$CREDENTIALS_DIRECTORY`
 //! (systemd.exec(5), `LoadCredential=` and `SetCredentialEncrypted=`). The name of a file is the key.
 
-use std::env;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use crate::clock::CoarseInstant;
 use crate::config::Config;
 use crate::error::{Error, Result, Source};
 use crate::fork::{self, ReadGuard};
+use crate::settings::Environment;
 
 const VARIABLE: &str = "CREDENTIALS_DIRECTORY";
 const NOT_SET: &str = "CREDENTIALS_DIRECTORY is not set, which systemd does for a service with credentials";
@@ -49,7 +49,7 @@ impl CredentialsProvider {
 
 /// The directory; an empty variable counts as not set.
 fn variable() -> Option<PathBuf> {
-    env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from)
+    Environment::Process.non_empty(VARIABLE).map(PathBuf::from)
 }
 
 fn failed(error: Error) -> Error {

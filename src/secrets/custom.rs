@@ -5,7 +5,6 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use serde_json::{Map, Value};
 
 use super::document_provider::outage::Outage;
@@ -17,6 +16,7 @@ use crate::cache::TtlCache;
 use crate::clock::{Deadline, Instant};
 use crate::error::{Error, Result, Source, Status};
 use crate::fork;
+use crate::fork_safe::Mutex;
 use crate::jitter;
 
 /// A query that takes this long, or all of its time, and then times out has hung. One that fails sooner delays nobody.

@@ -16,7 +16,6 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use foldhash::quality::RandomState;
-use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::changes::Changes;
@@ -28,7 +27,7 @@ use super::single_flight::SingleFlight;
 use crate::clock::{CoarseInstant, Deadline, Instant};
 use crate::error::{Error, Result};
 use crate::fork::{self, ReadGuard};
-use crate::fork_safe::Published;
+use crate::fork_safe::{Mutex, Published};
 use crate::log::{self, Level};
 use crate::secret_memory::wipe_stack_below;
 use crate::share::Share;

@@ -6,14 +6,12 @@
 //! The provider is the last of the default chain, so an alias never takes precedence over the secret `HF_TOKEN` of
 //! another provider.
 
-use std::env;
 use std::ffi::{CStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::provider::{Health, HealthState, Known, Names, Peeked, Request, SecretProvider};
@@ -24,9 +22,11 @@ use crate::config::Config;
 use crate::error::{Error, Result, Source};
 use crate::files::{self, Fingerprint, LoosePermissions};
 use crate::fork::{self, ReadGuard};
+use crate::fork_safe::Mutex;
 use crate::log::{self, Level};
 use crate::paths;
 use crate::secret_memory::SecretBytes;
+use crate::settings::Environment;
 use crate::sys;
 
 static ID: ProviderId = ProviderId::builtin("huggingface", Source::HuggingFace);
@@ -151,10 +151,9 @@ struct Location {
 
 /// The path of the file, as `huggingface_hub` determines it. An empty variable counts as not set.
 fn location() -> Option<Location> {
-    let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
     let named = [("HF_TOKEN_PATH", ""), ("HF_HOME", "token"), ("XDG_CACHE_HOME", "huggingface/token")];
     for (name, below) in named {
-        if let Some(value) = variable(name) {
+        if let Some(value) = Environment::Process.non_empty(name) {
             let path = expand(value);
             return Some(Location { path: if below.is_empty() { path } else { path.join(below) }, is_default: false });
         }
@@ -167,7 +166,7 @@ fn location() -> Option<Location> {
 fn expand(value: OsString) -> PathBuf {
     let path = paths::expand_home(Path::new(&value));
     match path.to_str() {
-        Some(text) => PathBuf::from(paths::expand_variables(text, |name| env::var_os(name))),
+        Some(text) => PathBuf::from(paths::expand_variables(text, |name| Environment::Process.raw(name))),
         None => path,
     }
 }

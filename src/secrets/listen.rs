@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use serde_json::json;
 
 use super::key::check_key;
@@ -14,6 +13,7 @@ use super::watches::{Seen, Watch};
 use crate::clock::{Backoff, Deadline};
 use crate::error::{Error, Result, Status};
 use crate::fork;
+use crate::fork_safe::Mutex;
 
 /// How often a call that listens looks at files and watched keys. What other processes report wakes it at once.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);

@@ -4,8 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::RwLock;
-
 #[cfg(feature = "aws")]
 use super::aws::{self, AwsCommon, AwsSource};
 use super::changes::Changes;
@@ -36,7 +34,7 @@ use crate::config::{Config, ProviderSetting, SetProvider, nearest};
 use crate::error::{Error, Result, Source, Status};
 use crate::features;
 use crate::fork;
-use crate::fork_safe::Published;
+use crate::fork_safe::{Published, RwLock};
 use crate::process_default::ProcessDefault;
 use crate::settings::Environment;
 use crate::share::Share;
@@ -379,6 +377,7 @@ impl Manager {
 
 impl Drop for Manager {
     fn drop(&mut self) {
+        let _guard = fork::protect();
         let providers = (std::mem::take(self.providers.get_mut()), self.current.replace(None));
         let watches = std::mem::take(&mut *self.watches.list.lock());
         // The destructors of custom providers and watches may use the library.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 
 use foldhash::quality::RandomState;
-use parking_lot::Mutex;
 
 use crate::fork;
+use crate::fork_safe::Mutex;
 
 pub(super) type Callback = Box<dyn Fn(Option<&str>, u64) + Send + Sync>;
 

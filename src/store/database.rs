@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use super::connection::Connection;
 use super::deferred_log::log_later;
 use super::pool::{self, PoolEntry};
 use super::schema::Schema;
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Source};
+use crate::fork_safe::Mutex;
 use crate::log::Level;
 use crate::{files, sys};
 

@@ -20,7 +20,6 @@ use std::sync::{Arc, Condvar, Mutex as StdMutex, Once, PoisonError};
 use std::thread::ThreadId;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags};
 
 use super::checkpoint::CheckpointThrottle;
@@ -29,6 +28,7 @@ use super::error::{check, error};
 use super::interrupt::{self, busy_handler, ignoring_deadline, progress_handler};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Source, Status};
+use crate::fork_safe::Mutex;
 use crate::fork_safe::sqlite::{self, Using};
 use crate::{fork, sys};
 

@@ -5,8 +5,6 @@
 //! however, sets `SIMPLETUNER_STATE_DIR` to `~/.simpletuner` for itself unless it is set. Only `SIMPLETUNER_STATE_DIR`
 //! and settings are final here: otherwise the directory is used that has a `cloud/jobs.db`.
 
-use std::env;
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +14,7 @@ use super::error::error;
 use crate::config::Config;
 use crate::error::{Result, Status};
 use crate::paths;
+use crate::settings::Environment;
 
 const STATE_VARIABLE: &str = "SIMPLETUNER_STATE_DIR";
 const CONFIG_VARIABLE: &str = "SIMPLETUNER_CONFIG_DIR";
@@ -112,7 +111,7 @@ impl StorePaths {
             }
         };
         let database = state.join(DATABASE);
-        let credentials = match variable(CREDENTIALS_VARIABLE) {
+        let credentials = match Environment::Process.non_empty(CREDENTIALS_VARIABLE) {
             Some(path) => absolute(paths::expand_home(Path::new(&path)))?,
             None => database.clone(),
         };
@@ -156,7 +155,8 @@ fn second_trail(beside: &Path, audit: &Path) -> String {
 
 /// SimpleTuner's state directory, and why.
 fn find_state_dir() -> Result<(PathBuf, PathOrigin)> {
-    let expanded = |name| variable(name).map(|directory| paths::expand_home(Path::new(&directory)));
+    let expanded =
+        |name| Environment::Process.non_empty(name).map(|directory| paths::expand_home(Path::new(&directory)));
     if let Some(directory) = expanded(STATE_VARIABLE) {
         return Ok((directory, PathOrigin::of(Reason::StateVariable)));
     }
@@ -209,11 +209,6 @@ fn is_same(one: &Path, other: &Path) -> bool {
 
 fn mounted(directory: &Path) -> Option<PathBuf> {
     directory.exists().then(|| directory.join("simpletuner"))
-}
-
-/// The value of a variable. An empty variable counts as not set.
-fn variable(name: &str) -> Option<OsString> {
-    env::var_os(name).filter(|value| !value.is_empty())
 }
 
 /// Makes a path absolute, because the program may change its working directory later.

@@ -6,27 +6,7 @@ static PyObject *cipher_type;
 /* Cipher(json), or with json=None the defaults; Cipher.default() is a handle of the cipher of the process. */
 static PyObject *new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
     (void)keywords;
-    PyObject *json = Py_None;
-    int of_process = 0;
-    if (!PyArg_ParseTuple(args, "|Op:Cipher", &json, &of_process)) {
-        return NULL;
-    }
-    st_cipher *cipher = NULL;
-    if (!of_process) {
-        st_config *config = config_of(json);
-        if (config == NULL) {
-            return NULL;
-        }
-        st_status status;
-        ST_ERROR(error);
-        WITHOUT_GIL(status = st_cipher_open(config, &cipher, &error));
-        st_config_free(config);
-        if (failed(status, &error)) {
-            st_cipher_free(cipher);
-            return NULL;
-        }
-    }
-    return handle_object_new(type, cipher, (void (*)(void *))st_cipher_free);
+    return handle_object_open(type, args, "|Op:Cipher", (handle_open)st_cipher_open, (void (*)(void *))st_cipher_free);
 }
 
 #define CIPHER_CALL(self, call) HANDLE_CALL(self, "Cipher", call)

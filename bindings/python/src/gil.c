@@ -146,6 +146,31 @@ PyObject *handle_object_new(PyTypeObject *type, void *pointer, void (*free)(void
     return (PyObject *)self;
 }
 
+PyObject *handle_object_open(PyTypeObject *type, PyObject *args, const char *format, handle_open open,
+                             void (*free)(void *)) {
+    PyObject *json = Py_None;
+    int of_process = 0;
+    if (!PyArg_ParseTuple(args, format, &json, &of_process)) {
+        return NULL;
+    }
+    void *pointer = NULL;
+    if (!of_process) {
+        st_config *config = config_of(json);
+        if (config == NULL) {
+            return NULL;
+        }
+        st_status status;
+        ST_ERROR(error);
+        WITHOUT_GIL(status = open(config, &pointer, &error));
+        st_config_free(config);
+        if (failed(status, &error)) {
+            free(pointer);
+            return NULL;
+        }
+    }
+    return handle_object_new(type, pointer, free);
+}
+
 void handle_object_dealloc(PyObject *self) {
     PyTypeObject *type = Py_TYPE(self);
     handle_close(&((handle_object *)self)->handle);

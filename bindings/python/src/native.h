@@ -122,6 +122,11 @@ typedef struct {
 } handle_object;
 /* Takes ownership of the pointer. */
 PyObject *handle_object_new(PyTypeObject *type, void *pointer, void (*free)(void *));
+typedef st_status (*handle_open)(const st_config *config, void **out, st_error *error);
+/* Opens a handle. The arguments are the settings, a JSON text or None for the defaults, and whether it is that of the
+ * process instead. */
+PyObject *handle_object_open(PyTypeObject *type, PyObject *args, const char *format, handle_open open,
+                             void (*free)(void *));
 void handle_object_dealloc(PyObject *self);
 PyObject *handle_object_close(PyObject *self, PyObject *unused);
 /* Makes a call with the handle of `self`, without the GIL. Returns NULL from the function if it is closed. */

@@ -14,25 +14,8 @@ static PyObject *redactor_type, *stream_type;
 /* Redactor(json), or with json=None the defaults; Redactor(None, True) is a handle of the redactor of the process. */
 static PyObject *redactor_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
     (void)keywords;
-    PyObject *json = Py_None;
-    int of_process = 0;
-    if (!PyArg_ParseTuple(args, "|Op:Redactor", &json, &of_process)) {
-        return NULL;
-    }
-    st_redactor *redactor = NULL;
-    if (!of_process) {
-        st_config *config = config_of(json);
-        if (config == NULL) {
-            return NULL;
-        }
-        ST_ERROR(error);
-        st_status status = st_redactor_open(config, &redactor, &error);
-        st_config_free(config);
-        if (failed(status, &error)) {
-            return NULL;
-        }
-    }
-    return handle_object_new(type, redactor, (void (*)(void *))st_redactor_free);
+    return handle_object_open(type, args, "|Op:Redactor", (handle_open)st_redactor_open,
+                              (void (*)(void *))st_redactor_free);
 }
 
 #define REDACTOR_CALL(self, call) HANDLE_CALL(self, "Redactor", call)

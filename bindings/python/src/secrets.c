@@ -7,24 +7,8 @@ static PyObject *secrets_type;
 
 static PyObject *new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
     (void)keywords;
-    PyObject *json = Py_None;
-    if (!PyArg_ParseTuple(args, "|O:Secrets", &json)) {
-        return NULL;
-    }
-    st_config *config = config_of(json);
-    if (config == NULL) {
-        return NULL;
-    }
-    st_secrets *secrets = NULL;
-    st_status status;
-    ST_ERROR(error);
-    WITHOUT_GIL(status = st_secrets_open(config, &secrets, &error));
-    st_config_free(config);
-    if (failed(status, &error)) {
-        st_secrets_free(secrets);
-        return NULL;
-    }
-    return handle_object_new(type, secrets, (void (*)(void *))st_secrets_free);
+    return handle_object_open(type, args, "|O:Secrets", (handle_open)st_secrets_open,
+                              (void (*)(void *))st_secrets_free);
 }
 
 static int traverse(secrets_object *self, visitproc visit, void *arg) {

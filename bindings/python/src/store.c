@@ -4,34 +4,10 @@
 
 static PyObject *store_type;
 
-static PyObject *wrap(PyTypeObject *type, st_store *store) {
-    return handle_object_new(type, store, (void (*)(void *))st_store_free);
-}
-
 /* Store(json, of_process): with `of_process` a handle of the store of the process. */
 static PyObject *new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
     (void)keywords;
-    PyObject *json = Py_None;
-    int of_process = 0;
-    if (!PyArg_ParseTuple(args, "|Op:Store", &json, &of_process)) {
-        return NULL;
-    }
-    st_store *store = NULL;
-    if (!of_process) {
-        st_config *config = config_of(json);
-        if (config == NULL) {
-            return NULL;
-        }
-        st_status status;
-        ST_ERROR(error);
-        WITHOUT_GIL(status = st_store_open(config, &store, &error));
-        st_config_free(config);
-        if (failed(status, &error)) {
-            st_store_free(store);
-            return NULL;
-        }
-    }
-    return wrap(type, store);
+    return handle_object_open(type, args, "|Op:Store", (handle_open)st_store_open, (void (*)(void *))st_store_free);
 }
 
 static PyObject *close_now(store_object *self, PyObject *unused) {
@@ -63,7 +39,7 @@ static PyObject *as_actor(store_object *self, PyObject *args) {
         st_store_free(store);
         return NULL;
     }
-    return wrap(Py_TYPE(self), store);
+    return handle_object_new(Py_TYPE(self), store, (void (*)(void *))st_store_free);
 }
 
 bool user_of(PyObject *object, int64_t *user_id) {

@@ -5,9 +5,8 @@
 
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use crate::clock::Instant;
+use crate::fork_safe::Mutex;
 
 /// Up to this number of secrets are read one by one.
 const MAX_SINGLE: usize = 5;

@@ -4,8 +4,8 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, SystemTime};
 
 use lru::LruCache;
-use parking_lot::Mutex;
 
+use crate::fork_safe::Mutex;
 use crate::http::{self, Response};
 
 /// A difference of clocks that AWS tolerates in signatures.

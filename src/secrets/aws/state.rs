@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::agent_token;
@@ -15,6 +14,7 @@ use super::settings::{ProviderSettings, Settings};
 use super::watched_files::WatchedFiles;
 use crate::error::Result;
 use crate::files;
+use crate::fork_safe::Mutex;
 use crate::http::retry::{Retry, RetryDelay};
 use crate::log::{self, Level};
 use crate::secrets::shared_login::SharedLogins;

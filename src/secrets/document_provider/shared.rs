@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::super::document::{Document, DocumentSource};
@@ -16,6 +15,7 @@ use super::{DocumentProvider, LoadRequest};
 use crate::clock::{CoarseInstant, Instant};
 use crate::error::{Error, Result};
 use crate::fork;
+use crate::fork_safe::Mutex;
 use crate::log::{self, Level};
 use crate::share::{Failure, Loading, NewRecord, Record, Share, Slot, Stamp, Turn};
 

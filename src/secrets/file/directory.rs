@@ -11,13 +11,12 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use lru::LruCache;
-use parking_lot::Mutex;
 
 use crate::clock::CoarseInstant;
 use crate::error::{Error, Result, Source};
 use crate::files::{self, Fingerprint, LoosePermissions};
 use crate::fork::{self, ReadGuard};
-use crate::fork_safe::Published;
+use crate::fork_safe::{Mutex, Published};
 use crate::log::{self, Level};
 use crate::secret_memory::SecretBytes;
 

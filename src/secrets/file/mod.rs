@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::changes::Changes;
@@ -15,7 +14,7 @@ use crate::clock::{CoarseInstant, Deadline};
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
 use crate::fork::{self, ReadGuard};
-use crate::fork_safe::Published;
+use crate::fork_safe::{Mutex, Published};
 use crate::paths;
 
 mod directory;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
 use zeroize::Zeroizing;
 
@@ -12,6 +11,7 @@ use super::response::{Object, Response};
 use super::settings::Settings;
 use crate::clock::Deadline;
 use crate::error::Result;
+use crate::fork_safe::Mutex;
 use crate::http::retry::{Attempts, FailedAttempt, Patience, Retry, RetryClass, RetryDelay};
 use crate::http::{self, Client, Request};
 use crate::secret_memory::SecretBytes;

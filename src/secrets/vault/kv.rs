@@ -6,8 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use super::address::encoded;
 use super::client::{Call, Session};
 use super::response::{Object, Response, ServerMessages};
@@ -15,6 +13,7 @@ use super::settings::{KvVersion, Settings};
 use crate::clock::Instant;
 use crate::error::{Error, Result, Status};
 use crate::fork;
+use crate::fork_safe::Mutex;
 use crate::secret_memory::SecretBytes;
 use crate::secrets::document::Document;
 use crate::secrets::entries::{Entries, Problem};

@@ -11,10 +11,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 use crate::clock::Instant;
+use crate::fork_safe::Mutex;
 use crate::secret_memory::wipe_stack;
 
 /// Time without a failure after which the server has reset its count; its default is 15 minutes.

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
 use super::address;
@@ -15,6 +14,7 @@ use super::secret_file::{self, printable};
 use crate::clock::Instant;
 use crate::error::{Result, Status};
 use crate::files::Fingerprint;
+use crate::fork_safe::Mutex;
 use crate::http::url::percent_encode;
 use crate::secret_memory::SecretBytes;
 use crate::secrets::shared_login::{LoginRequest, LoginResult, SharedLogins};

@@ -3,10 +3,9 @@
 use std::thread;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use crate::clock::{Deadline, Instant};
 use crate::fork;
+use crate::fork_safe::Mutex;
 use crate::settings::{InvalidSetting, Setting};
 
 /// Requests per second, and how many of them may be sent at once.

@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::auth::Auth;
@@ -19,6 +18,7 @@ use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
 use crate::files::Fingerprint;
 use crate::fork;
+use crate::fork_safe::Mutex;
 use crate::http::retry::Patience;
 use crate::secrets::document::{Document, DocumentSource};
 use crate::secrets::not_configured::NotConfigured;

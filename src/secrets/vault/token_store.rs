@@ -6,8 +6,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use super::auth::{Auth, Login};
 use super::client::Session;
 use super::errors::is_denial;
@@ -19,6 +17,7 @@ use super::token::Token;
 use crate::clock::Instant;
 use crate::error::Result;
 use crate::files::Fingerprint;
+use crate::fork_safe::Mutex;
 use crate::log::{self, Level};
 use crate::secret_memory::SecretBytes;
 use crate::secrets::shared_login::{LoginRequest, SharedLogin, SharedLogins};

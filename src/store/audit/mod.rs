@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use parking_lot::RwLock;
 use rusqlite::params;
 
 use super::actor::{Actor, check_text};
@@ -13,6 +12,7 @@ use super::schema::AUDIT_LOG;
 use super::time;
 use crate::clock::Deadline;
 use crate::error::Result;
+use crate::fork_safe::RwLock;
 
 mod change;
 mod cut;

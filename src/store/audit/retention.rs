@@ -17,6 +17,7 @@ use super::verify::Verifier;
 use super::{AuditLog, GENESIS, insert};
 use crate::clock::Deadline;
 use crate::error::{Error, Result};
+use crate::settings::Environment;
 use crate::store::actor::Actor;
 use crate::store::connection::Connection;
 use crate::store::error::corrupt;
@@ -176,7 +177,7 @@ fn sign_again(db: &Connection<'_>, key: &SigningKey, mut last: i64) -> Result<()
 pub(in crate::store) fn days_of_environment() -> Result<Option<u32>> {
     const VARIABLE: &str = "SIMPLETUNER_AUDIT_RETENTION_DAYS";
     const DEFAULT_DAYS: u32 = 90;
-    let Some(value) = std::env::var_os(VARIABLE).filter(|value| !value.is_empty()) else {
+    let Some(value) = Environment::Process.non_empty(VARIABLE) else {
         return Ok(Some(DEFAULT_DAYS));
     };
     let days = value.to_str().and_then(|text| text.trim().parse::<i64>().ok());

@@ -1,6 +1,5 @@
 //! The signing key of the audit trail, and the signature of an entry.
 
-use std::env;
 use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +13,7 @@ use crate::error::{Error, Result, Source, Status};
 use crate::files::{self, LoosePermissions};
 use crate::log::Level;
 use crate::secret_memory::{SecretBox, SecretBytes, wipe_stack};
+use crate::settings::Environment;
 use crate::store::deferred_log::log_later;
 
 const VARIABLE: &str = "SIMPLETUNER_AUDIT_KEY";
@@ -53,7 +53,7 @@ impl SigningKey {
     /// Loads the key from the environment, else from the file. If there is neither and `is_empty` says that the trail
     /// has no entries yet, generates one.
     pub(super) fn load(path: &Path, is_empty: impl FnOnce() -> Result<bool>, deadline: Deadline) -> Result<SigningKey> {
-        if let Some(value) = env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
+        if let Some(value) = Environment::Process.non_empty(VARIABLE) {
             return SigningKey::new(&Zeroizing::new(value.into_encoded_bytes()));
         }
         if let Some(key) = read(path)? {

@@ -15,11 +15,10 @@ use std::sync::atomic::{
 };
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use crate::cache::{self, TtlCache, Value};
 use crate::clock::Deadline;
 use crate::error::Result;
+use crate::fork_safe::Mutex;
 use crate::secret_memory::SharedBytes;
 use crate::store::database::Database;
 use crate::store::pool::{self, PoolEntry, WalIndexHeader};

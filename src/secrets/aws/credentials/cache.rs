@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use super::context::{Context, Fetched};
 use super::provider::CredentialProvider;
 use crate::clock::Deadline;
 use crate::error::{Error, Result};
+use crate::fork_safe::Mutex;
 use crate::log::{self, Level};
 use crate::secrets::aws::keys::AwsCredentials;
 use crate::secrets::shared_login::{LoginRequest, SharedLogin, SharedLogins};

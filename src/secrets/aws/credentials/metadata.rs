@@ -5,12 +5,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
 use crate::clock::Deadline;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::fork_safe::Mutex;
 use crate::http::{self, Client, Proxy, Request, Response};
 use crate::secret_memory::SecretBytes;
 use crate::secrets::aws::errors::config_error;

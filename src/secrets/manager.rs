@@ -104,7 +104,7 @@ impl Manager {
                     #[cfg(feature = "aws")]
                     Some("aws_secret" | "aws_secrets") => remote.own(AwsSource::open_table(table, config, &aws)?)?,
                     #[cfg(feature = "exec")]
-                    Some("exec") => Remote { share: None, ..remote.clone() }.own(ExecSource::open(table)?)?,
+                    Some("exec") => remote.own(ExecSource::open(table)?)?,
                     _ => return Err(provider_table::unknown_kind(table)),
                 },
                 ProviderSetting::Name(name) => match name.as_str() {
@@ -387,7 +387,6 @@ impl Drop for Manager {
 }
 
 /// What remote providers are opened with.
-#[derive(Clone)]
 struct Remote {
     times: CacheTimes,
     share: Option<Arc<Share>>,

@@ -1,8 +1,11 @@
 //! Which process would ask for what: processes with equal identities share a slot.
 
+use std::env;
 use std::fs;
+use std::io;
 
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use crate::error::Result;
 use crate::secret_memory::{SecretBuffer, SecretBytes};
@@ -61,6 +64,25 @@ impl Identity {
         secrets.push(&(value.len() as u32).to_le_bytes())?;
         secrets.push(value)?;
         self.secrets = Some(secrets.freeze());
+        Ok(())
+    }
+
+    /// Adds a program with its arguments, and what its output may depend on: the directory, `PATH`, `HOME`, and the
+    /// variables that `depends` selects by name.
+    pub(crate) fn add_program(&mut self, words: &[String], depends: impl Fn(&[u8]) -> bool) -> io::Result<()> {
+        words.iter().for_each(|word| self.add("program", word));
+        self.add("directory", env::current_dir()?.as_os_str().as_encoded_bytes());
+        // Containers that share may have different programs and files of the same name.
+        let namespace = fs::read_link("/proc/self/ns/mnt").ok();
+        self.add_optional("mount namespace", namespace.as_ref().map(|name| name.as_os_str().as_encoded_bytes()));
+        let mut variables: Vec<_> = env::vars_os()
+            .map(|(name, value)| (name.into_encoded_bytes(), Zeroizing::new(value.into_encoded_bytes())))
+            .filter(|(name, _)| matches!(&**name, b"PATH" | b"HOME") || depends(name))
+            .collect();
+        variables.sort_by(|(one, _), (other, _)| one.cmp(other));
+        for (name, value) in variables {
+            self.add_hash(&String::from_utf8_lossy(&name), &value);
+        }
         Ok(())
     }
 

@@ -75,7 +75,8 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
     pub(super) fn query(&self, request: &LoadRequest, sharing: Sharing<'_>) -> Result<Arc<LoadedDocument>> {
         let requested_at = Instant::now();
         let patience = self.patience(request);
-        let result = self.source.load(request.deadline, patience);
+        let load = || self.source.load(request.deadline, patience);
+        let result = self.counts.counting(load, |document| document.incomplete().is_some());
         wipe_stack_below::<STACK>();
         if let Some(loaded) = self.published_meanwhile(&result, request) {
             return Ok(loaded);
@@ -206,7 +207,7 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
             return;
         }
         let work = || {
-            self.source.upkeep(deadline);
+            self.counts.counting_retries(|| self.source.upkeep(deadline));
             wipe_stack_below::<STACK>();
             Ok(())
         };

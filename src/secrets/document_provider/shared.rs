@@ -146,6 +146,7 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
         let loaded = LoadedDocument::new(document, record.requested_at, &self.times, before.as_deref());
         let loaded = loaded.with_stamp(Some(Arc::new(record.stamp))).by_another_process(record.refresh_after);
         let loaded = Some(Arc::new(loaded)).filter(|loaded| loaded.is_usable())?;
+        self.counts.add_shared();
         log::emit(Level::Info, "secrets", || {
             let (name, place) = (self.source.id().name(), self.source.place());
             format!(

@@ -187,7 +187,10 @@ impl Retry {
                 return Err(failed.error);
             };
             if failed.class != RetryClass::Immediate {
-                log::emit(Level::Debug, "http", || {
+                log::emit_with(Level::Debug, "http", |fields| {
+                    fields.integer("attempt", progress.number.into());
+                    fields.time("delay", delay);
+                    fields.error(&failed.error);
                     let message = failed.error.message();
                     format!("attempt {} failed ({message}); retrying in {delay:.0?}", progress.number)
                 });

@@ -62,7 +62,11 @@ impl Manager {
             };
             match found {
                 Ok(Some(mut secret)) => {
-                    log::emit(Level::Debug, "secrets", || format!("{key:?} comes from provider {}", secret.provider()));
+                    log::emit_with(Level::Debug, "secrets", |fields| {
+                        fields.text("key", key);
+                        fields.text("provider", secret.provider());
+                        format!("{key:?} comes from provider {}", secret.provider())
+                    });
                     secret.degraded |= failure.is_some() || !not_queried.is_empty();
                     redact::record(Some(key), &secret.value);
                     providers.count(&secret);

@@ -803,6 +803,8 @@ export interface LogRecord {
   /** The part of the library that logs. */
   target: string;
   message: string;
+  /** Parts of the message, such as `provider`, `key`, `url` and `duration` (seconds). */
+  fields: { readonly [name: string]: string | number };
 }
 /**
  * Sends the log messages of the whole process up to this level to a function, which replaces the previous one; null

@@ -117,7 +117,7 @@ impl Drop for ForkGuard {
 /// replaces what is published waits for all readers, so reading must be short, and must not wait or replace anything.
 pub(crate) struct ReadGuard(&'static ThreadSlot, PhantomData<*const ()>);
 
-/// The number of slots that [`ReadGuard::slot`] tells apart.
+/// The number of different results of [`ReadGuard::slot`].
 pub(crate) const SLOT_NUMBERS: usize = 2 * SLOTS;
 
 /// The number of a slot: below [`SLOTS`], that of one of the first slots, which one thread uses at a time; other slots

@@ -8,12 +8,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use once_cell::race::OnceBox;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::manager::Manager;
 use super::secret::Secret;
 use crate::error::{Error, Result, Status};
-use crate::fork::{self, ReadGuard, SLOT_NUMBERS};
+use crate::fork::{ReadGuard, SLOT_NUMBERS};
 use crate::http::retry;
 
 /// The number of providers that are counted in one cache line of a thread.
@@ -73,6 +72,11 @@ impl ManagerCounts {
         ManagerCounts { not_found: AtomicU64::new(0), failed: AtomicU64::new(0), hits: HitCounts::new() }
     }
 
+    /// The gets that found no value: because there is none, and because of a failure.
+    pub(super) fn without_value(&self) -> (u64, u64) {
+        (self.not_found.load(Relaxed), self.failed.load(Relaxed))
+    }
+
     pub(super) fn add_failure(&self, error: &Error) {
         let count = if error.status() == Status::NotFound { &self.not_found } else { &self.failed };
         count.fetch_add(1, Relaxed);
@@ -93,6 +97,12 @@ impl AnswerCounts {
     pub(super) fn new(number: usize) -> AnswerCounts {
         let [hits, queried, stale] = [const { AtomicU64::new(0) }; 3];
         AnswerCounts { number, hits, queried, stale }
+    }
+
+    /// The gets that this provider answered: all, those from memory, and those with an expired value.
+    pub(super) fn found(&self, all_hits: &HitCounts) -> (u64, u64, u64) {
+        let hits = all_hits.of(self.number) + self.hits.load(Relaxed);
+        (hits + self.queried.load(Relaxed), hits, self.stale.load(Relaxed))
     }
 
     /// Counts a get that this provider answered. One that is not `is_remote` looks at its source on every get.
@@ -153,7 +163,7 @@ impl LoadCounts {
         result
     }
 
-    fn report(&self) -> [(&'static str, Value); 7] {
+    pub(super) fn report(&self) -> [(&'static str, Value); 7] {
         let seconds = |count: &AtomicU64| json!(Duration::from_nanos(count.load(Relaxed)).as_secs_f64());
         [
             ("loads", json!(self.loads.load(Relaxed))),
@@ -167,43 +177,12 @@ impl LoadCounts {
     }
 }
 
-impl Manager {
-    /// Returns counters since the manager was opened, as JSON, without a query to a remote source.
-    ///
-    /// `{"gets": 105, "not_found": 1, "failed": 0, "providers": [{"name": "aws", "found": 104, "hits": 103, "stale": 0,
-    /// "loads": 1, "load_failures": 0, "shared_loads": 0, "retries": 0, "load_seconds": 0.12, "last_load_seconds":
-    /// 0.12, "longest_load_seconds": 0.12}]}`. All numbers but the last two only grow. The documentation of
-    /// `st_secrets_stats` describes them. The child of a `fork()` goes on from those of its parent.
-    pub fn stats(&self) -> String {
-        let _guard = fork::protect();
-        let (mut gets, mut reports) = (0, Vec::new());
-        let none = LoadCounts::default();
-        let providers = self.providers();
-        for (provider, counts) in providers.counted() {
-            let hits = self.counts.hits.of(counts.number) + counts.hits.load(Relaxed);
-            let found = hits + counts.queried.load(Relaxed);
-            gets += found;
-            let mut fields = Map::from_iter([
-                ("name".to_owned(), json!(provider.name())),
-                ("found".to_owned(), json!(found)),
-                ("hits".to_owned(), json!(hits)),
-                ("stale".to_owned(), json!(counts.stale.load(Relaxed))),
-            ]);
-            let loads = provider.loads().unwrap_or(&none).report();
-            fields.extend(loads.map(|(name, value)| (name.to_owned(), value)));
-            reports.push(Value::Object(fields));
-        }
-        let (not_found, failed) = (self.counts.not_found.load(Relaxed), self.counts.failed.load(Relaxed));
-        let gets = gets + not_found + failed;
-        format!("{:#}", json!({"gets": gets, "not_found": not_found, "failed": failed, "providers": reports}))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::thread;
 
     use super::*;
+    use crate::fork;
 
     #[test]
     fn hits_of_many_threads_and_providers_are_all_counted() {

@@ -14,8 +14,8 @@ import (
 const LevelTrace = slog.LevelDebug - 4
 
 // SetLogger sends the log messages of the library, from this level on, to logger, for the whole process; nil stops
-// that. The attribute target is the part of the library; others, such as provider, key, url and duration, are parts of the
-// message, with durations in seconds. Messages never contain a value, key or token.
+// that. The attribute target is the part of the library; others, such as provider, key, url and duration, are parts of
+// the message, with durations in seconds. Messages never contain a value, key or token.
 func SetLogger(logger *slog.Logger, level slog.Level) error {
 	c := newCall()
 	defer c.end()

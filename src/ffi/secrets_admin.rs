@@ -206,10 +206,10 @@ pub unsafe extern "C" fn st_secrets_check(
 /// `gets` is the number of gets, each key of `st_secrets_get_many` being one; `not_found` and `failed` of them had no
 /// value. A cached-only get of what is not cached is not counted. For each provider, in their order: `found` gets had
 /// their value from it, `hits` of them from memory, without a query of its source, and `stale` of them an expired one.
-/// `loads` is how often its source was read or its callback
-/// called; `load_failures` of them failed, in whole or in part. `shared_loads` is how many documents another process of
-/// this host had loaded. `retries` is how many requests were repeated. `load_seconds` is the time of all loads, the
-/// others are that of the last and of the longest one. Later versions may add members.
+/// `loads` is how often its source was read or its callback called; `load_failures` of them failed, at least in part.
+/// `shared_loads` is how many documents another process of this host had loaded. `retries` is how many requests were
+/// repeated. `load_seconds` is the time of all loads, the others are that of the last and of the longest one. Later
+/// versions may add members.
 ///
 /// Only `last_load_seconds` ever decreases. The child of a `fork()` goes on from the numbers of its parent.
 #[unsafe(no_mangle)]

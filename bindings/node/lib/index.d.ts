@@ -171,7 +171,7 @@ export interface Check {
   memory: { state: string; [detail: string]: unknown };
   share: { state: 'ok' | 'absent' | 'warning'; detail: string; advice?: string };
 }
-/** The counters of a manager since it was opened. All but the last two of a provider only grow. */
+/** The counters of a manager since it was opened. All but `last_load_seconds` only grow. */
 export interface Stats {
   /** Gets; each key of `getMany` is one. `not_found` and `failed` of them had no value. */
   gets: number;

@@ -161,6 +161,21 @@
 #define ST_LOG_TRACE 5
 
 /**
+ * Kind of a field: a text.
+ */
+#define ST_FIELD_TEXT 1
+
+/**
+ * Kind of a field: an integer, such as an HTTP status.
+ */
+#define ST_FIELD_INTEGER 2
+
+/**
+ * Kind of a field: a number, such as a time in seconds.
+ */
+#define ST_FIELD_NUMBER 3
+
+/**
  * For `st_secrets_get_with`: query each source now, whatever is cached. If AWS or Vault is unavailable, the result is
  * the last value, flagged with `ST_SECRET_STALE` even if it is younger than `cache_ttl`.
  */
@@ -495,6 +510,51 @@ typedef struct st_error {
 } st_error;
 
 /**
+ * A part of a log message that a program may search for. Its value is in the member of its kind. This struct will not
+ * grow.
+ */
+typedef struct st_log_field {
+    /**
+     * The name, which ends with a NUL: `provider`, `key`, `place` (the document), `path`, `url`, `method`, `status`
+     * (of HTTP), `error` (such as `ST_TIMEOUT`), `detail` (of an error), `attempt`, `delay`, `duration`, `age` (seconds),
+     * `keys` (a number), `version`. Later versions may add names.
+     */
+    const char *name;
+    /**
+     * `ST_FIELD_…`. A kind that the program does not know is to be skipped.
+     */
+    int32_t kind;
+    /**
+     * The text of `ST_FIELD_TEXT`: `len` bytes of UTF-8, followed by a NUL. Otherwise NULL.
+     */
+    const char *text;
+    /**
+     * The length of `text`.
+     */
+    size_t len;
+    /**
+     * The value of `ST_FIELD_INTEGER`, otherwise 0.
+     */
+    int64_t integer;
+    /**
+     * The value of `ST_FIELD_NUMBER`, otherwise 0.
+     */
+    double number;
+} st_log_field;
+
+/**
+ * As `st_log_fn`, with the parts of the message that a program may search for: `count` fields, each name at most once.
+ * They are valid until the function returns. No field has a value of a secret, an encryption key, or a token.
+ */
+typedef void (*st_log_fields_fn)(void *context,
+                                 int32_t level,
+                                 const char *target,
+                                 const char *message,
+                                 size_t len,
+                                 const struct st_log_field *fields,
+                                 size_t count);
+
+/**
  * Bytes that the library returns: a counted reference to immutable memory, which is excluded from core dumps and wiped
  * when its last reference is freed. A NUL follows the last byte. The bytes are valid until `st_bytes_free`, even after
  * the handle that they came from was freed. Any thread may read, clone, and free them.
@@ -826,6 +886,16 @@ st_status st_log_set(int32_t max_level,
                      st_drop_fn drop,
                      void *context,
                      struct st_error *error);
+
+/**
+ * As `st_log_set`, for a function that receives the fields of each message too. The process has one log function: this
+ * one replaces that of `st_log_set`, and the other way round.
+ */
+st_status st_log_set_fields(int32_t max_level,
+                            st_log_fields_fn log,
+                            st_drop_fn drop,
+                            void *context,
+                            struct st_error *error);
 
 /**
  * Writes another reference to the same bytes to `out`. The caller frees both references, each with `st_bytes_free`.

@@ -161,6 +161,21 @@
 #define ST_LOG_TRACE 5
 
 /**
+ * Kind of a field: a text.
+ */
+#define ST_FIELD_TEXT 1
+
+/**
+ * Kind of a field: an integer, such as an HTTP status.
+ */
+#define ST_FIELD_INTEGER 2
+
+/**
+ * Kind of a field: a number, such as a time in seconds.
+ */
+#define ST_FIELD_NUMBER 3
+
+/**
  * For `st_secrets_get_with`: query each source now, whatever is cached. If AWS or Vault is unavailable, the result is
  * the last value, flagged with `ST_SECRET_STALE` even if it is younger than `cache_ttl`.
  */
@@ -493,6 +508,51 @@ typedef struct st_error {
      */
     char message[512];
 } st_error;
+
+/**
+ * A part of a log message that a program may search for. Its value is in the member of its kind. This struct will not
+ * grow.
+ */
+typedef struct st_log_field {
+    /**
+     * The name, which ends with a NUL: `provider`, `key`, `place` (the document), `path`, `url`, `method`, `status`
+     * (of HTTP), `error` (such as `ST_TIMEOUT`), `detail` (of an error), `attempt`, `delay`, `duration`, `age` (seconds),
+     * `keys` (a number), `version`. Later versions may add names.
+     */
+    const char *name;
+    /**
+     * `ST_FIELD_…`. A kind that the program does not know is to be skipped.
+     */
+    int32_t kind;
+    /**
+     * The text of `ST_FIELD_TEXT`: `len` bytes of UTF-8, followed by a NUL. Otherwise NULL.
+     */
+    const char *text;
+    /**
+     * The length of `text`.
+     */
+    size_t len;
+    /**
+     * The value of `ST_FIELD_INTEGER`, otherwise 0.
+     */
+    int64_t integer;
+    /**
+     * The value of `ST_FIELD_NUMBER`, otherwise 0.
+     */
+    double number;
+} st_log_field;
+
+/**
+ * As `st_log_fn`, with the parts of the message that a program may search for: `count` fields, each name at most once.
+ * They are valid until the function returns. No field has a value of a secret, an encryption key, or a token.
+ */
+typedef void (*st_log_fields_fn)(void *context,
+                                 int32_t level,
+                                 const char *target,
+                                 const char *message,
+                                 size_t len,
+                                 const struct st_log_field *fields,
+                                 size_t count);
 
 /**
  * Bytes that the library returns: a counted reference to immutable memory, which is excluded from core dumps and wiped
@@ -828,6 +888,16 @@ st_status st_log_set(int32_t max_level,
                      struct st_error *error);
 
 /**
+ * As `st_log_set`, for a function that receives the fields of each message too. The process has one log function: this
+ * one replaces that of `st_log_set`, and the other way round.
+ */
+st_status st_log_set_fields(int32_t max_level,
+                            st_log_fields_fn log,
+                            st_drop_fn drop,
+                            void *context,
+                            struct st_error *error);
+
+/**
  * Writes another reference to the same bytes to `out`. The caller frees both references, each with `st_bytes_free`.
  *
  * `ST_INVALID_ARGUMENT`: `bytes` holds no bytes, or `out` is `bytes` itself.
@@ -1147,6 +1217,26 @@ st_status st_secrets_describe(const struct st_secrets *secrets,
  * configuration.
  */
 st_status st_secrets_check(const struct st_secrets *secrets,
+                           struct st_bytes *json,
+                           struct st_error *error);
+
+/**
+ * Returns counters since the manager was opened, as JSON. It contains no value of a secret, and no source is queried.
+ * The caller frees `json` with `st_bytes_free`. An example: `{"gets": 105, "not_found": 1, "failed": 0, "providers":
+ * [{"name": "aws", "found": 104, "hits": 103, "stale": 0, "loads": 1, "load_failures": 0, "shared_loads": 0,
+ * "retries": 0, "load_seconds": 0.12, "last_load_seconds": 0.12, "longest_load_seconds": 0.12}]}`.
+ *
+ * `gets` is the number of gets, each key of `st_secrets_get_many` being one; `not_found` and `failed` of them had no
+ * value. A cached-only get of what is not cached is not counted. For each provider, in their order: `found` gets had
+ * their value from it, `hits` of them from memory, without a query of its source, and `stale` of them an expired one.
+ * `loads` is how often its source was read or its callback called; `load_failures` of them failed, at least in part.
+ * `shared_loads` is how many documents another process of this host had loaded. `retries` is how many requests were
+ * repeated. `load_seconds` is the time of all loads, the others are that of the last and of the longest one. Later
+ * versions may add members.
+ *
+ * Only `last_load_seconds` ever decreases. The child of a `fork()` goes on from the numbers of its parent.
+ */
+st_status st_secrets_stats(const struct st_secrets *secrets,
                            struct st_bytes *json,
                            struct st_error *error);
 

@@ -247,6 +247,9 @@ public:
     /// Returns the settings and the providers in order, as JSON without any secret.
     std::string describe() const { return try_describe().value(); }
     Result<std::string> try_describe() const { return handle_.text(::st_secrets_describe); }
+    /// Returns counters since the manager was opened, as JSON: see st_secrets_stats.
+    std::string stats() const { return try_stats().value(); }
+    Result<std::string> try_stats() const { return handle_.text(::st_secrets_stats); }
     /// Returns the health of every provider, as JSON without any secret.
     std::string check() const { return try_check().value(); }
     Result<std::string> try_check() const { return handle_.text(::st_secrets_check); }

@@ -25,6 +25,7 @@ use super::lookup_cache::CacheTimes;
 use super::provider::{Health, HealthState, Known, Names, Peeked, Request, SecretProvider};
 use super::secret::{ProviderId, Secret};
 use super::single_flight::SingleFlight;
+use super::stats::LoadCounts;
 use crate::clock::{CoarseInstant, Deadline, Instant};
 use crate::error::{Error, Result};
 use crate::fork::{self, ReadGuard};
@@ -65,6 +66,7 @@ pub(super) struct DocumentProvider<S: ?Sized = dyn DocumentSource> {
     hasher: RandomState,
     /// When this process last looked for changes, in nanoseconds of [`CoarseInstant`].
     watched_at: AtomicU64,
+    counts: LoadCounts,
 }
 
 /// The need of one call for a newer document.
@@ -95,6 +97,7 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
             changes: Arc::new(Changes::new(None)),
             hasher: RandomState::default(),
             watched_at: AtomicU64::new(0),
+            counts: LoadCounts::default(),
         })
     }
 
@@ -264,7 +267,7 @@ impl<S: DocumentSource + ?Sized> SecretProvider for DocumentProvider<S> {
     }
 
     fn write(&self, key: &str, value: Option<&str>, request: &Request) -> Result<bool> {
-        let existed = self.source.write(key, value, request.deadline());
+        let existed = self.counts.counting_retries(|| self.source.write(key, value, request.deadline()));
         wipe_stack_below::<STACK>();
         let existed = existed?;
         // The earlier document has the earlier value.
@@ -309,6 +312,10 @@ impl<S: DocumentSource + ?Sized> SecretProvider for DocumentProvider<S> {
         }
     }
 
+    fn loads(&self) -> Option<&LoadCounts> {
+        Some(&self.counts)
+    }
+
     fn describe_share(&self) -> Option<Map<String, Value>> {
         self.describe_slot()
     }
@@ -350,7 +357,7 @@ impl<S: DocumentSource + ?Sized> SecretProvider for DocumentProvider<S> {
     }
 
     fn check(&self, request: &Request) -> Health {
-        let mut health = self.source.check(request.deadline());
+        let mut health = self.counts.counting_retries(|| self.source.check(request.deadline()));
         wipe_stack_below::<STACK>();
         let state = self.state();
         if let Some(loaded) = &state.document {

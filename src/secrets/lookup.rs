@@ -29,6 +29,12 @@ impl Manager {
         let _guard = fork::protect();
         self.follow_host();
         let found = self.look_up_followed(keys, options);
+        match &found {
+            // It says what is cached; bindings begin a get of their own providers with it.
+            Err(error) if options.cached_only && error.status() == Status::Unavailable => {}
+            Err(error) => self.counts.add_failure(error),
+            Ok(_) => {}
+        }
         self.notify_watches();
         found
     }
@@ -56,9 +62,14 @@ impl Manager {
             };
             match found {
                 Ok(Some(mut secret)) => {
-                    log::emit(Level::Debug, "secrets", || format!("{key:?} comes from provider {}", secret.provider()));
+                    log::emit_with(Level::Debug, "secrets", |fields| {
+                        fields.text("key", key);
+                        fields.text("provider", secret.provider());
+                        format!("{key:?} comes from provider {}", secret.provider())
+                    });
                     secret.degraded |= failure.is_some() || !not_queried.is_empty();
                     redact::record(Some(key), &secret.value);
+                    providers.count(&secret);
                     return Ok(secret);
                 }
                 Ok(None) => {}

@@ -23,10 +23,12 @@ use super::lookup_cache::{CacheTimes, LookupCache};
 use super::not_configured::{NotConfigured, NotConfiguredProvider};
 use super::provider::{Request, SecretProvider};
 use super::provider_table::{self, MAX_NAME};
+use super::providers::Providers;
 use super::remote_group::at_provider;
 use super::secret::{ProviderId, Secret};
 #[cfg(any(feature = "aws", feature = "vault"))]
 use super::shared_login::SharedLogins;
+use super::stats::ManagerCounts;
 #[cfg(feature = "vault")]
 use super::vault::{self, VaultSource};
 use super::watches::Watches;
@@ -62,9 +64,8 @@ pub struct Manager {
     share: Option<Arc<Share>>,
     pub(super) changes: Arc<Changes>,
     pub(super) watches: Watches,
+    pub(super) counts: ManagerCounts,
 }
-
-pub(super) type Providers = Vec<Arc<dyn SecretProvider>>;
 
 /// Options of a get.
 #[derive(Clone, Copy, Debug, Default)]
@@ -95,7 +96,7 @@ impl Manager {
         let logins = SharedLogins::new(share.clone(), times.max_backoff);
         #[cfg(feature = "aws")]
         let aws = Arc::new(AwsCommon::new(logins.clone()));
-        let mut providers = Providers::new();
+        let mut providers = Providers::default();
         let mut file = None;
         for setting in config.providers().unwrap_or(&default) {
             check_compiled(setting)?;
@@ -148,6 +149,7 @@ impl Manager {
             share,
             changes,
             watches: Watches::new(),
+            counts: ManagerCounts::new(),
         })
     }
 
@@ -277,7 +279,7 @@ impl Manager {
             fork::unprotected(|| drop(new));
             return Err(Error::invalid_argument(message));
         }
-        let mut changed = providers.to_vec();
+        let mut changed = Providers::clone(&providers);
         let aliases = changed.last().is_some_and(|last| last.source() == Source::HuggingFace);
         changed.insert(position.unwrap_or(changed.len() - usize::from(aliases)), new);
         *providers = Arc::new(changed);

@@ -56,11 +56,13 @@ mod not_configured;
 mod peek;
 mod provider;
 mod provider_table;
+mod providers;
 mod remote_group;
 mod report;
 mod secret;
 mod shared_login;
 mod single_flight;
+mod stats;
 #[cfg(feature = "vault")]
 mod vault;
 mod watches;

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from .metrics import Stats
+
 D = TypeVar("D")
 
 __all__ = [
@@ -434,6 +436,13 @@ class SecretsManager(_native.Secrets):
         """Returns the settings and the providers in order, without any secret."""
         description: dict[str, Any] = json.loads(self._describe())
         return description
+
+    def stats(self) -> Stats:
+        """Returns counters since the manager was created, without a query. `st_secrets.metrics` passes them on to
+        Prometheus and OpenTelemetry.
+        """
+        stats: Stats = json.loads(self._stats())
+        return stats
 
     def check(self) -> dict[str, Any]:
         """Returns the health of every provider, with remedies."""

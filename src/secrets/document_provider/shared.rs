@@ -146,12 +146,14 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
         let loaded = LoadedDocument::new(document, record.requested_at, &self.times, before.as_deref());
         let loaded = loaded.with_stamp(Some(Arc::new(record.stamp))).by_another_process(record.refresh_after);
         let loaded = Some(Arc::new(loaded)).filter(|loaded| loaded.is_usable())?;
-        log::emit(Level::Info, "secrets", || {
+        self.counts.add_shared();
+        log::emit_with(Level::Info, "secrets", |fields| {
             let (name, place) = (self.source.id().name(), self.source.place());
-            format!(
-                "{name}: {place}: another process loaded it {:.1} s ago",
-                record.requested_at.elapsed().as_secs_f64()
-            )
+            let age = record.requested_at.elapsed();
+            fields.text("provider", name);
+            fields.text("place", &place);
+            fields.time("age", age);
+            format!("{name}: {place}: another process loaded it {:.1} s ago", age.as_secs_f64())
         });
         self.change(|state| {
             let is_newer = |old: &Arc<LoadedDocument>| old.requested_at < loaded.requested_at;

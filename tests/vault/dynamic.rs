@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use st_secrets::{Manager, Result, Status};
 
-use crate::common::fork::in_child;
+use crate::common::fork::{fork, said_yes};
 use crate::common::proxy::{Fault, Proxy};
 use crate::common::servers::postgres::PASSWORD;
 use crate::common::servers::{Postgres, bao, unique};
@@ -214,12 +214,12 @@ fn forked_child_uses_the_lease_and_does_not_revoke_it() {
         let secrets = database.open(json!({"revoke": true}), &[]);
         let (user, password) = user(&secrets);
         let mut secrets = Some(secrets);
-        in_child(|| {
+        assert!(said_yes(fork(|| {
             let own = secrets.take().unwrap();
             let is_same = text(&own, "DB_USER").as_deref() == Some(&*user);
             own.close();
             is_same
-        });
+        })));
         assert!(database.postgres.lets_in(&user, &password));
         assert_eq!((database.count("/creds/trainer"), database.count("/leases/revoke")), (1, 0));
     });

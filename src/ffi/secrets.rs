@@ -36,8 +36,8 @@ pub const ST_SECRET_CACHED: u32 = 2;
 pub const ST_SECRET_DEGRADED: u32 = 4;
 /// In `st_secret_info.flags`: another process of this host loaded the value. See the setting `share`.
 pub const ST_SECRET_SHARED: u32 = 8;
-/// In `st_secret_info.flags`: the value has a lease, as a dynamic secret of Vault: it is valid until the end of `expires_in`, and is never returned
-/// after that. Then every call gets another one.
+/// In `st_secret_info.flags`: the value has a lease, as a dynamic secret of Vault. It is valid until the end of
+/// `expires_in`, and is never returned after that. Then every call gets another one.
 pub const ST_SECRET_LEASED: u32 = 16;
 
 /// Where a value came from, and its age. The caller allocates the struct and initializes it with `ST_SECRET_INFO_INIT`.

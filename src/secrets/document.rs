@@ -45,8 +45,8 @@ pub(crate) trait DocumentSource: Send + Sync {
     /// error is an outage, during which it may be.
     fn load(&self, deadline: Deadline, patience: Patience) -> Result<Document>;
 
-    /// As [`load`](DocumentSource::load), with the document that the new one replaces, if there is one: its lease may be
-    /// renewed.
+    /// As [`load`](DocumentSource::load), with the document that the new one replaces, if there is one: its lease may
+    /// be renewed.
     fn reload(&self, _earlier: Option<&Document>, deadline: Deadline, patience: Patience) -> Result<Document> {
         self.load(deadline, patience)
     }

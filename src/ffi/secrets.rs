@@ -91,7 +91,9 @@ pub unsafe extern "C" fn st_secrets_free(secrets: *mut st_secrets) {
         if !secrets.is_null() {
             // SAFETY: the caller frees, once, what `st_secrets_open` returned.
             let secrets = unsafe { Box::from_raw(secrets) };
-            Arc::into_inner(secrets.0).map(Manager::close);
+            if let Some(manager) = Arc::into_inner(secrets.0) {
+                manager.close();
+            }
         }
     });
 }

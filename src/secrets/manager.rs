@@ -167,7 +167,9 @@ impl Manager {
         let (new, old) = (config.map(Manager::open).transpose()?.map(Arc::new), DEFAULT.get());
         DEFAULT.replace(new);
         // Calls under way complete with it.
-        old.and_then(Arc::into_inner).map(Manager::close);
+        if let Some(manager) = old.and_then(Arc::into_inner) {
+            manager.close();
+        }
         Ok(())
     }
 

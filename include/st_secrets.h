@@ -210,6 +210,12 @@
 #define ST_SECRET_SHARED 8
 
 /**
+ * In `st_secret_info.flags`: the value has a lease, as a dynamic secret of Vault. It is valid until the end of
+ * `expires_in`, and is never returned after that. Then every call gets another one.
+ */
+#define ST_SECRET_LEASED 16
+
+/**
  * For `st_secrets_invalidate`: all processes of this host that share. See the setting `share`.
  */
 #define ST_SCOPE_HOST 1
@@ -995,6 +1001,9 @@ st_status st_secrets_open(const struct st_config *config,
 /**
  * Frees a manager. No other thread may be using it. Values that it returned stay valid. Freeing NULL does nothing: the
  * manager of the process is not freed.
+ *
+ * Sends nothing, unless a dynamic secret of Vault has `revoke`: then its lease is revoked, within the `timeout` of the
+ * configuration and at most 5 s.
  */
 void st_secrets_free(struct st_secrets *secrets);
 

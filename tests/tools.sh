@@ -30,6 +30,8 @@ need openssl openssl
 need age age
 need gpg gnupg
 need pass pass
+need psql postgresql
+[ -d /usr/lib/postgresql ] || need postgres postgresql
 [ -n "$missing" ] || exit 0
 
 case $missing in

@@ -120,6 +120,11 @@ impl Changes {
         }
     }
 
+    /// Whether no other manager of the host is listed: certainly none has taken what this one shares.
+    pub(super) fn is_alone(&self) -> bool {
+        self.attach().is_some_and(|attached| attached.membership.is_alone())
+    }
+
     /// The page of the host; the reason why there is none.
     pub(super) fn page(&self) -> Result<Option<Arc<Attached>>> {
         match (self.attach(), &self.share) {

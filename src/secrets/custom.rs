@@ -112,6 +112,7 @@ impl CustomProvider {
                 ttl: Some(ttl),
                 refresh_after: Some(jitter::refresh_age(ttl)),
                 superseded: Some(Arc::default()),
+                is_leased: false,
             };
             Secret { info: Some(Arc::new(info)), degraded: secret.degraded, ..Secret::new(secret.value) }
         });

@@ -296,6 +296,29 @@ impl<S: DocumentSource + ?Sized> SecretProvider for DocumentProvider<S> {
         });
     }
 
+    fn close(&self, deadline: Deadline) {
+        if !self.source.is_released_on_close() {
+            return;
+        }
+        let loaded = match self.slot() {
+            None => None,
+            // Other processes may use the lease; the last of them releases it.
+            Some(_) if !self.changes.is_alone() => return,
+            Some(slot) => {
+                let loaded = self.followed_state().document;
+                slot.invalidate();
+                // One that took the document just before.
+                if !self.changes.is_alone() {
+                    return;
+                }
+                loaded
+            }
+        };
+        self.change(|state| (state.document, state.stamp) = (None, None));
+        self.source.release(loaded.as_ref().map(|loaded| &loaded.document), deadline);
+        wipe_stack_below::<STACK>();
+    }
+
     fn look(&self, request: &Request) {
         let state = self.followed_state();
         // What nobody has asked for is not loaded.
@@ -333,6 +356,10 @@ impl<S: DocumentSource + ?Sized> SecretProvider for DocumentProvider<S> {
             fields.insert("incomplete".to_owned(), json!(loaded.document.incomplete().map(Error::message)));
             fields.insert("age".to_owned(), json!(age.as_secs_f64()));
             fields.insert("expires_in".to_owned(), json!(loaded.ttl.saturating_sub(age).as_secs_f64()));
+            if let Some(lease) = &loaded.document.lease {
+                fields.insert("leased".to_owned(), json!(true));
+                fields.insert("renewable".to_owned(), json!(lease.renewable));
+            }
             fields.insert("stale".to_owned(), json!(!loaded.is_fresh() && outage.is_some()));
         }
         if let Some(outage) = outage {
@@ -362,6 +389,10 @@ impl<S: DocumentSource + ?Sized> SecretProvider for DocumentProvider<S> {
         let state = self.state();
         if let Some(loaded) = &state.document {
             health.detail = self.source.redact(health.detail, &loaded.document);
+            if loaded.document.lease.is_some() {
+                let left = loaded.ttl.saturating_sub(loaded.requested_at.elapsed()).as_secs();
+                health.detail += &format!("; its lease ends in {left} s");
+            }
         }
         match state.document.as_ref().and_then(|loaded| loaded.document.incomplete()) {
             Some(error) if health.state == HealthState::Ok => {

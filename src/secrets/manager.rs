@@ -30,7 +30,7 @@ use super::secret::{ProviderId, Secret};
 use super::shared_login::SharedLogins;
 use super::stats::ManagerCounts;
 #[cfg(feature = "vault")]
-use super::vault::{self, VaultSource};
+use super::vault::{self, DynamicSource, VaultSource};
 use super::watches::Watches;
 use super::well_known;
 use crate::clock::Deadline;
@@ -47,6 +47,8 @@ const DEFAULT_PROVIDERS: [&str; 5] = ["env", "file", "aws", "vault", "huggingfac
 /// Built-in providers that `providers` has to list; `credentials` only if there are none.
 const OTHER_PROVIDERS: [&str; 2] = ["aws_parameters", "credentials"];
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest time that closing a manager takes.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The maximum length of a value that is written, in bytes.
 const MAX_VALUE: usize = 1 << 20;
 
@@ -106,6 +108,8 @@ impl Manager {
                     Some("aws_secret" | "aws_secrets") => remote.own(AwsSource::open_table(table, config, &aws)?)?,
                     #[cfg(feature = "exec")]
                     Some("exec") => remote.own(ExecSource::open(table)?)?,
+                    #[cfg(feature = "vault")]
+                    Some("vault_dynamic") => remote.own(DynamicSource::open(table, config, logins.clone())?)?,
                     _ => return Err(provider_table::unknown_kind(table)),
                 },
                 ProviderSetting::Name(name) => match name.as_str() {
@@ -162,7 +166,12 @@ impl Manager {
     /// opened on next use. References to the old manager remain valid.
     pub fn reset_default(config: Option<&Config>) -> Result<()> {
         let _guard = fork::protect();
-        DEFAULT.replace(config.map(Manager::open).transpose()?.map(Arc::new));
+        let (new, old) = (config.map(Manager::open).transpose()?.map(Arc::new), DEFAULT.get());
+        DEFAULT.replace(new);
+        // Calls under way complete with it.
+        if let Some(manager) = old.and_then(Arc::into_inner) {
+            manager.close();
+        }
         Ok(())
     }
 
@@ -325,6 +334,14 @@ impl Manager {
         self.lookup_cache.clear();
     }
 
+    /// Closes the manager. Leases that a setting says so of are given back to the server first, within the timeout and
+    /// at most some seconds. A manager that is only dropped sends nothing.
+    pub fn close(self) {
+        let _guard = fork::protect();
+        let deadline = Deadline::after(self.timeout.min(CLOSE_TIMEOUT));
+        self.providers().iter().for_each(|provider| provider.close(deadline));
+    }
+
     /// Returns the path of the file or directory that the file provider reads; if there is none, the path of the file
     /// that [`Manager::set`] would create.
     pub fn file_path(&self) -> Result<PathBuf> {
@@ -439,6 +456,7 @@ fn listed_twice(provider: &dyn SecretProvider) -> Error {
     let name = provider.name();
     let remedy = match provider.source() {
         Source::Exec => "; give each \"exec\" a \"name\" of its own",
+        Source::Vault if name != "vault" => "; give each \"vault_dynamic\" a \"name\" of its own",
         Source::Aws if name != "aws" => "; give each \"aws_secret\" a \"name\" of its own",
         _ => "",
     };

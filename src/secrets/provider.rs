@@ -112,6 +112,9 @@ pub(crate) trait SecretProvider: Send + Sync {
         self.clear_cache();
     }
 
+    /// Gives back what it holds at the server, before the manager is dropped.
+    fn close(&self, _: Deadline) {}
+
     /// Looks for changes of its source, for a call that listens. What it finds is noted. It is called about once a
     /// second.
     fn look(&self, _: &Request) {}

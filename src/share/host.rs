@@ -188,6 +188,14 @@ impl Membership {
         self.fork == fork::generation()
     }
 
+    /// Whether no other manager is listed, of this process or another one.
+    pub(crate) fn is_alone(&self) -> bool {
+        let own = self.place.filter(|_| self.is_own()).map(|place| &raw const self.page.0.members[place]);
+        let is_other = |member: &Member| own.is_none_or(|own| !std::ptr::eq(own, member));
+        let mut others = self.page.listed().filter(|(member, _)| is_other(member));
+        self.page.lists_all() && !others.any(|(member, process)| present(member, process).is_some())
+    }
+
     /// Confirms that nothing older than this revision is used any more.
     pub(crate) fn confirm(&self, revision: u64) {
         if let Some(place) = self.place {
@@ -218,7 +226,7 @@ mod tests {
     fn processes_are_listed_until_they_leave_or_end() {
         let (_place, page) = open();
         let (one, two) = (HostPage::join(&page), HostPage::join(&page));
-        assert!(one.is_own() && one.place != two.place);
+        assert!(one.is_own() && one.place != two.place && !one.is_alone());
         assert_eq!(page.members(0).confirmed, [std::process::id()]);
         // A process that has ended, and one whose number another process has now.
         for process in [u64::from(u32::MAX / 2), u64::from(std::process::id()) | 1 << 32] {
@@ -226,7 +234,9 @@ mod tests {
             assert_eq!(page.members(0).confirmed, [std::process::id()]);
             assert_eq!(page.0.members[0].process.load(Relaxed), 0);
         }
-        drop((one, two));
+        drop(two);
+        assert!(one.is_alone());
+        drop(one);
         assert!(page.members(0).confirmed.is_empty());
     }
 

@@ -31,6 +31,7 @@
 pub mod bao;
 pub mod http;
 pub mod moto;
+pub mod postgres;
 pub mod process;
 pub mod tls;
 
@@ -44,6 +45,7 @@ use serde_json::Value;
 
 pub use bao::{Bao, Issuer, bao};
 pub use moto::{Key, Moto, moto};
+pub use postgres::Postgres;
 pub use tls::Tls;
 
 /// Variables of a process: names and values.

@@ -105,6 +105,8 @@ export interface SecretInfo {
   readonly degraded: boolean;
   /** Another process of this host loaded the value; see the setting `share`. */
   readonly shared: boolean;
+  /** The value has a lease, and is revoked at its end, which is that of `expiresIn`. */
+  readonly leased: boolean;
   /** Seconds since the value was fetched, and until it is fetched again. */
   readonly age: number;
   readonly expiresIn: number;

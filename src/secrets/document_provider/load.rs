@@ -75,7 +75,9 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
     pub(super) fn query(&self, request: &LoadRequest, sharing: Sharing<'_>) -> Result<Arc<LoadedDocument>> {
         let requested_at = Instant::now();
         let patience = self.patience(request);
-        let load = || self.source.load(request.deadline, patience);
+        let earlier = self.state().document;
+        let earlier = earlier.as_ref().map(|loaded| &loaded.document);
+        let load = || self.source.reload(earlier, request.deadline, patience);
         let result = self.counts.counting(load, |document| document.incomplete().is_some());
         wipe_stack_below::<STACK>();
         if let Some(loaded) = self.published_meanwhile(&result, request) {

@@ -94,7 +94,8 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
     /// The slot of this process now; `None` if nothing is shared.
     pub(super) fn slot(&self) -> Option<Arc<Slot>> {
         // A document that is never fresh is loaded by each call.
-        let shared = self.shared.as_ref().filter(|_| !self.times.cache_ttl.is_zero())?;
+        let is_cached = !self.times.cache_ttl.is_zero() || self.source.is_leased();
+        let shared = self.shared.as_ref().filter(|_| is_cached)?;
         let _guard = fork::protect();
         shared.open(&*self.source)
     }
@@ -345,8 +346,8 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
         ]);
         let retry_in = state.failure.map(|failure| failure.retry_at.since(Instant::now()).as_secs_f64());
         let age = state.record.as_ref().map(|record| record.requested_at.elapsed());
-        let ttl =
-            state.record.map(|record| record.ttl.map_or(self.times.cache_ttl, |ttl| ttl.min(self.times.cache_ttl)));
+        let longest = if self.source.is_leased() { Duration::MAX } else { self.times.cache_ttl };
+        let ttl = state.record.map(|record| record.ttl.unwrap_or(self.times.cache_ttl).min(longest));
         let expires_in = ttl.zip(age).map(|(ttl, age)| ttl.saturating_sub(age).as_secs_f64());
         fields.insert("retry_in".to_owned(), json!(retry_in));
         fields.insert("age".to_owned(), json!(age.map(|age| age.as_secs_f64())));

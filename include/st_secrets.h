@@ -1244,7 +1244,7 @@ st_status st_secrets_listen(const struct st_secrets *secrets,
  * begins after this call returns an older value. A process that makes no call confirms too: its next one begins with a
  * look at the memory that all share. A silent process is stopped, possibly in the middle of a get, which would return
  * what it has read. The call succeeds even if processes are silent: check `silent`. `complete` is false if the host
- * has had more processes than the list has places (4092).
+ * has had more processes than the list has places (4088).
  *
  * `ST_CONFIG`: with `ST_SCOPE_HOST`, the setting `share` is off; with `ST_SCOPE_CLUSTER`, there is no cluster tier.
  * `ST_ACCESS_DENIED` or `ST_IO`: the directory of the share cannot be used.

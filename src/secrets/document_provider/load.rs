@@ -78,6 +78,7 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
         let result = self.source.load(request.deadline, patience);
         wipe_stack_below::<STACK>();
         if let Some(loaded) = self.published_meanwhile(&result, request) {
+            sharing.abandon();
             return Ok(loaded);
         }
         let sharing = self.after_load(sharing);

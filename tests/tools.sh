@@ -30,6 +30,8 @@ need openssl openssl
 need age age
 need gpg gnupg
 need pass pass
+need redis-server redis-server
+need redis-cli redis-tools
 [ -n "$missing" ] || exit 0
 
 case $missing in

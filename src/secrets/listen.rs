@@ -146,7 +146,8 @@ impl Manager {
     fn invalidate_cluster(&self, timeout: Duration) -> Result<String> {
         let attached = self.changes.page()?;
         let Some((tier, page)) = self.changes.tier().filter(|_| attached.is_some()) else {
-            let message = "there is no cluster tier: set `share_url` or ST_SECRETS_SHARE_URL, or use the scope of the host";
+            let message =
+                "there is no cluster tier: set `share_url` or ST_SECRETS_SHARE_URL, or use the scope of the host";
             return Err(Error::new(Status::Config, message));
         };
         let deadline = Deadline::after(timeout);

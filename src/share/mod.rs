@@ -27,11 +27,11 @@ use zeroize::Zeroizing;
 
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::http::Roots;
 use crate::log::{self, Level};
 use crate::secret_memory::SecretBytes;
 use crate::settings::{Environment, InvalidSetting, Setting};
 use crate::sys;
-use crate::http::Roots;
 use directory::{Directory, KEY_LEN};
 use tier::TlsSettings;
 

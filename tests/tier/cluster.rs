@@ -33,6 +33,7 @@ impl Cluster {
         let directory = temp_in_memory();
         let settings = json!({
             "share_dir": directory.path().join("share"), "share_url": self.redis.url(), "share_key": KEY,
+            "timeout": 120,
         });
         self.directories.borrow_mut().push(directory);
         merged(self.source.settings(), settings)

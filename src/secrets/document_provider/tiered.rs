@@ -82,9 +82,8 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
             false => Some(document.ttl.unwrap_or(Duration::MAX).min(self.times.cache_ttl).saturating_sub(shift)),
         };
         let before = slot.read();
-        let is_known = before.is_some_and(|before| {
-            before.requested_at >= requested_at || document.sequence == slot.sequence()
-        });
+        let is_known =
+            before.is_some_and(|before| before.requested_at >= requested_at || document.sequence == slot.sequence());
         if is_known || requested_at < slot.invalidated_at() || !self.state().may_cache(requested_at) {
             return None;
         }

@@ -38,8 +38,9 @@ mod engine;
 mod redis;
 mod resp;
 
-/// The longest time of one exchange with the tier.
-const EXCHANGE_TIME: Duration = Duration::from_millis(500);
+/// The longest time of one exchange with the tier, and which part of the time of a call it is at most.
+const EXCHANGE_TIME: Duration = Duration::from_secs(10);
+const EXCHANGE_PART: u32 = 10;
 /// By how much the clocks of hosts may differ.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);
 /// How long a host is alive after its last look.
@@ -162,7 +163,7 @@ pub(crate) struct TierSession {
 
 impl TierSession {
     fn open(tier: &Arc<Tier>, page: &Arc<HostPage>, time: Duration) -> Result<TierSession> {
-        let time = EXCHANGE_TIME.min(time / 4);
+        let time = EXCHANGE_TIME.min(time / EXCHANGE_PART);
         match tier.engine.connect(Deadline::after(time)) {
             Ok(session) => Ok(TierSession { tier: tier.clone(), page: page.clone(), session, time }),
             Err(error) => Err(failed(page, error)),
@@ -187,7 +188,9 @@ impl TierSession {
 
     fn follow(&self, revision: u64) {
         if self.page.follow_tier(revision) {
-            log::emit(Level::Info, "share", || "the cluster tier has a new revision: what is cached is dropped".to_owned());
+            log::emit(Level::Info, "share", || {
+                "the cluster tier has a new revision: what is cached is dropped".to_owned()
+            });
         }
     }
 

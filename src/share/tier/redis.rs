@@ -58,10 +58,12 @@ impl Engine for Redis {
         let mut stream = self.dialer.connect(deadline)?;
         stream.set_deadline(deadline);
         let received = Received::new(MAX_BULK);
-        let mut connection = Connection { stream, received, prefix: self.prefix.clone(), server: self.name().to_owned() };
+        let mut connection =
+            Connection { stream, received, prefix: self.prefix.clone(), server: self.name().to_owned() };
         if let Some(password) = &self.password {
             let user = self.user.as_ref().map(|user| user.as_bytes());
-            let words: Vec<&[u8]> = [Some(&b"AUTH"[..]), user, Some(password.as_bytes())].into_iter().flatten().collect();
+            let words: Vec<&[u8]> =
+                [Some(&b"AUTH"[..]), user, Some(password.as_bytes())].into_iter().flatten().collect();
             connection.call(&words)?;
         }
         if self.database != 0 {

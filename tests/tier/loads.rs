@@ -143,7 +143,7 @@ fn tls_and_sockets_work() {
     let untrusted = json!({"share_url": secured["share_url"]});
     let mut host = cluster.host_with(untrusted);
     assert_eq!(host.get("A"), canary("first"));
+    assert_eq!(cluster.loads(), 2);
     let detail = host.ask("check")["share"]["detail"].to_string();
     assert!(detail.contains("is signed by an authority that is not trusted here"), "{detail}");
-    assert_eq!(cluster.loads(), 2);
 }

@@ -85,8 +85,8 @@ pub(crate) struct SlotState {
 }
 
 impl Slot {
-    /// Opens the slot of this identity. `key` is the setting `share_key`. With a cluster tier, its stamps are not current
-    /// once a second, so that a get looks at the tier.
+    /// Opens the slot of this identity. `key` is the setting `share_key`. With a cluster tier, its stamps are not
+    /// current once a second, so that a get looks at the tier.
     pub(super) fn open(path: PathBuf, key: Option<&SecretBytes>, identity: Identity, has_tier: bool) -> Result<Slot> {
         let directory = Directory::open(&path)?;
         let material = match key.or(identity.secrets()) {

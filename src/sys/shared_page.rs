@@ -29,7 +29,8 @@ pub(crate) unsafe trait SharedFields {
     const SIZE: usize;
 }
 
-/// The fields of the page of a slot; those that each get reads are in the first cache line. Every bit pattern is a valid value.
+/// The fields of the page of a slot; those that each get reads are in the first cache line. Every bit
+/// pattern is a valid value.
 #[repr(C)]
 pub(crate) struct PageFields {
     pub(crate) header: FileHeader,

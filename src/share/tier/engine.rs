@@ -13,7 +13,7 @@ pub(super) trait Engine: Send + Sync {
     fn connect(&self, deadline: Deadline) -> Result<Box<dyn Session>>;
 }
 
-/// What the revision of the tier is at least. A tier that was flushed, or replaced, gets a revision that no host knows.
+/// What the revision of the tier is at least. A tier that was flushed, or replaced, gets a new revision.
 #[derive(Clone, Copy)]
 pub(super) struct Floor {
     /// The highest revision that this host has seen.

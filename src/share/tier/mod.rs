@@ -320,7 +320,7 @@ fn failed(page: &HostPage, error: Error) -> Error {
     error
 }
 
-/// The name of this host in the tier: that of the machine, and what tells its directories apart.
+/// The name of this host in the tier: that of the machine, and a number for its directory.
 fn host_name(page: &HostPage) -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name: String = name.chars().filter(|c| c.is_ascii_graphic()).take(64).collect();
@@ -335,7 +335,7 @@ fn number(bytes: &[u8]) -> u64 {
     bytes.try_into().map_or(0, u64::from_le_bytes)
 }
 
-/// The first bytes of a keyed hash, in hex: without the key, nobody can tell what was hashed.
+/// The first bytes of a keyed hash, in hex: without the key, nobody can find out what was hashed.
 fn hash(key: &[u8], what: &[u8], bytes: usize) -> String {
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), what);
     wipe_stack_below::<STACK>();

@@ -63,7 +63,8 @@ impl Manager {
     /// Returns what is shared with other processes of this host, as JSON, without a query to a remote source.
     ///
     /// `{"share": "host", "directory": "/dev/shm/st-secrets-1000", "owner": 1000, "tier": null, "refused": null,
-    /// "documents": [{"id": …, "provider": "aws", "place": …, "age": 12.5, "expires_in": 287.5, "loading": false, "loader_pid": null,
+    /// "documents": [{"id": …, "provider": "aws", "place": …, "age": 12.5, "expires_in": 287.5, "loading": false,
+    /// "loader_pid": null,
     /// "failing": null, "retry_in": null}]}`. `refused` is the reason why nothing is shared. What is not known is
     /// `null`.
     pub fn share(&self) -> String {

@@ -9,4 +9,5 @@ mod loads;
 mod redis;
 mod settings;
 #[path = "../share/worker.rs"]
+#[allow(dead_code, reason = "the tests of the share use the rest")]
 mod worker;

@@ -35,7 +35,7 @@ pub(super) struct SharedSlot {
 pub(super) enum Sharing<'a> {
     Off,
     /// Its result is published, in the cluster tier too if there is one.
-    Publish(Loading<'a>, Option<TierLoad>),
+    Publish(Loading<'a>, Option<Box<TierLoad>>),
     /// It is not published, but invalidated with what is in the share.
     Observe(Stamp),
 }

@@ -24,7 +24,7 @@ pub(super) enum Asked {
     /// Another host is loading, and the call does not wait.
     Elsewhere,
     /// It queries the source, and publishes the result if the tier works.
-    Load(Option<TierLoad>),
+    Load(Option<Box<TierLoad>>),
 }
 
 impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
@@ -33,7 +33,7 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
         let Some((tier, page)) = self.changes.tier() else { return Asked::Load(None) };
         let time = request.deadline.remaining();
         let Some(session) = tier.begin(&page, time) else { return Asked::Load(None) };
-        let mut load = session.about(slot.identity());
+        let mut load = Box::new(session.about(slot.identity()));
         let (until, mut pauses) = (Deadline::after(time / 2), PAUSES);
         loop {
             let Some(found) = load.fetch(slot.sequence()) else { return Asked::Load(None) };
@@ -100,7 +100,7 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
 }
 
 /// Publishes a document for other hosts, unless a part of it is missing.
-pub(super) fn publish_in_tier(tier: Option<TierLoad>, loaded: &LoadedDocument, slot: &Slot) {
+pub(super) fn publish_in_tier(tier: Option<Box<TierLoad>>, loaded: &LoadedDocument, slot: &Slot) {
     let Some(tier) = tier else { return };
     if loaded.document.incomplete().is_some() {
         return tier.release(false);

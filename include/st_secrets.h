@@ -221,7 +221,7 @@
 #define ST_SCOPE_HOST 1
 
 /**
- * For `st_secrets_invalidate`: all hosts of a cluster. This version has no cluster tier, so it is an error.
+ * For `st_secrets_invalidate`: all hosts of a cluster, which share through a tier. See the setting `share_url`.
  */
 #define ST_SCOPE_CLUSTER 2
 
@@ -363,6 +363,8 @@ typedef struct st_cipher st_cipher;
  *   `vault_client_key`: HashiCorp Vault or OpenBao; text, described in `docs/vault.md`
  * - `share` (`"off"` or `"host"`), `share_dir`, `share_key`: whether the processes of this user on this host share
  *   what one of them has loaded from AWS or Vault; text, described in `docs/share.md`; default `"off"`
+ * - `share_url`, `share_ca_cert`, `share_client_cert`, `share_client_key`: the server through which hosts share, and
+ *   the certificates for it; text, described in `docs/tier.md`; default none
  *
  * Keys of a cache (`st_cache_open`):
  *
@@ -1343,9 +1345,13 @@ st_status st_secrets_listen(const struct st_secrets *secrets,
  * begins after this call returns an older value. A process that makes no call confirms too: its next one begins with a
  * look at the memory that all share. A silent process is stopped, possibly in the middle of a get, which would return
  * what it has read. The call succeeds even if processes are silent: check `silent`. `complete` is false if the host
- * has had more processes than the list has places (4092).
+ * has had more processes than the list has places (4088).
  *
- * `ST_CONFIG`: with `ST_SCOPE_HOST`, the setting `share` is off; with `ST_SCOPE_CLUSTER`, there is no cluster tier.
+ * With `ST_SCOPE_CLUSTER`, `confirmed` and `silent` are the names of hosts, as texts. A host that has made no call for
+ * 15 seconds is in neither; its next get looks at the tier first.
+ *
+ * `ST_CONFIG`: with `ST_SCOPE_HOST`, the setting `share` is off; with `ST_SCOPE_CLUSTER`, there is no `share_url`.
+ * `ST_UNAVAILABLE`, `ST_TIMEOUT`, `ST_ACCESS_DENIED` or `ST_PROTOCOL`: the tier fails.
  * `ST_ACCESS_DENIED` or `ST_IO`: the directory of the share cannot be used.
  */
 st_status st_secrets_invalidate(const struct st_secrets *secrets,

@@ -32,6 +32,8 @@ need gpg gnupg
 need pass pass
 need psql postgresql
 [ -d /usr/lib/postgresql ] || need postgres postgresql
+need redis-server redis-server
+need redis-cli redis-tools
 [ -n "$missing" ] || exit 0
 
 case $missing in

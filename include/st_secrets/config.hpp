@@ -120,6 +120,10 @@ public:
     ST_SETTING(share, std::string_view, text)
     ST_PATH_SETTING(share_dir)
     ST_SETTING(share_key, std::string_view, text)
+    ST_SETTING(share_url, std::string_view, text)
+    ST_PATH_SETTING(share_ca_cert)
+    ST_PATH_SETTING(share_client_cert)
+    ST_PATH_SETTING(share_client_key)
 
     // Settings of a cipher.
     ST_SETTING(key, std::string_view, text)

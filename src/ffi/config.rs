@@ -49,6 +49,8 @@ use crate::config::Config;
 ///   `vault_client_key`: HashiCorp Vault or OpenBao; text, described in `docs/vault.md`
 /// - `share` (`"off"` or `"host"`), `share_dir`, `share_key`: whether the processes of this user on this host share
 ///   what one of them has loaded from AWS or Vault; text, described in `docs/share.md`; default `"off"`
+/// - `share_url`, `share_ca_cert`, `share_client_cert`, `share_client_key`: the server through which hosts share, and
+///   the certificates for it; text, described in `docs/tier.md`; default none
 ///
 /// Keys of a cache (`st_cache_open`):
 ///

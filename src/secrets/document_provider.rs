@@ -45,6 +45,7 @@ pub(super) mod outage;
 mod payload;
 mod shared;
 mod state;
+mod tiered;
 
 /// The depth of stack that is wiped after a load: a source may leave credentials there.
 const STACK: usize = 16 << 10;

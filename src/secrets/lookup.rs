@@ -7,6 +7,7 @@
 //! Remote providers that follow each other form one [`RemoteGroup`], whose result is cached as a whole.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::lookup_cache::CachedLookup;
 use super::manager::{Manager, Options};
@@ -18,6 +19,9 @@ use crate::fork;
 use crate::log::{self, Level};
 use crate::redact;
 
+/// How often a host looks at the cluster tier while its processes get values.
+const TIER_INTERVAL: Duration = Duration::from_secs(1);
+
 impl Manager {
     /// Looks `key` up in each provider in turn.
     pub(super) fn look_up(&self, key: &str, options: &Options) -> Result<Secret> {
@@ -27,6 +31,9 @@ impl Manager {
     /// Looks all keys up in each provider in turn. Messages name the first key.
     pub(super) fn look_up_any(&self, keys: &[&str], options: &Options) -> Result<Secret> {
         let _guard = fork::protect();
+        if !options.cached_only {
+            self.changes.look_at_tier(TIER_INTERVAL, options.timeout.unwrap_or(self.timeout()));
+        }
         self.follow_host();
         let found = self.look_up_followed(keys, options);
         match &found {

@@ -3,6 +3,7 @@
 use std::env;
 use std::fs;
 use std::io;
+use std::ops::Range;
 
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -18,6 +19,8 @@ const FORMAT: &str = "1";
 pub(crate) struct Identity {
     /// Names and values, each after its length.
     list: Vec<u8>,
+    /// The part of the list that only processes of one host have in common.
+    of_host: Range<usize>,
     /// What the process logs in with; it makes the key.
     secrets: Option<SecretBytes>,
 }
@@ -25,16 +28,23 @@ pub(crate) struct Identity {
 impl Identity {
     /// An identity of this kind: `aws`, `vault`.
     pub(crate) fn new(kind: &str) -> Identity {
-        let mut identity = Identity { list: Vec::new(), secrets: None };
+        let mut identity = Identity { list: Vec::new(), of_host: 0..0, secrets: None };
         identity.add("format", FORMAT);
         identity.add("kind", kind);
+        let begin = identity.list.len();
         // Between namespaces, times since the start of the machine differ, and what is at a local address.
         for name in ["time", "net"] {
             if let Ok(namespace) = fs::read_link(format!("/proc/self/ns/{name}")) {
                 identity.add(&format!("{name} namespace"), namespace.as_os_str().as_encoded_bytes());
             }
         }
+        identity.of_host = begin..identity.list.len();
         identity
+    }
+
+    /// The list without what only processes of one host have in common.
+    pub(super) fn cluster_list(&self) -> Vec<u8> {
+        [&self.list[..self.of_host.start], &self.list[self.of_host.end..]].concat()
     }
 
     /// Adds a part that is not secret.

@@ -81,6 +81,7 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
         let result = self.counts.counting(load, |document| document.incomplete().is_some());
         wipe_stack_below::<STACK>();
         if let Some(loaded) = self.published_meanwhile(&result, request) {
+            sharing.abandon();
             return Ok(loaded);
         }
         let sharing = self.after_load(sharing);

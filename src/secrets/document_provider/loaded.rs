@@ -23,7 +23,7 @@ pub(super) struct LoadedDocument {
     pub(super) refresh_after: Duration,
     /// The same, whatever its source says: that of all processes that share it.
     pub(super) soft_ttl: Duration,
-    max_stale: Duration,
+    pub(super) max_stale: Duration,
     /// Values of earlier documents under keys that this one could not read.
     earlier: HashMap<Box<str>, Secret>,
     superseded: Arc<Superseded>,

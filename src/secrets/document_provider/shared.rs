@@ -12,12 +12,13 @@ use super::loaded::LoadedDocument;
 use super::outage::Outage;
 use super::payload;
 use super::state::State;
+use super::tiered::{Asked, publish_in_tier};
 use super::{DocumentProvider, LoadRequest};
 use crate::clock::{CoarseInstant, Instant};
 use crate::error::{Error, Result};
 use crate::fork;
 use crate::log::{self, Level};
-use crate::share::{Failure, Loading, NewRecord, Record, Share, Slot, Stamp, Turn};
+use crate::share::{Failure, Loading, NewRecord, Record, Share, Slot, Stamp, TierLoad, Turn};
 
 /// The slot of a document. The identity of the process may change from load to load, and the slot with it.
 pub(super) struct SharedSlot {
@@ -33,8 +34,8 @@ pub(super) struct SharedSlot {
 /// How a load is shared.
 pub(super) enum Sharing<'a> {
     Off,
-    /// Its result is published.
-    Publish(Loading<'a>),
+    /// Its result is published, in the cluster tier too if there is one.
+    Publish(Loading<'a>, Option<Box<TierLoad>>),
     /// It is not published, but invalidated with what is in the share.
     Observe(Stamp),
 }
@@ -71,7 +72,8 @@ impl Sharing<'_> {
         let stamp = match self {
             Sharing::Off => return None,
             Sharing::Observe(stamp) => stamp,
-            Sharing::Publish(loading) => {
+            Sharing::Publish(loading, tier) => {
+                publish_in_tier(tier, loaded, loading.slot());
                 let (requested_at, ttl) = (loaded.requested_at, loaded.document.ttl);
                 let refresh_after = Some(loaded.soft_ttl);
                 let payload = payload::encode(&loaded.document);
@@ -85,7 +87,19 @@ impl Sharing<'_> {
         match self {
             Sharing::Off => None,
             Sharing::Observe(stamp) => Some(stamp),
-            Sharing::Publish(loading) => Some(loading.fail(&outage.to_share())),
+            Sharing::Publish(loading, tier) => {
+                if let Some(tier) = tier {
+                    tier.release(outage.cause().is_authoritative());
+                }
+                Some(loading.fail(&outage.to_share()))
+            }
+        }
+    }
+
+    /// Ends a load without a result.
+    pub(super) fn abandon(self) {
+        if let Sharing::Publish(_, Some(tier)) = self {
+            tier.release(false);
         }
     }
 }
@@ -169,7 +183,7 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
     }
 
     /// Takes the document of another process if it serves this call.
-    fn take_for(&self, record: Record, request: &LoadRequest) -> Option<Arc<LoadedDocument>> {
+    pub(super) fn take_for(&self, record: Record, request: &LoadRequest) -> Option<Arc<LoadedDocument>> {
         let loaded = self.take(record)?;
         let is_wanted = loaded.is_fresh() && (request.waits || !loaded.is_due());
         Some(loaded).filter(|loaded| is_wanted && (request.accepts)(loaded))
@@ -219,7 +233,14 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
                 if let Some(failure) = loading.failure() {
                     self.change(|state| state.outage = Some(Arc::new(Outage::from_share(failure))));
                 }
-                Sharing::Publish(loading)
+                match self.ask_tier(slot, &loading, request) {
+                    Asked::Taken(loaded) => return Ok(Some(loaded)),
+                    Asked::Elsewhere => {
+                        self.note_loaded_elsewhere();
+                        return Ok(None);
+                    }
+                    Asked::Load(tier) => Sharing::Publish(loading, tier),
+                }
             }
         };
         *own = true;
@@ -252,7 +273,10 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
     pub(super) fn after_load<'a>(&self, sharing: Sharing<'a>) -> Sharing<'a> {
         let is_same = |loading: &Loading<'_>| self.source.identity().is_some_and(|identity| loading.is_for(&identity));
         match sharing {
-            Sharing::Publish(loading) if !is_same(&loading) => Sharing::Off,
+            Sharing::Publish(loading, tier) if !is_same(&loading) => {
+                Sharing::Publish(loading, tier).abandon();
+                Sharing::Off
+            }
             other => other,
         }
     }

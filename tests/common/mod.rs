@@ -85,7 +85,7 @@ pub fn undisturbed(command: &mut Command) -> &mut Command {
 
 fn disturbs(name: &str) -> bool {
     let upper = name.to_uppercase();
-    ["AWS_", "VAULT_", "BAO_", "SIMPLETUNER_", "ST_SECRETS_SHARE", "BOTO_", "HF_", "HUGGING"]
+    ["AWS_", "VAULT_", "BAO_", "SIMPLETUNER_", "ST_SECRETS_SHARE", "BOTO_", "HF_", "HUGGING", "GOOGLE_", "GCLOUD_", "GCE_", "CLOUDSDK_", "AZURE_", "IDENTITY_"]
         .iter()
         .any(|start| upper.starts_with(start))
         || upper.ends_with("_PROXY")

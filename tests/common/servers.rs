@@ -29,6 +29,7 @@
 //! passes it as a setting (`aws_endpoint_url`, `vault_url`), or by [`set_variables`] before it uses the library.
 
 pub mod bao;
+pub mod google;
 pub mod http;
 pub mod moto;
 pub mod process;
@@ -43,6 +44,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use serde_json::Value;
 
 pub use bao::{Bao, Issuer, bao};
+pub use google::Google;
 pub use moto::{Key, Moto, moto};
 pub use tls::Tls;
 

@@ -66,10 +66,10 @@ fn metadata_server_has_the_identity_and_the_project() {
         );
         assert!(proxy.requests().iter().all(|request| request.header("Metadata-Flavor") == Some("Google")));
         // Another program at that address is not believed.
-        proxy.always(Reply::new(200).body(r#"{"access_token": "x", "expires_in": 3600}"#).into());
+        proxy.always(Reply::new(200).body(r#"{"access_token": "x", "expires_in": 3600}"#));
         let secrets = open(&[("providers", ONE), ("google_endpoint_url", &google.url())]).unwrap();
         refused(&secrets, "K", Status::Protocol, &["not from Google's metadata server"]);
-        proxy.always(Reply::new(404).header("Metadata-Flavor", "Google").into());
+        proxy.always(Reply::new(404).header("Metadata-Flavor", "Google"));
         refused(&secrets, "K", Status::Config, &["this machine has no service account"]);
     });
 }
@@ -125,10 +125,10 @@ fn token_is_used_until_shortly_before_its_end() {
         assert_eq!(tokens.requests().len(), 2, "less than five minutes were left");
         // A token that Google does not accept any more is replaced once.
         let rejected = r#"{"error": {"code": 401, "message": "bad", "status": "UNAUTHENTICATED"}}"#;
-        api.next(1, Reply::new(401).body(rejected).into());
+        api.next(1, Reply::new(401).body(rejected));
         read(&secrets, "K").unwrap();
         assert_eq!(tokens.requests().len(), 3);
-        api.always(Reply::new(401).body(rejected).into());
+        api.always(Reply::new(401).body(rejected));
         refused(&secrets, "K", Status::AccessDenied, &["does not accept the token"]);
         assert_eq!(tokens.requests().len(), 4);
     });

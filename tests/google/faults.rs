@@ -146,7 +146,7 @@ fn cached_value_is_used_during_an_outage_and_not_after_a_denial() {
             proxy.heal();
             secrets.refresh(None).unwrap();
             assert!(secrets.get("K").is_ok());
-            proxy.always(fault.into());
+            proxy.always(fault);
             assert_eq!(secrets.get_with("K", &REFRESH).unwrap_err().status(), status);
             assert_eq!(secrets.get("K").unwrap_err().status(), status);
         }

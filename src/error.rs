@@ -148,7 +148,9 @@ pub enum Source {
 impl Source {
     /// Returns the source with this number, if there is one.
     pub(crate) fn from_code(code: i32) -> Option<Source> {
-        use Source::{Aws, AwsParameters, Azure, Credentials, Custom, Encryption, Env, Exec, File, Google, HuggingFace};
+        use Source::{
+            Aws, AwsParameters, Azure, Credentials, Custom, Encryption, Env, Exec, File, Google, HuggingFace,
+        };
         use Source::{Store, Vault};
         let all = [
             Source::None,

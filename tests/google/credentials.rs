@@ -59,10 +59,7 @@ fn metadata_server_has_the_identity_and_the_project() {
         let paths: Vec<String> = proxy.requests().into_iter().map(|request| request.path).collect();
         assert_eq!(
             paths,
-            [
-                "/computeMetadata/v1/project/project-id",
-                "/computeMetadata/v1/instance/service-accounts/default/token"
-            ]
+            ["/computeMetadata/v1/project/project-id", "/computeMetadata/v1/instance/service-accounts/default/token"]
         );
         assert!(proxy.requests().iter().all(|request| request.header("Metadata-Flavor") == Some("Google")));
         // Another program at that address is not believed.
@@ -143,8 +140,7 @@ fn many_callers_log_in_once() {
         let user = std::fs::read_to_string(google.file("user")).unwrap();
         let directory = crate::common::temp();
         let user = write(&directory.path().join("user.json"), &user.replace(&google.address(), tokens.address()));
-        let providers: Vec<Value> =
-            (0..5).map(|number| json!({"google_secret": format!("train-{number}")})).collect();
+        let providers: Vec<Value> = (0..5).map(|number| json!({"google_secret": format!("train-{number}")})).collect();
         let secrets = at(&google.url(), &json!(providers).to_string(), user.to_str().unwrap(), &[]);
         std::thread::scope(|scope| {
             for number in 0..5 {
@@ -166,8 +162,14 @@ fn unusable_file_is_named() {
         let directory = crate::common::temp();
         for (contents, words) in [
             ("CANARY", "is not a JSON object"),
-            (r#"{"type": "service_account", "client_email": "a@b", "private_key": "CANARY"}"#, "has no private key in PEM"),
-            (r#"{"type": "external_account", "credential_source": {"environment_id": "aws1", "url": "x"}}"#, "identity of AWS"),
+            (
+                r#"{"type": "service_account", "client_email": "a@b", "private_key": "CANARY"}"#,
+                "has no private key in PEM",
+            ),
+            (
+                r#"{"type": "external_account", "credential_source": {"environment_id": "aws1", "url": "x"}}"#,
+                "identity of AWS",
+            ),
         ] {
             let file = write(&directory.path().join("file.json"), contents);
             let secrets = at(&google.url(), ONE, file.to_str().unwrap(), &[]);

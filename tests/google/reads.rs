@@ -97,17 +97,28 @@ fn version_that_cannot_be_read_is_absent_for_a_reason() {
         let google = Google::start();
         let theirs = google.peer(
             &google.file("service_account"),
-            &json!(["off", "gone", "none", "denied"].map(|name| format!("projects/train-1/secrets/{name}/versions/latest"))),
+            &json!(
+                ["off", "gone", "none", "denied"]
+                    .map(|name| format!("projects/train-1/secrets/{name}/versions/latest"))
+            ),
         );
         assert_eq!(theirs, json!(["BadRequest", "BadRequest", "NotFound", "Forbidden"]));
         for (element, status, words) in [
             (r#"{"google_secret": "off", "as": "K"}"#, Status::NotFound, "its version latest is disabled"),
             (r#"{"google_secret": "gone", "as": "K"}"#, Status::NotFound, "its version latest is destroyed"),
             (r#"{"google_secret": "none", "as": "K"}"#, Status::NotFound, "it does not exist, or has no version"),
-            (r#"{"google_secret": "db-password", "version": "9", "as": "K"}"#, Status::NotFound, "its version 9, does not"),
+            (
+                r#"{"google_secret": "db-password", "version": "9", "as": "K"}"#,
+                Status::NotFound,
+                "its version 9, does not",
+            ),
             (r#"{"google_secret": "denied", "as": "K"}"#, Status::AccessDenied, "roles/secretmanager.secretAccessor"),
             (r#"{"google_secret": "damaged", "as": "K"}"#, Status::Protocol, "its checksum is wrong"),
-            (r#"{"google_secret": "projects/off/secrets/a", "as": "K"}"#, Status::AccessDenied, "gcloud services enable"),
+            (
+                r#"{"google_secret": "projects/off/secrets/a", "as": "K"}"#,
+                Status::AccessDenied,
+                "gcloud services enable",
+            ),
         ] {
             refused(&one(&google, element), "K", status, &[words]);
         }
@@ -133,8 +144,7 @@ fn one_value_is_asked_for_by_its_key_alone() {
     alone!(|| {
         let google = Google::start();
         let proxy = Proxy::to(&google.address());
-        let secrets =
-            at(&proxy.url(), r#"[{"google_secret": "db-password"}]"#, &google.file("service_account"), &[]);
+        let secrets = at(&proxy.url(), r#"[{"google_secret": "db-password"}]"#, &google.file("service_account"), &[]);
         assert!(secrets.get("OTHER").is_err());
         assert_eq!(proxy.connections(), 0);
         assert_eq!(text(&secrets, "db-password").as_deref(), Some("CANARY-second-value"));
@@ -178,7 +188,8 @@ fn no_output_has_a_value_or_a_credential() {
 
 #[test]
 fn invalid_settings_are_refused_when_the_manager_opens() {
-    for (key, value) in [("google_project", "A B"), ("google_location", "x/y"), ("google_endpoint_url", "http://x.com")] {
+    for (key, value) in [("google_project", "A B"), ("google_location", "x/y"), ("google_endpoint_url", "http://x.com")]
+    {
         let error = open(&[("providers", r#"[{"google_secret": "a"}]"#), (key, value)]).err().unwrap();
         assert_eq!(error.status(), Status::Config);
         assert!(error.message().contains(key), "{error}");

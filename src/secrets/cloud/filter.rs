@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::object::Object;
 use super::named::default_name;
+use super::object::Object;
 use crate::error::Result;
 use crate::secrets::provider_table::{ProviderTable, invalid};
 use crate::share::Identity;
@@ -105,7 +105,8 @@ impl Filter {
 }
 
 fn labels(setting: Option<&Value>) -> Option<Vec<(String, String)>> {
-    let is_valid = |text: &str| text.len() <= MAX_TEXT && !text.contains(['"', '\\']) && !text.contains(char::is_control);
+    let is_valid =
+        |text: &str| text.len() <= MAX_TEXT && !text.contains(['"', '\\']) && !text.contains(char::is_control);
     let label = |(name, value): (&String, &Value)| {
         let value = value.as_str().filter(|value| is_valid(value))?;
         (!name.is_empty() && is_valid(name)).then(|| (name.clone(), value.to_owned()))
@@ -134,9 +135,8 @@ mod tests {
         let table = json!({"google_secrets": {"prefix": "prod-", "labels": {"app": "x", "tier": ""}}, "project": "p"});
         let (filter, name) = read(table).unwrap();
         assert_eq!(name, "google:prod-");
-        let accepts = |name: &str, labels: Value| {
-            filter.accepts(name, Object::parse(labels.to_string().as_bytes()).as_ref())
-        };
+        let accepts =
+            |name: &str, labels: Value| filter.accepts(name, Object::parse(labels.to_string().as_bytes()).as_ref());
         assert!(accepts("prod-a", json!({"tier": "", "app": "x"})));
         assert!(!accepts("dev-a", json!({"tier": "", "app": "x"})));
         assert!(!accepts("prod-a", json!({"tier": "", "app": "xy"})));

@@ -22,10 +22,11 @@ pub(in crate::secrets) struct SigningKey(RsaKeyPair);
 impl SigningKey {
     /// Parses the first private key of a text in PEM. The error is `has no …`, `has a …`.
     pub(in crate::secrets) fn from_pem(pem: &[u8]) -> Result<SigningKey, &'static str> {
-        let key = PrivateKeyDer::from_pem_slice(pem).map_err(|_| match pem.windows(9).any(|part| part == b"ENCRYPTED") {
-            true => "has a private key with a password, which is not supported",
-            false => "has no private key in PEM",
-        })?;
+        let key =
+            PrivateKeyDer::from_pem_slice(pem).map_err(|_| match pem.windows(9).any(|part| part == b"ENCRYPTED") {
+                true => "has a private key with a password, which is not supported",
+                false => "has no private key in PEM",
+            })?;
         let pair = match &key {
             PrivateKeyDer::Pkcs8(key) => RsaKeyPair::from_pkcs8(key.secret_pkcs8_der()),
             PrivateKeyDer::Pkcs1(key) => RsaKeyPair::from_der(key.secret_pkcs1_der()),

@@ -131,7 +131,8 @@ fn in_secret(store: &dyn Store, secret: &Named, problem: Problem) -> Error {
     let what = format!("secret {:?} in {}", secret.shown(), store.place());
     match problem {
         Problem::Text { position, message } => {
-            let at = position.map_or(String::new(), |Position { line, column }| format!("line {line}, column {column}: "));
+            let at =
+                position.map_or(String::new(), |Position { line, column }| format!("line {line}, column {column}: "));
             let message = format!("{what}: {at}{message}; name a secret that is one value in `providers`");
             Error::new(Status::Protocol, message)
         }

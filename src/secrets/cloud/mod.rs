@@ -32,7 +32,7 @@ pub(super) use jwt::{Algorithm, SigningKey, base64url};
 pub(super) use named::{Named, default_name};
 pub(super) use object::Object;
 pub(super) use server_error::ServerError;
-pub(super) use session::{Call, Session, header, not_the_server};
+pub(super) use session::{Call, Session, form, header, not_the_server};
 pub(super) use source::{CloudSource, Common};
 pub(super) use store::{Lookup, Store};
 pub(super) use target::Target;

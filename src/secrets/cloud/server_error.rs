@@ -121,7 +121,8 @@ mod tests {
 
     #[test]
     fn words_that_look_like_a_token_are_left_out() {
-        let body = r#"{"error": {"code": "Bad", "message": "token eyJhbGciOiJSUzI1NiJ9.e30.abc\nin secrets/db-password"}}"#;
+        let body =
+            r#"{"error": {"code": "Bad", "message": "token eyJhbGciOiJSUzI1NiJ9.e30.abc\nin secrets/db-password"}}"#;
         assert_eq!(quoted(body), " (Bad: token … in secrets/db-password)");
         let long = format!(r#"{{"error": {{"code": "Bad", "message": "{}"}}}}"#, "x ".repeat(5000));
         assert!(quoted(&long).len() < 400);

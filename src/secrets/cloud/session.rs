@@ -6,6 +6,7 @@ use super::server_error::ServerError;
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
 use crate::http::retry::{Attempts, FailedAttempt, Patience, Retry, RetryClass};
+use crate::http::url::percent_encode;
 use crate::http::{self, Client, Proxy, Request, Response};
 
 /// Enough for a page of a list, or a secret of 64 KiB in any encoding.
@@ -24,6 +25,17 @@ pub(in crate::secrets) struct Call<'a> {
 /// A header.
 pub(in crate::secrets) fn header<'a>(name: &'a str, value: &str) -> (&'a str, Zeroizing<String>) {
     (name, Zeroizing::new(value.to_owned()))
+}
+
+/// The body of a request with these parameters.
+pub(in crate::secrets) fn form(parameters: &[(&str, Zeroizing<String>)]) -> Zeroizing<String> {
+    let mut body = Zeroizing::new(String::with_capacity(16 << 10));
+    for (name, value) in parameters {
+        let separator = if body.is_empty() { "" } else { "&" };
+        body.extend([separator, name, "="]);
+        body.extend(percent_encode(value));
+    }
+    body
 }
 
 /// The requests of one load, which share connections and a deadline.
@@ -48,14 +60,7 @@ impl<'a> Session<'a> {
         let settings = http::Settings { max_body: MAX_BODY, ..http::Settings::default() };
         let local = http::Settings { proxy: Proxy::None, ..settings.clone() };
         let attempts = Attempts::of_setting(max_attempts, patience);
-        Session {
-            remote: Client::new(settings),
-            local: Client::new(local),
-            retry,
-            attempts,
-            deadline,
-            is_refresh,
-        }
+        Session { remote: Client::new(settings), local: Client::new(local), retry, attempts, deadline, is_refresh }
     }
 
     /// Sends a request until there is a response that another attempt would not change. `what` is what fails, for
@@ -68,8 +73,9 @@ impl<'a> Session<'a> {
         let Call { method, url, headers, body, is_local } = *call;
         let client = if is_local { &self.local } else { &self.remote };
         let request = Request { method, url, headers, body, connect_timeout: None };
-        let response =
-            client.send(&request, self.deadline).map_err(|error| FailedAttempt::from_error(unreachable(what, error)))?;
+        let response = client
+            .send(&request, self.deadline)
+            .map_err(|error| FailedAttempt::from_error(unreachable(what, error)))?;
         let (class, why) = match response.status {
             429 => (RetryClass::Throttled, "the server is throttling; try again later, or raise the quota"),
             408 | 500..=599 => (RetryClass::Transient, "the server fails; try again later"),

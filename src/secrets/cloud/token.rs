@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use zeroize::Zeroizing;
 
 use super::session::Session;
 use crate::clock::Instant;
-use crate::error::Result;
+use crate::error::{Error, Result, Status};
 use crate::secret_memory::SecretBytes;
 use crate::secrets::shared_login::{LoginRequest, LoginResult, SharedLogins};
 use crate::secrets::single_flight::SingleFlight;
@@ -30,6 +31,12 @@ pub(in crate::secrets) struct Token {
 impl Token {
     pub(in crate::secrets) fn new(value: SecretBytes, at: Instant, lifetime: Duration) -> Token {
         Token { value, at, lifetime }
+    }
+
+    /// The header with the token.
+    pub(in crate::secrets) fn header(&self) -> Result<(&'static str, Zeroizing<String>)> {
+        let text = std::str::from_utf8(&self.value).map_err(|_| Error::new(Status::Protocol, "a token is not text"))?;
+        Ok(("Authorization", Zeroizing::new(format!("Bearer {text}"))))
     }
 
     fn is_fresh(&self) -> bool {
@@ -113,11 +120,15 @@ mod tests {
     fn token_is_replaced_shortly_before_its_end() {
         let seconds = Duration::from_secs;
         let now = Instant::now();
-        for (lifetime, age, is_fresh) in
-            [(60, 50, true), (60, 55, false), (3600, 3200, true), (3600, 3310, false), (86_400, 86_000, true), (0, 0, false)]
-        {
-            let token =
-                Token::new(SecretBytes::copy_from(b"t").unwrap(), now.before(seconds(age)), seconds(lifetime));
+        for (lifetime, age, is_fresh) in [
+            (60, 50, true),
+            (60, 55, false),
+            (3600, 3200, true),
+            (3600, 3310, false),
+            (86_400, 86_000, true),
+            (0, 0, false),
+        ] {
+            let token = Token::new(SecretBytes::copy_from(b"t").unwrap(), now.before(seconds(age)), seconds(lifetime));
             assert_eq!(token.is_fresh(), is_fresh, "{lifetime} after {age}");
         }
     }

@@ -138,7 +138,9 @@ fn external(file: &Object) -> Result<External, String> {
     let subject = match (source.text("file"), source.text("url")) {
         (Some(path), _) => Subject::File(PathBuf::from(path)),
         (None, Some(_)) if source.text("environment_id").is_some() => {
-            return Err("takes the identity of AWS, which is not supported; use a token in a file or at a URL".to_owned());
+            return Err(
+                "takes the identity of AWS, which is not supported; use a token in a file or at a URL".to_owned()
+            );
         }
         (None, Some(url)) => {
             let headers = source.object("headers");
@@ -147,9 +149,11 @@ fn external(file: &Object) -> Result<External, String> {
             Subject::Url { url: url.to_owned(), headers }
         }
         (None, None) => {
-            return Err("has a \"credential_source\" that is neither a \"file\" nor a \"url\"; a program or AWS is not \
+            return Err(
+                "has a \"credential_source\" that is neither a \"file\" nor a \"url\"; a program or AWS is not \
                         supported"
-                .to_owned());
+                    .to_owned(),
+            );
         }
     };
     let format = source.object("format");
@@ -214,7 +218,10 @@ mod tests {
             (json!({"type": "CANARY!"}), "has a \"type\" that is not supported"),
             (json!({"type": "gdch_service_account"}), "\"gdch_service_account\", which is not supported"),
             (json!({"type": "service_account", "private_key": "CANARY"}), "has no \"client_email\""),
-            (json!({"type": "authorized_user", "client_id": "a", "client_secret": "CANARY"}), "has no \"refresh_token\""),
+            (
+                json!({"type": "authorized_user", "client_id": "a", "client_secret": "CANARY"}),
+                "has no \"refresh_token\"",
+            ),
             (external(json!({})), "neither a \"file\" nor a \"url\""),
             (external(json!({"executable": {"command": "CANARY"}})), "neither a \"file\" nor a \"url\""),
             (external(json!({"environment_id": "aws1", "url": "http://x"})), "identity of AWS"),

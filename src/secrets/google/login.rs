@@ -13,10 +13,9 @@ use super::metadata::Metadata;
 use crate::clock::Instant;
 use crate::error::{Error, Result, Status};
 use crate::http::Response;
-use crate::http::url::percent_encode;
 use crate::secret_memory::SecretBytes;
 use crate::secrets::cloud::{
-    Algorithm, Call, Object, ServerError, Session, SigningKey, Token, header, not_the_server,
+    Algorithm, Call, Object, ServerError, Session, SigningKey, Token, form, header, not_the_server,
 };
 
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
@@ -130,7 +129,7 @@ impl Login<'_> {
         let at = Instant::now();
         let what = self.what("impersonating a service account");
         let body = json!({"delegates": delegates, "scope": [SCOPE], "lifetime": format!("{seconds}s")}).to_string();
-        let headers = [bearer(source)?, header("Content-Type", "application/json")];
+        let headers = [source.header()?, header("Content-Type", "application/json")];
         let call = Call { method: "POST", url, headers: &headers, body: body.as_bytes(), is_local: false };
         let response = self.session.send(&what, &call)?;
         let advice = "grant roles/iam.serviceAccountTokenCreator on the service account to this identity";
@@ -148,12 +147,7 @@ impl Login<'_> {
         advice: &str,
     ) -> Result<Token> {
         let (at, what) = (Instant::now(), self.what(what));
-        let mut body = Zeroizing::new(String::with_capacity(16 << 10));
-        for (name, value) in parameters {
-            let separator = if body.is_empty() { "" } else { "&" };
-            body.extend([separator, name, "="]);
-            body.extend(percent_encode(value));
-        }
+        let body = form(parameters);
         let mut headers = vec![header("Content-Type", FORM)];
         headers.extend(authorization.map(|value| ("Authorization", value)));
         let call = Call { method: "POST", url, headers: &headers, body: body.as_bytes(), is_local: false };
@@ -175,12 +169,6 @@ impl Login<'_> {
 
 fn text(text: &str) -> Zeroizing<String> {
     Zeroizing::new(text.to_owned())
-}
-
-/// The header with a token.
-pub(super) fn bearer(token: &Token) -> Result<(&'static str, Zeroizing<String>)> {
-    let text = std::str::from_utf8(&token.value).map_err(|_| Error::new(Status::Protocol, "a token is not text"))?;
-    Ok(("Authorization", Zeroizing::new(format!("Bearer {text}"))))
 }
 
 /// The object in the response to a login; an error if the server rejects it.

@@ -18,7 +18,7 @@ use crate::http::Response;
 use crate::http::url::percent_encode;
 use crate::secret_memory::SecretBytes;
 use crate::secrets::cloud::{
-    Call, Common, Filter, Lookup, Named, Object, ServerError, Session, header, not_the_server,
+    Call, Common, Filter, Lookup, Named, Object, ServerError, Session, Token, header, not_the_server,
 };
 use crate::settings::Environment;
 use crate::share::Identity;
@@ -64,8 +64,11 @@ impl SecretManager {
             (Some(project), _) => project,
             (None, Source::Metadata(metadata)) => self.ask_project(metadata, session)?,
             (None, Source::File(file)) => {
-                let message = format!("no project for Google's secrets: set `google_project` or GOOGLE_CLOUD_PROJECT, \
-                                       as {} does not name one", file.path.display());
+                let message = format!(
+                    "no project for Google's secrets: set `google_project` or GOOGLE_CLOUD_PROJECT, \
+                                       as {} does not name one",
+                    file.path.display()
+                );
                 return Err(Error::new(Status::Config, message));
             }
         };
@@ -93,8 +96,7 @@ impl SecretManager {
         };
         let what = format!("secret {:?} in {parent}", secret.name);
         let version = secret.version.as_deref().unwrap_or("latest");
-        let url =
-            format!("{}/v1/{parent}/secrets/{}/versions/{version}:access", self.endpoint(&parent), secret.name);
+        let url = format!("{}/v1/{parent}/secrets/{}/versions/{version}:access", self.endpoint(&parent), secret.name);
         let response = self.get(session, &source, &what, &url)?;
         if response.status != 200 {
             return failed(&what, &response, &source, secret);
@@ -158,8 +160,8 @@ impl SecretManager {
             (Source::File(file), None) => file.quota_project.clone(),
             (Source::Metadata(_), None) => None,
         };
-        let send = |token| {
-            let mut headers: Vec<(&str, Zeroizing<String>)> = vec![login::bearer(token)?];
+        let send = |token: &Token| {
+            let mut headers: Vec<(&str, Zeroizing<String>)> = vec![token.header()?];
             headers.extend(quota_project.iter().map(|project| header("X-Goog-User-Project", project)));
             session.send(what, &Call { method: "GET", url, headers: &headers, body: b"", is_local: false })
         };

@@ -52,8 +52,10 @@ impl Metadata {
             }
             200 => Ok(response),
             404 => {
-                let message = format!("{what}: this machine has no service account; attach one, or set \
-                                       GOOGLE_APPLICATION_CREDENTIALS");
+                let message = format!(
+                    "{what}: this machine has no service account; attach one, or set \
+                                       GOOGLE_APPLICATION_CREDENTIALS"
+                );
                 Err(Error::new(Status::Config, message).with_detail(404))
             }
             status => {

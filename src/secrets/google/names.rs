@@ -53,7 +53,9 @@ fn parse(setting: &Setting) -> Result<Named, InvalidSetting> {
     };
     let words: Vec<&str> = setting.text().split('/').collect();
     let (parent, rest) = match words.as_slice() {
-        ["projects", project, "secrets", rest @ ..] if is_project(project) => (Some(format!("projects/{project}")), rest),
+        ["projects", project, "secrets", rest @ ..] if is_project(project) => {
+            (Some(format!("projects/{project}")), rest)
+        }
         ["projects", project, "locations", location, "secrets", rest @ ..]
             if is_project(project) && is_location(location) =>
         {
@@ -81,7 +83,8 @@ fn checked_version(setting: &Setting) -> Result<String, InvalidSetting> {
 
 /// Whether this can be the name of a secret, or a version.
 pub(super) fn is_name(text: &str) -> bool {
-    (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+    (1..=MAX_NAME).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
 /// Whether this can be the identifier or the number of a project: `train-1`, `example.com:train`.

@@ -13,7 +13,7 @@ import sys
 
 address, file = sys.argv[1:]
 os.environ["GCE_METADATA_HOST"] = address
-# The client knows these addresses as constants.
+# These addresses are constants of the client.
 import google.auth.iam
 import google.oauth2.credentials
 

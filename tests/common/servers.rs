@@ -28,6 +28,7 @@
 //! What `body` itself starts (a proxy, a server of its own) has an address that the other process does not have: it
 //! passes it as a setting (`aws_endpoint_url`, `vault_url`), or by [`set_variables`] before it uses the library.
 
+pub mod azure;
 pub mod bao;
 pub mod google;
 pub mod http;
@@ -43,6 +44,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use serde_json::Value;
 
+pub use azure::Azure;
 pub use bao::{Bao, Issuer, bao};
 pub use google::Google;
 pub use moto::{Key, Moto, moto};

@@ -81,7 +81,7 @@ fn command_line_interface_logs_in() {
         // The program prints the token that the server gives a managed identity.
         let script = format!(
             "#!/bin/sh\necho \"$*\" >>{directory}/calls\ncurl -s -H 'Metadata: true' \"{url}/metadata/identity/oauth2/token\
-             ?api-version=2018-02-01&resource=$7\" | sed 's/access_token/accessToken/; s/expires_in/x/'\n",
+             ?api-version=2018-02-01&resource=$6\" | sed 's/access_token/accessToken/; s/expires_in/x/'\n",
             directory = directory.path().display(),
             url = azure.url(),
         );

@@ -32,6 +32,7 @@ def ask(asked):
         secret = client.get_secret(name, version)
         return [secret.value, secret.properties.version]
     except AzureError as error:
+        print(error, file=sys.stderr)
         return type(error).__name__
 
 

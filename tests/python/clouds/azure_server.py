@@ -115,7 +115,7 @@ class Handler(BaseHTTPRequestHandler):
                 thumbprint = urlsafe_b64encode(CERTIFICATE.fingerprint(digest)).decode().rstrip("=")
                 audience = re.compile(rf"https?://[^/]+/{TENANT}/oauth2/v2\.0/token")
                 claims = jwt.decode(assertion, CERTIFICATE_KEY.public_key(), algorithms=["PS256", "RS256"],
-                                    options={"verify_aud": False, "require": ["exp", "jti", "nbf"]})
+                                    options={"verify_aud": False, "require": ["exp", "jti"]})
                 right = header[name].rstrip("=") == thumbprint and audience.fullmatch(claims["aud"])
                 return right and claims["iss"] == claims["sub"] == client
             claims = jwt.decode(assertion, ISSUER_KEY.public_key(), algorithms=["RS256"],

@@ -1,4 +1,4 @@
-//! Every kind of credentials, and to whom a token is sent.
+//! Every kind of credentials, and which servers a token is sent to.
 
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;

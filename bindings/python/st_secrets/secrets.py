@@ -372,7 +372,9 @@ def _name_of(table: dict[str, Any]) -> str:
     """Returns the name of a provider that is an object, which is that of the library."""
     if "name" in table or _kind_of_table(table) is ExecProvider:
         return str(table.get("name", "exec"))
-    provider = next(cloud for cloud in ("aws", "azure", "google") if f"{cloud}_secret" in table or f"{cloud}_secrets" in table)
+    provider = next(
+        cloud for cloud in ("aws", "azure", "google") if f"{cloud}_secret" in table or f"{cloud}_secrets" in table
+    )
     if f"{provider}_secret" in table:
         key = str(table.get("as") or _key_of(provider, table[f"{provider}_secret"]))
     else:

@@ -114,12 +114,17 @@ class Handler(BaseHTTPRequestHandler):
                 name, digest = ("x5t#S256", hashes.SHA256()) if "x5t#S256" in header else ("x5t", hashes.SHA1())
                 thumbprint = urlsafe_b64encode(CERTIFICATE.fingerprint(digest)).decode().rstrip("=")
                 audience = re.compile(rf"https?://[^/]+/{TENANT}/oauth2/v2\.0/token")
-                claims = jwt.decode(assertion, CERTIFICATE_KEY.public_key(), algorithms=["PS256", "RS256"],
-                                    options={"verify_aud": False, "require": ["exp", "jti"]})
+                claims = jwt.decode(
+                    assertion,
+                    CERTIFICATE_KEY.public_key(),
+                    algorithms=["PS256", "RS256"],
+                    options={"verify_aud": False, "require": ["exp", "jti"]},
+                )
                 right = header[name].rstrip("=") == thumbprint and audience.fullmatch(claims["aud"])
                 return right and claims["iss"] == claims["sub"] == client
-            claims = jwt.decode(assertion, ISSUER_KEY.public_key(), algorithms=["RS256"],
-                                audience="api://AzureADTokenExchange")
+            claims = jwt.decode(
+                assertion, ISSUER_KEY.public_key(), algorithms=["RS256"], audience="api://AzureADTokenExchange"
+            )
             return claims["sub"] == "system:serviceaccount:train:reader"
         except jwt.PyJWTError:
             return False
@@ -140,11 +145,16 @@ class Handler(BaseHTTPRequestHandler):
     def discovery(self):
         """What Microsoft's client wants to know of a login server."""
         base = f"https://{self.headers['Host']}/{TENANT}"
-        self.reply(200, {
-            "token_endpoint": f"{base}/oauth2/v2.0/token", "authorization_endpoint": f"{base}/oauth2/v2.0/authorize",
-            "issuer": f"{base}/v2.0", "tenant_discovery_endpoint": f"{base}/v2.0/.well-known/openid-configuration",
-            "metadata": [],
-        })
+        self.reply(
+            200,
+            {
+                "token_endpoint": f"{base}/oauth2/v2.0/token",
+                "authorization_endpoint": f"{base}/oauth2/v2.0/authorize",
+                "issuer": f"{base}/v2.0",
+                "tenant_discovery_endpoint": f"{base}/v2.0/.well-known/openid-configuration",
+                "metadata": [],
+            },
+        )
 
     def managed(self, right, query, lifetime):
         if not right or query.get("client_id", READER) not in (READER, STRANGER):
@@ -157,7 +167,9 @@ class Handler(BaseHTTPRequestHandler):
         kind, _, token = self.headers.get("Authorization", "").partition(" ")
         principal, resource, end = TOKENS.get(token, (None, None, 0))
         if kind != "Bearer" or principal is None or time.time() > end or resource != self.resource():
-            challenge = f'Bearer authorization="https://login.microsoftonline.com/{TENANT}", resource="{self.resource()}"'
+            challenge = (
+                f'Bearer authorization="https://login.microsoftonline.com/{TENANT}", resource="{self.resource()}"'
+            )
             message = "AKV10000: Request is missing a Bearer or PoP token."
             error = {"error": {"code": "Unauthorized", "message": message}}
             return self.reply(401, error, [("WWW-Authenticate", challenge)])
@@ -182,8 +194,11 @@ class Handler(BaseHTTPRequestHandler):
         start = int(query.get("$skiptoken", "0"))
         names = sorted(SECRETS)
         page = [
-            {"id": f"{self.base()}/secrets/{name}", "attributes": {"enabled": SECRETS[name]["enabled"]},
-             "tags": SECRETS[name]["tags"]}
+            {
+                "id": f"{self.base()}/secrets/{name}",
+                "attributes": {"enabled": SECRETS[name]["enabled"]},
+                "tags": SECRETS[name]["tags"],
+            }
             for name in names[start : start + 3]
         ]
         rest = start + 3 < len(names)

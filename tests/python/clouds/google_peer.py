@@ -18,7 +18,9 @@ import google.auth.iam
 import google.oauth2.credentials
 
 google.oauth2.credentials._GOOGLE_OAUTH2_TOKEN_ENDPOINT = f"http://{address}/token"
-google.auth.iam._IAM_ENDPOINT = google.auth.iam._IAM_ENDPOINT.replace("https://iamcredentials.googleapis.com", f"http://{address}")
+google.auth.iam._IAM_ENDPOINT = google.auth.iam._IAM_ENDPOINT.replace(
+    "https://iamcredentials.googleapis.com", f"http://{address}"
+)
 import google.auth
 import google.auth.compute_engine
 import google.auth.identity_pool

@@ -61,11 +61,17 @@ class State:
             return principal if time.time() < end else None
         try:
             identifier = jwt.get_unverified_header(token)["kid"]
-            claims = jwt.decode(token, self.keys[identifier].public_key(), algorithms=["RS256"],
-                                options={"verify_aud": False, "require": ["exp", "iat", "iss", "sub"]})
+            claims = jwt.decode(
+                token,
+                self.keys[identifier].public_key(),
+                algorithms=["RS256"],
+                options={"verify_aud": False, "require": ["exp", "iat", "iss", "sub"]},
+            )
         except (jwt.PyJWTError, KeyError):
             return None
-        right_scope = SCOPE in claims.get("scope", "").split() or claims.get("aud") == "https://secretmanager.googleapis.com/"
+        right_scope = (
+            SCOPE in claims.get("scope", "").split() or claims.get("aud") == "https://secretmanager.googleapis.com/"
+        )
         own = claims["iss"] == claims["sub"] == identifier.removeprefix("key-of-")
         return claims["sub"] if own and right_scope and claims["exp"] - claims["iat"] <= 3600 else None
 
@@ -125,7 +131,9 @@ class Handler(BaseHTTPRequestHandler):
         try:
             identifier = jwt.get_unverified_header(form["assertion"])["kid"]
             audience = "https://oauth2.googleapis.com/token"
-            claims = jwt.decode(form["assertion"], STATE.keys[identifier].public_key(), algorithms=["RS256"], audience=audience)
+            claims = jwt.decode(
+                form["assertion"], STATE.keys[identifier].public_key(), algorithms=["RS256"], audience=audience
+            )
         except (jwt.PyJWTError, KeyError):
             return self.reply(400, {"error": "invalid_grant", "error_description": "Invalid JWT Signature."})
         return self.reply(200, STATE.issue(claims["iss"]))
@@ -135,10 +143,13 @@ class Handler(BaseHTTPRequestHandler):
             assert form["grant_type"] == "urn:ietf:params:oauth:grant-type:token-exchange"
             assert form["audience"] == AUDIENCE and form["scope"] in (SCOPE, "https://www.googleapis.com/auth/iam")
             assert form["subject_token_type"] == "urn:ietf:params:oauth:token-type:jwt"
-            claims = jwt.decode(form["subject_token"], STATE.key("issuer").public_key(), algorithms=["RS256"],
-                                audience=AUDIENCE)
+            claims = jwt.decode(
+                form["subject_token"], STATE.key("issuer").public_key(), algorithms=["RS256"], audience=AUDIENCE
+            )
         except (AssertionError, jwt.PyJWTError) as error:
-            return self.reply(400, {"error": "invalid_grant", "error_description": f"The token is bad: {type(error).__name__}"})
+            return self.reply(
+                400, {"error": "invalid_grant", "error_description": f"The token is bad: {type(error).__name__}"}
+            )
         return self.reply(200, STATE.issue("principal://pool/subject/" + claims["sub"]))
 
     def do_GET(self):
@@ -152,13 +163,17 @@ class Handler(BaseHTTPRequestHandler):
         caller = self.caller()
         if caller is None:
             return self.error(401, "UNAUTHENTICATED", "Request had invalid authentication credentials.")
-        match = re.fullmatch(r"/v1/(projects/[^/]+(?:/locations/[^/]+)?)/secrets(?:/([^/]+)/versions/([^/:]+):access)?", url.path)
+        match = re.fullmatch(
+            r"/v1/(projects/[^/]+(?:/locations/[^/]+)?)/secrets(?:/([^/]+)/versions/([^/:]+):access)?", url.path
+        )
         if not match:
             return self.error(404, "NOT_FOUND", "Method not found.")
         parent, name, version = match.groups()
         if parent.startswith("projects/off"):
             reason = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "SERVICE_DISABLED"}
-            return self.error(403, "PERMISSION_DENIED", "Secret Manager API has not been used in project off.", [reason])
+            return self.error(
+                403, "PERMISSION_DENIED", "Secret Manager API has not been used in project off.", [reason]
+            )
         parent = parent.replace(NUMBER, PROJECT)
         if caller not in MAY_READ or name == "denied":
             verb = "versions.access" if name else "secrets.list"
@@ -174,7 +189,11 @@ class Handler(BaseHTTPRequestHandler):
         flavor = [("Metadata-Flavor", "Google")]
         known = {
             "/computeMetadata/v1/project/project-id": PROJECT.encode(),
-            "/computeMetadata/v1/instance/service-accounts/default/": {"email": READER, "scopes": [SCOPE], "aliases": ["default"]},
+            "/computeMetadata/v1/instance/service-accounts/default/": {
+                "email": READER,
+                "scopes": [SCOPE],
+                "aliases": ["default"],
+            },
             "/computeMetadata/v1/universe/universe-domain": b"googleapis.com",
             "/": b"",
         }
@@ -188,7 +207,11 @@ class Handler(BaseHTTPRequestHandler):
     def list(self, parent, query):
         conditions = [part.split("=") for part in query.get("filter", "").split(" AND ") if part]
         found = [
-            {"name": f"{parent.replace(PROJECT, NUMBER)}/secrets/{name}", "labels": secret["labels"], "replication": {"automatic": {}}}
+            {
+                "name": f"{parent.replace(PROJECT, NUMBER)}/secrets/{name}",
+                "labels": secret["labels"],
+                "replication": {"automatic": {}},
+            }
             for (own, name), secret in sorted(STATE.secrets.items())
             if own == parent
             and all(secret["labels"].get(label.removeprefix("labels.")) == value for label, value in conditions)
@@ -210,7 +233,9 @@ class Handler(BaseHTTPRequestHandler):
         if not number.isdigit() or not 1 <= int(number) <= len(secret["values"]):
             return self.error(404, "NOT_FOUND", f"Secret Version [{shown}] not found.")
         if number in secret["states"]:
-            return self.error(400, "FAILED_PRECONDITION", f"Secret Version [{shown}] is in {secret['states'][number]} state.")
+            return self.error(
+                400, "FAILED_PRECONDITION", f"Secret Version [{shown}] is in {secret['states'][number]} state."
+            )
         value = secret["values"][int(number) - 1]
         checksum = google_crc32c_plain.checksum(value) + (1 if name == "damaged" else 0)
         data = base64.b64encode(value).decode()
@@ -227,13 +252,20 @@ def write_files(directory, base):
     def account(email, pkcs1=False):
         identifier = f"key-of-{email}"
         return {
-            "type": "service_account", "project_id": PROJECT, "private_key_id": identifier, "client_email": email,
-            "private_key": STATE.pem(identifier, pkcs1), "client_id": "1", "token_uri": f"{base}/token",
+            "type": "service_account",
+            "project_id": PROJECT,
+            "private_key_id": identifier,
+            "client_email": email,
+            "private_key": STATE.pem(identifier, pkcs1),
+            "client_id": "1",
+            "token_uri": f"{base}/token",
             "universe_domain": "googleapis.com",
         }
 
     external = {
-        "type": "external_account", "audience": AUDIENCE, "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "type": "external_account",
+        "audience": AUDIENCE,
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
         "token_url": f"{base}/v1/token",
         "service_account_impersonation_url": f"{base}/v1/projects/-/serviceAccounts/{READER}:generateAccessToken",
     }
@@ -243,19 +275,40 @@ def write_files(directory, base):
         "pkcs1": account(READER, True),
         "stranger": account(STRANGER),
         "foreign": {**account(READER), "private_key": STATE.pem("another key")},
-        "user": {"type": "authorized_user", "client_id": CLIENT, "client_secret": CLIENT_SECRET, "refresh_token": REFRESH,
-                 "token_uri": f"{base}/token", "quota_project_id": PROJECT},
-        "revoked": {"type": "authorized_user", "client_id": CLIENT, "client_secret": CLIENT_SECRET,
-                    "refresh_token": "CANARY-revoked-000000001", "token_uri": f"{base}/token"},
+        "user": {
+            "type": "authorized_user",
+            "client_id": CLIENT,
+            "client_secret": CLIENT_SECRET,
+            "refresh_token": REFRESH,
+            "token_uri": f"{base}/token",
+            "quota_project_id": PROJECT,
+        },
+        "revoked": {
+            "type": "authorized_user",
+            "client_id": CLIENT,
+            "client_secret": CLIENT_SECRET,
+            "refresh_token": "CANARY-revoked-000000001",
+            "token_uri": f"{base}/token",
+        },
         "external_file": {**external, "credential_source": {"file": str(directory / "subject")}},
-        "external_url": {**external, "credential_source": {
-            "url": f"{base}/subject", "headers": {"X-Secret": SUBJECT_HEADER},
-            "format": {"type": "json", "subject_token_field_name": "id_token"}}},
-        "impersonated": {"type": "impersonated_service_account", "source_credentials": account(STRANGER),
-                         "service_account_impersonation_url": external["service_account_impersonation_url"]},
+        "external_url": {
+            **external,
+            "credential_source": {
+                "url": f"{base}/subject",
+                "headers": {"X-Secret": SUBJECT_HEADER},
+                "format": {"type": "json", "subject_token_field_name": "id_token"},
+            },
+        },
+        "impersonated": {
+            "type": "impersonated_service_account",
+            "source_credentials": account(STRANGER),
+            "service_account_impersonation_url": external["service_account_impersonation_url"],
+        },
         "external_bad": {**external, "credential_source": {"file": str(directory / "bad_subject")}},
     }
-    (directory / "bad_subject").write_text(jwt.encode({"sub": "job-1", "aud": AUDIENCE}, STATE.key("another"), algorithm="RS256"))
+    (directory / "bad_subject").write_text(
+        jwt.encode({"sub": "job-1", "aud": AUDIENCE}, STATE.key("another"), algorithm="RS256")
+    )
     for name, contents in files.items():
         (directory / f"{name}.json").write_text(json.dumps(contents))
 
@@ -275,7 +328,12 @@ def main():
     STATE.put(here, "denied", [b"x"], labels={"group": "mixed"})
     STATE.put(here, "damaged", [b"x"])
     for number in range(5):
-        STATE.put(here, f"train-{number}", [f"CANARY-train-{number}".encode()], labels={"app": "train", "odd": str(number % 2)})
+        STATE.put(
+            here,
+            f"train-{number}",
+            [f"CANARY-train-{number}".encode()],
+            labels={"app": "train", "odd": str(number % 2)},
+        )
     STATE.put(here, "mixed-1", [b"CANARY-mixed"], labels={"group": "mixed"})
     STATE.put(there, "regional", [b"CANARY-regional"])
     print(f"port {server.server_port}.", flush=True)

@@ -1,3 +1,4 @@
+# ruff: noqa: E402
 """What Google's own client reads.
 
 usage: google_peer.py ADDRESS FILE

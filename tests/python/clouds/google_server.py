@@ -1,4 +1,4 @@
-"""Google Secret Manager, its token servers and its metadata server, as far as their public REST documents describe them.
+"""Google Secret Manager, its token servers and its metadata server, as their public REST documents describe them.
 
 Signatures, audiences, scopes and lifetimes of tokens are checked. The credential files of all kinds are written to the
 directory that is given; a request needs the rights of the identity that its token stands for.

@@ -1,7 +1,9 @@
 """What Microsoft's own client reads.
 
 usage: azure_peer.py [NAME=VALUE…] VAULT-URL KIND
-The variables are set first. KIND is `environment`, `workload_identity` or `managed_identity`. Standard input has a list of names or `[name, version]`; `null` lists the names. Prints a list: the value with its version, names, or the class of
+The variables are set first. KIND is `environment`, `workload_identity` or `managed_identity`. Standard input has a
+list of names or `[name, version]`; `null` lists the names. Prints a list: the value with its version, names, or the
+class of
 the error.
 """
 

@@ -93,6 +93,18 @@ public:
     ST_SETTING(aws_parameters_path, std::string_view, text)
     ST_SETTING(aws_parameters_endpoint_url, std::string_view, text)
 
+    // Azure Key Vault. For several names: `set_list("azure_secret_name", {…})`.
+    ST_SETTING(azure_vault_url, std::string_view, text)
+    ST_SETTING(azure_secret_name, std::string_view, text)
+    ST_SETTING(azure_auth, std::string_view, text)
+
+    // Google Secret Manager. For several names: `set_list("google_secret_name", {…})`.
+    ST_SETTING(google_secret_name, std::string_view, text)
+    ST_SETTING(google_project, std::string_view, text)
+    ST_SETTING(google_location, std::string_view, text)
+    ST_SETTING(google_credentials_file, std::string_view, text)
+    ST_SETTING(google_endpoint_url, std::string_view, text)
+
     // HashiCorp Vault and OpenBao.
     ST_SETTING(vault_url, std::string_view, text)
     ST_SETTING(vault_mount, std::string_view, text)

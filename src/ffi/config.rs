@@ -40,6 +40,11 @@ use crate::config::Config;
 ///   `docs/aws.md`
 /// - `aws_agent_url`, `aws_agent_token_file`: AWS's agent or Lambda extension, which secrets are read from instead;
 ///   text, described in `docs/aws.md`
+/// - `google_secret_name`, `google_project`, `google_location`, `google_credentials_file`, `google_endpoint_url`: the
+///   provider `google`, which `providers` has to list: Google Secret Manager; text, described in `docs/google.md`;
+///   `google_secret_name` also a JSON array of texts
+/// - `azure_vault_url`, `azure_secret_name`, `azure_auth`: the provider `azure`, which `providers` has to list: Azure
+///   Key Vault; text, described in `docs/azure.md`; `azure_secret_name` also a JSON array of texts
 /// - `set_provider`: `"file"`, `"aws"` or `"vault"`, the provider that `st_secrets_set` and `st_secrets_delete` write
 ///   to; default `"file"`; described in `docs/aws.md` and `docs/vault.md`
 /// - `vault_url`, `vault_mount`, `vault_path`, `vault_kv_version` (`"1"`, `"2"` or `"auto"`), `vault_namespace`,

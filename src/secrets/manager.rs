@@ -8,7 +8,11 @@ use parking_lot::RwLock;
 
 #[cfg(feature = "aws")]
 use super::aws::{self, AwsCommon, AwsSource};
+#[cfg(feature = "azure")]
+use super::azure;
 use super::changes::Changes;
+#[cfg(any(feature = "azure", feature = "google"))]
+use super::cloud;
 use super::credentials::CredentialsProvider;
 use super::custom::CustomProvider;
 use super::document::DocumentSource;
@@ -17,6 +21,8 @@ use super::env::EnvProvider;
 #[cfg(feature = "exec")]
 use super::exec::ExecSource;
 use super::file::FileProvider;
+#[cfg(feature = "google")]
+use super::google;
 use super::huggingface::HuggingFaceProvider;
 use super::key::check_key;
 use super::lookup_cache::{CacheTimes, LookupCache};
@@ -26,7 +32,7 @@ use super::provider_table::{self, MAX_NAME};
 use super::providers::Providers;
 use super::remote_group::at_provider;
 use super::secret::{ProviderId, Secret};
-#[cfg(any(feature = "aws", feature = "vault"))]
+#[cfg(any(feature = "aws", feature = "azure", feature = "google", feature = "vault"))]
 use super::shared_login::SharedLogins;
 use super::stats::ManagerCounts;
 #[cfg(feature = "vault")]
@@ -45,7 +51,7 @@ use crate::share::Share;
 
 const DEFAULT_PROVIDERS: [&str; 5] = ["env", "file", "aws", "vault", "huggingface"];
 /// Built-in providers that `providers` has to list; `credentials` only if there are none.
-const OTHER_PROVIDERS: [&str; 2] = ["aws_parameters", "credentials"];
+const OTHER_PROVIDERS: [&str; 4] = ["aws_parameters", "azure", "credentials", "google"];
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest time that closing a manager takes.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -92,12 +98,14 @@ impl Manager {
         let times = CacheTimes::of(config);
         let share = Share::open(config, &Environment::Process)?;
         let changes = Arc::new(Changes::new(share.clone()));
-        #[cfg(any(feature = "aws", feature = "exec", feature = "vault"))]
+        #[cfg(any(feature = "aws", feature = "azure", feature = "exec", feature = "google", feature = "vault"))]
         let remote = Remote { times, share: share.clone(), changes: changes.clone() };
-        #[cfg(any(feature = "aws", feature = "vault"))]
+        #[cfg(any(feature = "aws", feature = "azure", feature = "google", feature = "vault"))]
         let logins = SharedLogins::new(share.clone(), times.max_backoff);
         #[cfg(feature = "aws")]
         let aws = Arc::new(AwsCommon::new(logins.clone()));
+        #[cfg(any(feature = "azure", feature = "google"))]
+        let clouds = Arc::new(cloud::Common::new(logins.clone())?);
         let mut providers = Providers::default();
         let mut file = None;
         for setting in config.providers().unwrap_or(&default) {
@@ -106,6 +114,12 @@ impl Manager {
                 ProviderSetting::Table(table) => match provider_table::kind(table) {
                     #[cfg(feature = "aws")]
                     Some("aws_secret" | "aws_secrets") => remote.own(AwsSource::open_table(table, config, &aws)?)?,
+                    #[cfg(feature = "azure")]
+                    Some("azure_secret" | "azure_secrets") => remote.own(azure::open_table(table, config, &clouds)?)?,
+                    #[cfg(feature = "google")]
+                    Some("google_secret" | "google_secrets") => {
+                        remote.own(google::open_table(table, config, &clouds)?)?
+                    }
                     #[cfg(feature = "exec")]
                     Some("exec") => remote.own(ExecSource::open(table)?)?,
                     #[cfg(feature = "vault")]
@@ -129,6 +143,10 @@ impl Manager {
                         let opened = AwsSource::open_parameters(config, &aws)?.ok_or(missing);
                         remote.provider(&aws::PARAMETERS_ID, opened)?
                     }
+                    #[cfg(feature = "azure")]
+                    "azure" => remote.provider(&azure::ID, azure::open(config, &clouds)?)?,
+                    #[cfg(feature = "google")]
+                    "google" => remote.provider(&google::ID, google::open(config, &clouds)?)?,
                     #[cfg(feature = "vault")]
                     "vault" => remote.provider(&vault::ID, VaultSource::open(config, logins.clone())?)?,
                     "huggingface" => Arc::new(HuggingFaceProvider::open(config)),
@@ -458,6 +476,8 @@ fn listed_twice(provider: &dyn SecretProvider) -> Error {
         Source::Exec => "; give each \"exec\" a \"name\" of its own",
         Source::Vault if name != "vault" => "; give each \"vault_dynamic\" a \"name\" of its own",
         Source::Aws if name != "aws" => "; give each \"aws_secret\" a \"name\" of its own",
+        Source::Google if name != "google" => "; give each \"google_secret\" a \"name\" of its own",
+        Source::Azure if name != "azure" => "; give each \"azure_secret\" a \"name\" of its own",
         _ => "",
     };
     Error::new(Status::Config, format!("the configuration key `providers` lists {name:?} twice{remedy}"))

@@ -105,7 +105,7 @@ impl Identity {
     }
 
     /// The name of its files: the first 32 hex digits of the hash of the list.
-    pub(super) fn id(&self) -> String {
+    pub(crate) fn id(&self) -> String {
         Sha256::digest(&self.list)[..16].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }

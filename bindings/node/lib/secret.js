@@ -6,6 +6,8 @@ const native = require('./native.js');
 const REDACTED = 'Secret(redacted)';
 const FLAGS = { STALE: 1, CACHED: 2, DEGRADED: 4, SHARED: 8, LEASED: 16 };
 const SOURCES = ['none', 'env', 'file', 'aws', 'vault', 'custom', 'store', 'encryption', 'huggingface', 'exec'];
+SOURCES[10] = 'google';
+SOURCES[11] = 'azure';
 SOURCES[15] = 'aws_parameters';
 SOURCES[16] = 'credentials';
 

@@ -135,6 +135,8 @@ pub enum Source {
     HuggingFace = 8,
     /// A program that the configuration names.
     Exec = 9,
+    /// Secrets of a Kubernetes API server.
+    Kubernetes = 12,
     /// Parameters of AWS Systems Manager.
     AwsParameters = 15,
     /// The credentials that systemd passes to a service.
@@ -144,7 +146,9 @@ pub enum Source {
 impl Source {
     /// Returns the source with this number, if there is one.
     pub(crate) fn from_code(code: i32) -> Option<Source> {
-        use Source::{Aws, AwsParameters, Credentials, Custom, Encryption, Env, Exec, File, HuggingFace, Store, Vault};
+        use Source::{
+            Aws, AwsParameters, Credentials, Custom, Encryption, Env, Exec, File, HuggingFace, Kubernetes, Store, Vault,
+        };
         let all = [
             Source::None,
             Env,
@@ -156,6 +160,7 @@ impl Source {
             Encryption,
             HuggingFace,
             Exec,
+            Kubernetes,
             AwsParameters,
             Credentials,
         ];

@@ -117,6 +117,7 @@ const (
 	SourceEncryption    Source = C.ST_SOURCE_ENCRYPTION
 	SourceHuggingFace   Source = C.ST_SOURCE_HUGGINGFACE
 	SourceExec          Source = C.ST_SOURCE_EXEC
+	SourceKubernetes    Source = C.ST_SOURCE_KUBERNETES
 	SourceAWSParameters Source = C.ST_SOURCE_AWS_PARAMETERS
 	SourceCredentials   Source = C.ST_SOURCE_CREDENTIALS
 )

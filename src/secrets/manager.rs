@@ -19,6 +19,8 @@ use super::exec::ExecSource;
 use super::file::FileProvider;
 use super::huggingface::HuggingFaceProvider;
 use super::key::check_key;
+#[cfg(feature = "kubernetes")]
+use super::kubernetes::{self, KubernetesSource};
 use super::lookup_cache::{CacheTimes, LookupCache};
 use super::not_configured::{NotConfigured, NotConfiguredProvider};
 use super::provider::{Request, SecretProvider};
@@ -43,7 +45,7 @@ use crate::share::Share;
 
 const DEFAULT_PROVIDERS: [&str; 5] = ["env", "file", "aws", "vault", "huggingface"];
 /// Built-in providers that `providers` has to list; `credentials` only if there are none.
-const OTHER_PROVIDERS: [&str; 2] = ["aws_parameters", "credentials"];
+const OTHER_PROVIDERS: [&str; 3] = ["aws_parameters", "credentials", "kubernetes"];
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The maximum length of a value that is written, in bytes.
 const MAX_VALUE: usize = 1 << 20;
@@ -89,7 +91,7 @@ impl Manager {
         let times = CacheTimes::of(config);
         let share = Share::open(config, &Environment::Process)?;
         let changes = Arc::new(Changes::new(share.clone()));
-        #[cfg(any(feature = "aws", feature = "exec", feature = "vault"))]
+        #[cfg(any(feature = "aws", feature = "exec", feature = "kubernetes", feature = "vault"))]
         let remote = Remote { times, share: share.clone(), changes: changes.clone() };
         #[cfg(any(feature = "aws", feature = "vault"))]
         let logins = SharedLogins::new(share.clone(), times.max_backoff);
@@ -105,6 +107,8 @@ impl Manager {
                     Some("aws_secret" | "aws_secrets") => remote.own(AwsSource::open_table(table, config, &aws)?)?,
                     #[cfg(feature = "exec")]
                     Some("exec") => Remote { share: None, ..remote.clone() }.own(ExecSource::open(table)?)?,
+                    #[cfg(feature = "kubernetes")]
+                    Some("kubernetes_secret") => remote.own(KubernetesSource::open_table(table, config)?)?,
                     _ => return Err(provider_table::unknown_kind(table)),
                 },
                 ProviderSetting::Name(name) => match name.as_str() {
@@ -124,6 +128,8 @@ impl Manager {
                         let opened = AwsSource::open_parameters(config, &aws)?.ok_or(missing);
                         remote.provider(&aws::PARAMETERS_ID, opened)?
                     }
+                    #[cfg(feature = "kubernetes")]
+                    "kubernetes" => remote.provider(&kubernetes::ID, KubernetesSource::open(config)?)?,
                     #[cfg(feature = "vault")]
                     "vault" => remote.provider(&vault::ID, VaultSource::open(config, logins.clone())?)?,
                     "huggingface" => Arc::new(HuggingFaceProvider::open(config)),
@@ -438,6 +444,7 @@ fn listed_twice(provider: &dyn SecretProvider) -> Error {
     let name = provider.name();
     let remedy = match provider.source() {
         Source::Exec => "; give each \"exec\" a \"name\" of its own",
+        Source::Kubernetes => "; give each \"kubernetes_secret\" a \"name\" of its own",
         Source::Aws if name != "aws" => "; give each \"aws_secret\" a \"name\" of its own",
         _ => "",
     };

@@ -6,6 +6,7 @@ const native = require('./native.js');
 const REDACTED = 'Secret(redacted)';
 const FLAGS = { STALE: 1, CACHED: 2, DEGRADED: 4, SHARED: 8 };
 const SOURCES = ['none', 'env', 'file', 'aws', 'vault', 'custom', 'store', 'encryption', 'huggingface', 'exec'];
+SOURCES[12] = 'kubernetes';
 SOURCES[15] = 'aws_parameters';
 SOURCES[16] = 'credentials';
 

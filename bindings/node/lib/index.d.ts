@@ -89,9 +89,8 @@ export class AbortError extends Error {
 /** The origin of a secret. */
 export interface SecretInfo {
   /**
-   * "env", "file", "aws", "vault", "huggingface", "exec", "kubernetes", "aws_parameters", "credentials", or the name of a
-   * custom
-   * provider.
+   * "env", "file", "aws", "vault", "huggingface", "exec", "kubernetes", "aws_parameters", "credentials", or the
+   * name of a custom provider.
    */
   readonly provider: string;
   /** The provider's identifier of this version of the secret. */

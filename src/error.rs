@@ -139,6 +139,8 @@ pub enum Source {
     Google = 10,
     /// Azure Key Vault.
     Azure = 11,
+    /// Secrets of a Kubernetes API server.
+    Kubernetes = 12,
     /// Parameters of AWS Systems Manager.
     AwsParameters = 15,
     /// The credentials that systemd passes to a service.
@@ -150,6 +152,7 @@ impl Source {
     pub(crate) fn from_code(code: i32) -> Option<Source> {
         use Source::{
             Aws, AwsParameters, Azure, Credentials, Custom, Encryption, Env, Exec, File, Google, HuggingFace,
+            Kubernetes,
         };
         use Source::{Store, Vault};
         let all = [
@@ -165,6 +168,7 @@ impl Source {
             Exec,
             Google,
             Azure,
+            Kubernetes,
             AwsParameters,
             Credentials,
         ];

@@ -3,11 +3,12 @@
 use crate::error::{Error, Result, Status};
 
 /// The features, and whether each is compiled in.
-const FEATURES: [(&str, bool); 5] = [
+const FEATURES: [(&str, bool); 6] = [
     ("aws", cfg!(feature = "aws")),
     ("azure", cfg!(feature = "azure")),
     ("exec", cfg!(feature = "exec")),
     ("google", cfg!(feature = "google")),
+    ("kubernetes", cfg!(feature = "kubernetes")),
     ("vault", cfg!(feature = "vault")),
 ];
 

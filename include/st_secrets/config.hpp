@@ -104,6 +104,15 @@ public:
     ST_SETTING(google_location, std::string_view, text)
     ST_SETTING(google_credentials_file, std::string_view, text)
     ST_SETTING(google_endpoint_url, std::string_view, text)
+    // Secrets of Kubernetes. For several: `set_list("kubernetes_secret", {…})`.
+    ST_SETTING(kubernetes_secret, std::string_view, text)
+    ST_SETTING(kubernetes_selector, std::string_view, text)
+    ST_SETTING(kubernetes_namespace, std::string_view, text)
+    ST_SETTING(kubernetes_url, std::string_view, text)
+    ST_SETTING(kubernetes_ca_cert, std::string_view, text)
+    ST_SETTING(kubernetes_token_file, std::string_view, text)
+    ST_SETTING(kubernetes_client_cert, std::string_view, text)
+    ST_SETTING(kubernetes_client_key, std::string_view, text)
 
     // HashiCorp Vault and OpenBao.
     ST_SETTING(vault_url, std::string_view, text)

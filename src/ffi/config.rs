@@ -52,6 +52,10 @@ use crate::config::Config;
 ///   `vault_secret_id`, `vault_secret_id_file`, `vault_secret_id_wrapped` (true or false), `vault_role`,
 ///   `vault_jwt_file`, `vault_username`, `vault_password`, `vault_password_file`, `vault_client_cert`,
 ///   `vault_client_key`: HashiCorp Vault or OpenBao; text, described in `docs/vault.md`
+/// - `kubernetes_secret` (text or a JSON array of texts), `kubernetes_selector`, `kubernetes_namespace`,
+///   `kubernetes_url`, `kubernetes_ca_cert`, `kubernetes_token_file`, `kubernetes_client_cert`,
+///   `kubernetes_client_key`: the provider `kubernetes`, which `providers` has to list: Secrets of a Kubernetes API
+///   server; text, described in `docs/kubernetes.md`
 /// - `share` (`"off"` or `"host"`), `share_dir`, `share_key`: whether the processes of this user on this host share
 ///   what one of them has loaded from AWS or Vault; text, described in `docs/share.md`; default `"off"`
 /// - `share_url`, `share_ca_cert`, `share_client_cert`, `share_client_key`: the server through which hosts share, and

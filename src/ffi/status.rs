@@ -37,6 +37,8 @@ pub const ST_SOURCE_EXEC: i32 = 9;
 pub const ST_SOURCE_GOOGLE: i32 = 10;
 /// In `source`: Azure Key Vault.
 pub const ST_SOURCE_AZURE: i32 = 11;
+/// In `source`: Secrets of a Kubernetes API server.
+pub const ST_SOURCE_KUBERNETES: i32 = 12;
 /// In `source`: parameters of AWS Systems Manager.
 pub const ST_SOURCE_AWS_PARAMETERS: i32 = 15;
 /// In `source`: the credentials that systemd passes to a service.
@@ -157,6 +159,7 @@ mod tests {
             (Source::Exec, ST_SOURCE_EXEC),
             (Source::Google, ST_SOURCE_GOOGLE),
             (Source::Azure, ST_SOURCE_AZURE),
+            (Source::Kubernetes, ST_SOURCE_KUBERNETES),
             (Source::AwsParameters, ST_SOURCE_AWS_PARAMETERS),
             (Source::Credentials, ST_SOURCE_CREDENTIALS),
         ];

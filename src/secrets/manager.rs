@@ -25,6 +25,8 @@ use super::file::FileProvider;
 use super::google;
 use super::huggingface::HuggingFaceProvider;
 use super::key::check_key;
+#[cfg(feature = "kubernetes")]
+use super::kubernetes::{self, KubernetesSource};
 use super::lookup_cache::{CacheTimes, LookupCache};
 use super::not_configured::{NotConfigured, NotConfiguredProvider};
 use super::provider::{Request, SecretProvider};
@@ -51,7 +53,7 @@ use crate::share::Share;
 
 const DEFAULT_PROVIDERS: [&str; 5] = ["env", "file", "aws", "vault", "huggingface"];
 /// Built-in providers that `providers` has to list; `credentials` only if there are none.
-const OTHER_PROVIDERS: [&str; 4] = ["aws_parameters", "azure", "credentials", "google"];
+const OTHER_PROVIDERS: [&str; 5] = ["aws_parameters", "azure", "credentials", "google", "kubernetes"];
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest time that closing a manager takes.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -98,7 +100,14 @@ impl Manager {
         let times = CacheTimes::of(config);
         let share = Share::open(config, &Environment::Process)?;
         let changes = Arc::new(Changes::new(share.clone()));
-        #[cfg(any(feature = "aws", feature = "azure", feature = "exec", feature = "google", feature = "vault"))]
+        #[cfg(any(
+            feature = "aws",
+            feature = "azure",
+            feature = "exec",
+            feature = "google",
+            feature = "kubernetes",
+            feature = "vault"
+        ))]
         let remote = Remote { times, share: share.clone(), changes: changes.clone() };
         #[cfg(any(feature = "aws", feature = "azure", feature = "google", feature = "vault"))]
         let logins = SharedLogins::new(share.clone(), times.max_backoff);
@@ -122,6 +131,8 @@ impl Manager {
                     }
                     #[cfg(feature = "exec")]
                     Some("exec") => remote.own(ExecSource::open(table)?)?,
+                    #[cfg(feature = "kubernetes")]
+                    Some("kubernetes_secret") => remote.own(KubernetesSource::open_table(table, config)?)?,
                     #[cfg(feature = "vault")]
                     Some("vault_dynamic") => remote.own(DynamicSource::open(table, config, logins.clone())?)?,
                     _ => return Err(provider_table::unknown_kind(table)),
@@ -147,6 +158,8 @@ impl Manager {
                     "azure" => remote.provider(&azure::ID, azure::open(config, &clouds)?)?,
                     #[cfg(feature = "google")]
                     "google" => remote.provider(&google::ID, google::open(config, &clouds)?)?,
+                    #[cfg(feature = "kubernetes")]
+                    "kubernetes" => remote.provider(&kubernetes::ID, KubernetesSource::open(config)?)?,
                     #[cfg(feature = "vault")]
                     "vault" => remote.provider(&vault::ID, VaultSource::open(config, logins.clone())?)?,
                     "huggingface" => Arc::new(HuggingFaceProvider::open(config)),
@@ -475,6 +488,7 @@ fn listed_twice(provider: &dyn SecretProvider) -> Error {
     let remedy = match provider.source() {
         Source::Exec => "; give each \"exec\" a \"name\" of its own",
         Source::Vault if name != "vault" => "; give each \"vault_dynamic\" a \"name\" of its own",
+        Source::Kubernetes => "; give each \"kubernetes_secret\" a \"name\" of its own",
         Source::Aws if name != "aws" => "; give each \"aws_secret\" a \"name\" of its own",
         Source::Google if name != "google" => "; give each \"google_secret\" a \"name\" of its own",
         Source::Azure if name != "azure" => "; give each \"azure_secret\" a \"name\" of its own",

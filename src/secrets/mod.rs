@@ -8,6 +8,7 @@
 //! | `file` | a JSON or YAML file, or a directory of files, checked for changes at most once a second | if it is a file |
 //! | `aws` | AWS Secrets Manager: all keys of a secret at once, or one value, cached for `cache_ttl` | with `set_provider` |
 //! | `aws_parameters` | parameters of AWS Systems Manager below a path, in the same way | no |
+//! | `kubernetes` | Secrets of a Kubernetes API server, in the same way | no |
 //! | `vault` | HashiCorp Vault or OpenBao, in the same way | with `set_provider` |
 //! | `google`, `azure` | Google Secret Manager, Azure Key Vault, in the same way | no |
 //! | `huggingface` | the secret `HF_TOKEN` under other names, and in the token file of Hugging Face's tools | no |
@@ -54,6 +55,8 @@ mod google;
 mod huggingface;
 mod json;
 mod key;
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
 mod listen;
 mod lookup;
 mod lookup_cache;

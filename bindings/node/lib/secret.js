@@ -8,6 +8,7 @@ const FLAGS = { STALE: 1, CACHED: 2, DEGRADED: 4, SHARED: 8, LEASED: 16 };
 const SOURCES = ['none', 'env', 'file', 'aws', 'vault', 'custom', 'store', 'encryption', 'huggingface', 'exec'];
 SOURCES[10] = 'google';
 SOURCES[11] = 'azure';
+SOURCES[12] = 'kubernetes';
 SOURCES[15] = 'aws_parameters';
 SOURCES[16] = 'credentials';
 

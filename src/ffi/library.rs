@@ -123,8 +123,8 @@ pub const ST_FIELD_NUMBER: i32 = 3;
 #[repr(C)]
 pub struct st_log_field {
     /// The name, which ends with a NUL: `provider`, `key`, `place` (the document), `path`, `url`, `method`, `status`
-    /// (of HTTP), `error` (such as `ST_TIMEOUT`), `detail` (of an error), `attempt`, `delay`, `duration`, `age` (seconds),
-    /// `keys` (a number), `version`. Later versions may add names.
+    /// (of HTTP), `error` (such as `ST_TIMEOUT`), `detail` (of an error), `attempt`, `delay`, `duration`, `age`
+    /// (seconds), `keys` (a number), `version`. Later versions may add names.
     pub name: *const c_char,
     /// `ST_FIELD_…`. A kind that the program does not know is to be skipped.
     pub kind: i32,

@@ -548,8 +548,8 @@ typedef struct st_error {
 typedef struct st_log_field {
     /**
      * The name, which ends with a NUL: `provider`, `key`, `place` (the document), `path`, `url`, `method`, `status`
-     * (of HTTP), `error` (such as `ST_TIMEOUT`), `detail` (of an error), `attempt`, `delay`, `duration`, `age` (seconds),
-     * `keys` (a number), `version`. Later versions may add names.
+     * (of HTTP), `error` (such as `ST_TIMEOUT`), `detail` (of an error), `attempt`, `delay`, `duration`, `age`
+     * (seconds), `keys` (a number), `version`. Later versions may add names.
      */
     const char *name;
     /**

@@ -2,7 +2,8 @@
 # Creates the installed static archive: a single object whose only global symbols are the listed exports, so that it can
 # be linked with other archives that contain Rust code.
 #
-# usage: static-archive.sh FROM.a TO.a EXPORTS.txt [UNWINDER.a]     BINUTILS is the prefix of the tools: aarch64-linux-gnu-
+# usage: static-archive.sh FROM.a TO.a EXPORTS.txt [UNWINDER.a]
+# BINUTILS is the prefix of the tools: aarch64-linux-gnu-
 #
 # Without --force-group-allocation, the unwind tables of two such archives are mixed up, and a panic crashes.
 # Without --strip-debug, the debug data of the standard library is more than a third of the archive.

@@ -1,5 +1,4 @@
-"""Checks that no crate needs a newer Rust than `rust-version` in Cargo.toml says, and that it is no newer than one of
-them needs. With the toolchain of that version installed, also compiles the library and the program with it."""
+"""Checks that no crate needs a newer Rust than `rust-version` in Cargo.toml, and that one of them needs just that. With the toolchain of that version installed, also compiles the library and the program with it."""
 
 import json
 import subprocess

@@ -207,6 +207,7 @@ test-cpp: all
 	sh tests/cpp/run.sh $(if $(TEST),-R '$(TEST)')
 
 wheel: $(BUILD)/lib/libst_secrets.a command
+	@case "$(TARGET)" in *-musl) echo "there is no wheel for musl: build for glibc with TARGET=$(ARCH)-unknown-linux-gnu" >&2; exit 1;; esac
 	$(if $(TARGET),BUILD=$(BUILD) CC="$(CC)" ARCH=$(ARCH) BINUTILS=$(BINUTILS)) python3 bindings/python/build.py $(BUILD)/python $(BUILD)/dist
 
 test-python: all $(if $(TEST),,command)

@@ -1,4 +1,5 @@
-"""Checks that no crate needs a newer Rust than `rust-version` in Cargo.toml, and that one of them needs just that. With the toolchain of that version installed, also compiles the library and the program with it."""
+"""Checks that no crate needs a newer Rust than `rust-version` in Cargo.toml, and that one of them needs just that. With
+the toolchain of that version installed, also compiles the library and the program with it."""
 
 import json
 import subprocess

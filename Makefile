@@ -46,16 +46,20 @@ CFLAGS ?= -O2 -g -Wall -Wextra
 # The target of Rust to build for, with Zig; without it, this machine. A variable of the environment does not count.
 TARGET :=
 BUILD := build$(if $(TARGET),/$(TARGET))
-OUTPUT := target/$(if $(TARGET),$(TARGET)/)release
+CARGO_TARGET := target
+OUTPUT_COMMAND := target/$(if $(TARGET),$(TARGET)/)release
+OUTPUT := $(OUTPUT_COMMAND)
 CARGO_BUILD := $(CARGO) build
+SYSTEM := linux-$(shell uname -m)
 ifneq ($(TARGET),)
 include packaging/target.mk
 endif
+CARGO_BUILD_COMMAND ?= $(CARGO_BUILD)
 # Which remote providers the libraries have: all, none, or some, such as PROVIDERS='aws exec'.
 PROVIDERS ?= all
 FEATURES := $(if $(filter all,$(PROVIDERS)),,--no-default-features) \
     --features 'wiping-allocator $(filter-out all none,$(PROVIDERS))'
-CARGO_FLAGS := --target-dir target --release --locked
+CARGO_FLAGS := --release --locked
 MAN := share/man/man1
 COMPLETIONS := share/bash-completion/completions/st-secrets share/zsh/site-functions/_st-secrets \
     share/fish/vendor_completions.d/st-secrets.fish
@@ -69,9 +73,9 @@ all: $(BUILD)/lib/libst_secrets.so $(BUILD)/lib/libst_secrets.a
 # After the library, as both builds are of one package and one directory.
 command: $(BUILD)/bin/st-secrets
 $(BUILD)/bin/st-secrets: $(SOURCES) | all
-	$(CARGO_BUILD) $(CARGO_FLAGS) --features command --bin st-secrets
+	$(CARGO_BUILD_COMMAND) --target-dir target $(CARGO_FLAGS) --features command --bin st-secrets
 	mkdir -p $(BUILD)/bin
-	cp $(OUTPUT)/st-secrets $@.new
+	cp $(OUTPUT_COMMAND)/st-secrets $@.new
 	$(BINUTILS)strip --strip-unneeded $@.new
 	rm -rf $(BUILD)/share
 	mkdir -p $(addprefix $(BUILD)/,$(MAN) $(dir $(COMPLETIONS)))
@@ -88,7 +92,7 @@ help:
 $(BUILD)/lib/libst_secrets.so.$(VERSION) $(BUILD)/st_secrets_raw.a &: $(SOURCES)
 	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs" >&2; exit 1; }
 	mkdir -p $(BUILD)/lib
-	$(CARGO_BUILD) $(CARGO_FLAGS) $(FEATURES)
+	$(CARGO_BUILD) --target-dir $(CARGO_TARGET) $(CARGO_FLAGS) $(FEATURES)
 	cp $(OUTPUT)/libst_secrets.so $(BUILD)/lib/libst_secrets.so.$(VERSION)
 	$(BINUTILS)strip --strip-unneeded $(BUILD)/lib/libst_secrets.so.$(VERSION)
 	cp $(OUTPUT)/libst_secrets.a $(BUILD)/st_secrets_raw.a
@@ -98,7 +102,7 @@ $(BUILD)/lib/libst_secrets.so: $(BUILD)/lib/libst_secrets.so.$(VERSION)
 	ln -sf libst_secrets.so.$(ABI) $@
 
 $(BUILD)/lib/libst_secrets.a: $(BUILD)/st_secrets_raw.a packaging/static-archive.sh packaging/exports.txt
-	BINUTILS=$(BINUTILS) packaging/static-archive.sh $< $@ packaging/exports.txt
+	BINUTILS=$(BINUTILS) packaging/static-archive.sh $< $@ packaging/exports.txt $(UNWINDER)
 
 $(BUILD)/launcher: examples/launcher.c include/st_secrets.h $(BUILD)/lib/libst_secrets.a
 	$(CC) $(CFLAGS) -Iinclude -o $@ examples/launcher.c $(BUILD)/lib/libst_secrets.a $(STATIC_LIBS)
@@ -150,7 +154,7 @@ uninstall:
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,$(COMPLETIONS))
 
 dist: all command
-	sh packaging/dist.sh $(VERSION) $(BUILD)/dist $(or $(ARCH),$(shell uname -m))
+	sh packaging/dist.sh $(VERSION) $(BUILD)/dist $(SYSTEM)
 
 # The documents, the C reference and the Rust reference.
 .PHONY: docs
@@ -203,6 +207,7 @@ test-cpp: all
 	sh tests/cpp/run.sh $(if $(TEST),-R '$(TEST)')
 
 wheel: $(BUILD)/lib/libst_secrets.a command
+	@case "$(TARGET)" in *-musl) echo "there is no wheel for musl: build for glibc with TARGET=$(ARCH)-unknown-linux-gnu" >&2; exit 1;; esac
 	$(if $(TARGET),BUILD=$(BUILD) CC="$(CC)" ARCH=$(ARCH) BINUTILS=$(BINUTILS)) python3 bindings/python/build.py $(BUILD)/python $(BUILD)/dist
 
 test-python: all $(if $(TEST),,command)

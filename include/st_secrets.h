@@ -116,6 +116,21 @@
 #define ST_SOURCE_EXEC 9
 
 /**
+ * In `source`: Google Secret Manager.
+ */
+#define ST_SOURCE_GOOGLE 10
+
+/**
+ * In `source`: Azure Key Vault.
+ */
+#define ST_SOURCE_AZURE 11
+
+/**
+ * In `source`: Secrets of a Kubernetes API server.
+ */
+#define ST_SOURCE_KUBERNETES 12
+
+/**
  * In `source`: parameters of AWS Systems Manager.
  */
 #define ST_SOURCE_AWS_PARAMETERS 15
@@ -161,6 +176,21 @@
 #define ST_LOG_TRACE 5
 
 /**
+ * Kind of a field: a text.
+ */
+#define ST_FIELD_TEXT 1
+
+/**
+ * Kind of a field: an integer, such as an HTTP status.
+ */
+#define ST_FIELD_INTEGER 2
+
+/**
+ * Kind of a field: a number, such as a time in seconds.
+ */
+#define ST_FIELD_NUMBER 3
+
+/**
  * For `st_secrets_get_with`: query each source now, whatever is cached. If AWS or Vault is unavailable, the result is
  * the last value, flagged with `ST_SECRET_STALE` even if it is younger than `cache_ttl`.
  */
@@ -195,12 +225,18 @@
 #define ST_SECRET_SHARED 8
 
 /**
+ * In `st_secret_info.flags`: the value has a lease, as a dynamic secret of Vault. It is valid until the end of
+ * `expires_in`, and is never returned after that. Then every call gets another one.
+ */
+#define ST_SECRET_LEASED 16
+
+/**
  * For `st_secrets_invalidate`: all processes of this host that share. See the setting `share`.
  */
 #define ST_SCOPE_HOST 1
 
 /**
- * For `st_secrets_invalidate`: all hosts of a cluster. This version has no cluster tier, so it is an error.
+ * For `st_secrets_invalidate`: all hosts of a cluster, which share through a tier. See the setting `share_url`.
  */
 #define ST_SCOPE_CLUSTER 2
 
@@ -333,6 +369,11 @@ typedef struct st_cipher st_cipher;
  *   `docs/aws.md`
  * - `aws_agent_url`, `aws_agent_token_file`: AWS's agent or Lambda extension, which secrets are read from instead;
  *   text, described in `docs/aws.md`
+ * - `google_secret_name`, `google_project`, `google_location`, `google_credentials_file`, `google_endpoint_url`: the
+ *   provider `google`, which `providers` has to list: Google Secret Manager; text, described in `docs/google.md`;
+ *   `google_secret_name` also a JSON array of texts
+ * - `azure_vault_url`, `azure_secret_name`, `azure_auth`: the provider `azure`, which `providers` has to list: Azure
+ *   Key Vault; text, described in `docs/azure.md`; `azure_secret_name` also a JSON array of texts
  * - `set_provider`: `"file"`, `"aws"` or `"vault"`, the provider that `st_secrets_set` and `st_secrets_delete` write
  *   to; default `"file"`; described in `docs/aws.md` and `docs/vault.md`
  * - `vault_url`, `vault_mount`, `vault_path`, `vault_kv_version` (`"1"`, `"2"` or `"auto"`), `vault_namespace`,
@@ -340,8 +381,14 @@ typedef struct st_cipher st_cipher;
  *   `vault_secret_id`, `vault_secret_id_file`, `vault_secret_id_wrapped` (true or false), `vault_role`,
  *   `vault_jwt_file`, `vault_username`, `vault_password`, `vault_password_file`, `vault_client_cert`,
  *   `vault_client_key`: HashiCorp Vault or OpenBao; text, described in `docs/vault.md`
+ * - `kubernetes_secret` (text or a JSON array of texts), `kubernetes_selector`, `kubernetes_namespace`,
+ *   `kubernetes_url`, `kubernetes_ca_cert`, `kubernetes_token_file`, `kubernetes_client_cert`,
+ *   `kubernetes_client_key`: the provider `kubernetes`, which `providers` has to list: Secrets of a Kubernetes API
+ *   server; text, described in `docs/kubernetes.md`
  * - `share` (`"off"` or `"host"`), `share_dir`, `share_key`: whether the processes of this user on this host share
  *   what one of them has loaded from AWS or Vault; text, described in `docs/share.md`; default `"off"`
+ * - `share_url`, `share_ca_cert`, `share_client_cert`, `share_client_key`: the server through which hosts share, and
+ *   the certificates for it; text, described in `docs/tier.md`; default none
  *
  * Keys of a cache (`st_cache_open`):
  *
@@ -493,6 +540,51 @@ typedef struct st_error {
      */
     char message[512];
 } st_error;
+
+/**
+ * A part of a log message that a program may search for. Its value is in the member of its kind. This struct will not
+ * grow.
+ */
+typedef struct st_log_field {
+    /**
+     * The name, which ends with a NUL: `provider`, `key`, `place` (the document), `path`, `url`, `method`, `status`
+     * (of HTTP), `error` (such as `ST_TIMEOUT`), `detail` (of an error), `attempt`, `delay`, `duration`, `age`
+     * (seconds), `keys` (a number), `version`. Later versions may add names.
+     */
+    const char *name;
+    /**
+     * `ST_FIELD_…`. A kind that the program does not know is to be skipped.
+     */
+    int32_t kind;
+    /**
+     * The text of `ST_FIELD_TEXT`: `len` bytes of UTF-8, followed by a NUL. Otherwise NULL.
+     */
+    const char *text;
+    /**
+     * The length of `text`.
+     */
+    size_t len;
+    /**
+     * The value of `ST_FIELD_INTEGER`, otherwise 0.
+     */
+    int64_t integer;
+    /**
+     * The value of `ST_FIELD_NUMBER`, otherwise 0.
+     */
+    double number;
+} st_log_field;
+
+/**
+ * As `st_log_fn`, with the parts of the message that a program may search for: `count` fields, each name at most once.
+ * They are valid until the function returns. No field has a value of a secret, an encryption key, or a token.
+ */
+typedef void (*st_log_fields_fn)(void *context,
+                                 int32_t level,
+                                 const char *target,
+                                 const char *message,
+                                 size_t len,
+                                 const struct st_log_field *fields,
+                                 size_t count);
 
 /**
  * Bytes that the library returns: a counted reference to immutable memory, which is excluded from core dumps and wiped
@@ -828,6 +920,16 @@ st_status st_log_set(int32_t max_level,
                      struct st_error *error);
 
 /**
+ * As `st_log_set`, for a function that receives the fields of each message too. The process has one log function: this
+ * one replaces that of `st_log_set`, and the other way round.
+ */
+st_status st_log_set_fields(int32_t max_level,
+                            st_log_fields_fn log,
+                            st_drop_fn drop,
+                            void *context,
+                            struct st_error *error);
+
+/**
  * Writes another reference to the same bytes to `out`. The caller frees both references, each with `st_bytes_free`.
  *
  * `ST_INVALID_ARGUMENT`: `bytes` holds no bytes, or `out` is `bytes` itself.
@@ -925,6 +1027,9 @@ st_status st_secrets_open(const struct st_config *config,
 /**
  * Frees a manager. No other thread may be using it. Values that it returned stay valid. Freeing NULL does nothing: the
  * manager of the process is not freed.
+ *
+ * Sends nothing, unless a dynamic secret of Vault has `revoke`: then its lease is revoked, within the `timeout` of the
+ * configuration and at most 5 s.
  */
 void st_secrets_free(struct st_secrets *secrets);
 
@@ -1151,6 +1256,26 @@ st_status st_secrets_check(const struct st_secrets *secrets,
                            struct st_error *error);
 
 /**
+ * Returns counters since the manager was opened, as JSON. It contains no value of a secret, and no source is queried.
+ * The caller frees `json` with `st_bytes_free`. An example: `{"gets": 105, "not_found": 1, "failed": 0, "providers":
+ * [{"name": "aws", "found": 104, "hits": 103, "stale": 0, "loads": 1, "load_failures": 0, "shared_loads": 0,
+ * "retries": 0, "load_seconds": 0.12, "last_load_seconds": 0.12, "longest_load_seconds": 0.12}]}`.
+ *
+ * `gets` is the number of gets, each key of `st_secrets_get_many` being one; `not_found` and `failed` of them had no
+ * value. A cached-only get of what is not cached is not counted. For each provider, in their order: `found` gets had
+ * their value from it, `hits` of them from memory, without a query of its source, and `stale` of them an expired one.
+ * `loads` is how often its source was read or its callback called; `load_failures` of them failed, at least in part.
+ * `shared_loads` is how many documents another process of this host had loaded. `retries` is how many requests were
+ * repeated. `load_seconds` is the time of all loads, the others are that of the last and of the longest one. Later
+ * versions may add members.
+ *
+ * Only `last_load_seconds` ever decreases. The child of a `fork()` goes on from the numbers of its parent.
+ */
+st_status st_secrets_stats(const struct st_secrets *secrets,
+                           struct st_bytes *json,
+                           struct st_error *error);
+
+/**
  * Returns what is shared with other processes of this host, as JSON; see the setting `share`. It contains no value of
  * a secret, and no source is queried. The caller frees `json` with `st_bytes_free`. An example:
  * `{"share": "host", "directory": "/dev/shm/st-secrets-1000", "owner": 1000, "refused": null, "documents": [{"id": …,
@@ -1244,9 +1369,13 @@ st_status st_secrets_listen(const struct st_secrets *secrets,
  * begins after this call returns an older value. A process that makes no call confirms too: its next one begins with a
  * look at the memory that all share. A silent process is stopped, possibly in the middle of a get, which would return
  * what it has read. The call succeeds even if processes are silent: check `silent`. `complete` is false if the host
- * has had more processes than the list has places (4092).
+ * has had more processes than the list has places (4088).
  *
- * `ST_CONFIG`: with `ST_SCOPE_HOST`, the setting `share` is off; with `ST_SCOPE_CLUSTER`, there is no cluster tier.
+ * With `ST_SCOPE_CLUSTER`, `confirmed` and `silent` are the names of hosts, as texts. A host that has made no call for
+ * 15 seconds is in neither; its next get looks at the tier first.
+ *
+ * `ST_CONFIG`: with `ST_SCOPE_HOST`, the setting `share` is off; with `ST_SCOPE_CLUSTER`, there is no `share_url`.
+ * `ST_UNAVAILABLE`, `ST_TIMEOUT`, `ST_ACCESS_DENIED` or `ST_PROTOCOL`: the tier fails.
  * `ST_ACCESS_DENIED` or `ST_IO`: the directory of the share cannot be used.
  */
 st_status st_secrets_invalidate(const struct st_secrets *secrets,

@@ -1,12 +1,12 @@
 #!/bin/sh
 # Packs the installed tree, the licences, and the documents with all files they link to into
-# TO/st_secrets-VERSION-linux-ARCH.tar.gz, which may be unpacked anywhere. The tarball is reproducible.
+# TO/st_secrets-VERSION-SYSTEM.tar.gz, which may be unpacked anywhere. The tarball is reproducible.
 #
-# usage: dist.sh VERSION TO ARCH
+# usage: dist.sh VERSION TO SYSTEM     such as linux-x86_64, linux-musl-aarch64
 set -eu
 cd "$(dirname "$0")/.."
-version=$1 to=$2 arch=$3
-name=st_secrets-$version-linux-$arch
+version=$1 to=$2 system=$3
+name=st_secrets-$version-$system
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 umask 022

@@ -34,4 +34,5 @@ needs() {
 }
 needs "$arch-linux-gnu-objcopy" "$(command -v "$arch-linux-gnu-objcopy")" "binutils-$(echo "$arch" | tr _ -)-linux-gnu"
 needs "qemu-$arch" "$(command -v "qemu-$arch")" qemu-user
+case $target in *-musl) exit 0 ;; esac
 needs "the C library in /usr/$arch-linux-gnu" "$(ls "/usr/$arch-linux-gnu/lib" 2>/dev/null)" "$libc"

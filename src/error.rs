@@ -135,6 +135,12 @@ pub enum Source {
     HuggingFace = 8,
     /// A program that the configuration names.
     Exec = 9,
+    /// Google Secret Manager.
+    Google = 10,
+    /// Azure Key Vault.
+    Azure = 11,
+    /// Secrets of a Kubernetes API server.
+    Kubernetes = 12,
     /// Parameters of AWS Systems Manager.
     AwsParameters = 15,
     /// The credentials that systemd passes to a service.
@@ -144,7 +150,11 @@ pub enum Source {
 impl Source {
     /// Returns the source with this number, if there is one.
     pub(crate) fn from_code(code: i32) -> Option<Source> {
-        use Source::{Aws, AwsParameters, Credentials, Custom, Encryption, Env, Exec, File, HuggingFace, Store, Vault};
+        use Source::{
+            Aws, AwsParameters, Azure, Credentials, Custom, Encryption, Env, Exec, File, Google, HuggingFace,
+            Kubernetes,
+        };
+        use Source::{Store, Vault};
         let all = [
             Source::None,
             Env,
@@ -156,6 +166,9 @@ impl Source {
             Encryption,
             HuggingFace,
             Exec,
+            Google,
+            Azure,
+            Kubernetes,
             AwsParameters,
             Credentials,
         ];

@@ -3,8 +3,14 @@
 use crate::error::{Error, Result, Status};
 
 /// The features, and whether each is compiled in.
-const FEATURES: [(&str, bool); 3] =
-    [("aws", cfg!(feature = "aws")), ("exec", cfg!(feature = "exec")), ("vault", cfg!(feature = "vault"))];
+const FEATURES: [(&str, bool); 6] = [
+    ("aws", cfg!(feature = "aws")),
+    ("azure", cfg!(feature = "azure")),
+    ("exec", cfg!(feature = "exec")),
+    ("google", cfg!(feature = "google")),
+    ("kubernetes", cfg!(feature = "kubernetes")),
+    ("vault", cfg!(feature = "vault")),
+];
 
 /// Whether this provider, or kind of provider, is compiled in.
 pub(crate) fn is_compiled(name: &str) -> bool {

@@ -129,6 +129,38 @@ impl Drop for ForkGuard {
 /// replaces what is published waits for all readers, so reading must be short, and must not wait or replace anything.
 pub(crate) struct ReadGuard(&'static ThreadSlot, PhantomData<*const ()>);
 
+/// The number of different results of [`ReadGuard::slot`].
+pub(crate) const SLOT_NUMBERS: usize = 2 * SLOTS;
+
+/// The number of a slot: below [`SLOTS`], that of one of the first slots, which one thread uses at a time; other slots
+/// share the rest.
+#[derive(Clone, Copy)]
+pub(crate) struct SlotNumber(usize);
+
+impl SlotNumber {
+    /// It is below [`SLOT_NUMBERS`].
+    #[inline]
+    pub(crate) fn number(self) -> usize {
+        self.0 % SLOT_NUMBERS
+    }
+
+    /// Whether no other thread has this number now.
+    #[inline]
+    pub(crate) fn is_exclusive(self) -> bool {
+        self.0 < SLOTS
+    }
+}
+
+impl ReadGuard {
+    /// The slot of this thread.
+    #[inline]
+    pub(crate) fn slot(&self) -> SlotNumber {
+        let (own, first) = (std::ptr::from_ref(self.0).addr(), ALL.slots.as_ptr().addr());
+        let distance = own.wrapping_sub(first) / size_of::<ThreadSlot>();
+        SlotNumber(if distance < SLOTS { distance } else { SLOTS + distance % SLOTS })
+    }
+}
+
 /// Begins to read. Returns `None` if this thread is protected or reading already.
 #[inline]
 pub(crate) fn read() -> Option<ReadGuard> {

@@ -20,7 +20,10 @@
 //! | [`Config`], [`log`], [`SecretBytes`], [`Error`] | settings, logging, secret memory, errors |
 
 // What a provider alone uses remains without that provider; the linker leaves it out.
-#![cfg_attr(not(all(feature = "aws", feature = "exec", feature = "vault")), allow(dead_code, unused_imports))]
+#![cfg_attr(
+    not(all(feature = "aws", feature = "azure", feature = "exec", feature = "google", feature = "vault")),
+    allow(dead_code, unused_imports)
+)]
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("st-secrets is built and tested on Linux with glibc; on Windows use it inside WSL");

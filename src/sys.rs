@@ -1,7 +1,9 @@
 //! System calls that std does not provide.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
@@ -98,6 +100,36 @@ fn poll<const N: usize>(files: [Option<BorrowedFd<'_>>; N], until: Until, timeou
         return Err(io::Error::last_os_error());
     }
     Ok(polled.map(|one| one.revents != 0))
+}
+
+/// Connects to a socket in the file system, in non-blocking mode and without waiting: if the server has too many
+/// connections that it did not accept yet, that is an error.
+pub(crate) fn connect_unix(path: &Path) -> io::Result<OwnedFd> {
+    // SAFETY: an address consists of numbers, for which zero is a valid value.
+    let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+    let bytes = path.as_os_str().as_bytes();
+    // A NUL follows the path.
+    if bytes.len() >= address.sun_path.len() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path is too long"));
+    }
+    for (to, from) in address.sun_path.iter_mut().zip(bytes) {
+        *to = *from as libc::c_char;
+    }
+    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: the call accesses no memory.
+    let socket = unsafe { libc::socket(libc::AF_UNIX, kind, 0) };
+    if socket < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new, and nothing else closes it.
+    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    let length = size_of::<libc::sockaddr_un>() as libc::socklen_t;
+    // SAFETY: `address` is a valid address of this length for the duration of the call.
+    match unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), length) } {
+        0 => Ok(socket),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Kills the process group led by this child. The caller has not reaped the child yet, so its id is not reused.

@@ -8,6 +8,7 @@ lint=build/lint
 python3 tests/words.py
 python3 tests/imports.py
 python3 tests/map.py
+python3 tests/rust_version.py
 git ls-files '*.c' '*.h' '*.cpp' '*.hpp' | grep -vx 'include/st_secrets\.h' | xargs "$lint/bin/clang-format" --dry-run -Werror
 git ls-files '*.sh' | xargs "$lint/bin/shellcheck"
 "$lint/bin/ruff" check --quiet .

@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 venv=build/venv
-wanted="tests/python/requirements.txt tests/python/openbao.txt"
+wanted="tests/python/requirements.txt tests/python/clouds.txt tests/python/openbao.txt"
 installed=$venv/installed.txt
 
 # The stamp is written last, so that an interrupted installation is repeated.
@@ -22,7 +22,7 @@ flock 9
 if is_there; then
     exit 0
 fi
-echo "installing for the tests, into $venv: moto, OpenBao, boto3, hvac, cryptography, mypy, cachebox, cachetools" >&2
+echo "installing for the tests, into $venv: moto, OpenBao, boto3, hvac, clients of Google and Azure, cryptography, mypy, cachebox, cachetools" >&2
 if ! { [ -x "$venv/bin/pip" ] && "$venv/bin/python" -c '' 2>/dev/null; }; then
     python3 -m venv --clear "$venv"
 fi
@@ -33,8 +33,8 @@ pip() {
         exit 1
     }
 }
-pip -r tests/python/requirements.txt
+pip -r tests/python/requirements.txt -r tests/python/clouds.txt
 pip --require-hashes --no-deps -r tests/python/openbao.txt
-"$venv/bin/python" -c 'import boto3, hvac, moto.server, aws_secretsmanager_caching, cryptography'
+"$venv/bin/python" -c 'import boto3, hvac, moto.server, aws_secretsmanager_caching, cryptography, google.cloud.secretmanager, azure.identity'
 # shellcheck disable=SC2086
 cat $wanted >"$installed"

@@ -329,3 +329,48 @@ fn logs_and_reports_contain_no_value_key_or_token() {
         assert!(printed.contains("http: POST") && printed.contains("http: GET"), "{printed}");
     });
 }
+
+#[test]
+fn stats_count_loads_failures_retries_hits_and_stale_answers() {
+    with_both("stats_count_loads_failures_retries_hits_and_stale_answers", |both| {
+        let secrets = both.open(&[("cache_ttl", "300"), ("max_stale", "3600")]);
+        let stats = || -> serde_json::Value { serde_json::from_str(&secrets.stats()).unwrap() };
+        let of = |name: &str| {
+            let stats = stats();
+            let mut all = stats["providers"].as_array().unwrap().iter();
+            all.find(|provider| provider["name"] == name).unwrap().clone()
+        };
+        let counts = |name: &str| {
+            ["found", "hits", "stale", "loads", "load_failures", "retries"]
+                .map(|field| of(name)[field].as_u64().unwrap())
+        };
+        assert_eq!((stats()["gets"].as_u64(), counts("aws")), (Some(0), [0; 6]));
+
+        both.aws.next(1, Fault::aws(500, "InternalServiceError"));
+        secrets.get("BOTH").unwrap();
+        assert_eq!(counts("aws"), [1, 0, 0, 1, 0, 1], "the first get loads, with a repeated request");
+        for _ in 0..5 {
+            secrets.get("BOTH").unwrap();
+        }
+        assert_eq!((counts("aws"), counts("vault")), ([6, 5, 0, 1, 0, 1], [0; 6]));
+
+        secrets.get("IN_VAULT").unwrap();
+        assert_eq!((counts("aws"), counts("vault")), ([6, 5, 0, 1, 0, 1], [1, 0, 0, 1, 0, 0]));
+        assert_eq!(secrets.get("NOWHERE").unwrap_err().status(), Status::NotFound);
+        assert_eq!((stats()["gets"].as_u64(), stats()["not_found"].as_u64()), (Some(8), Some(1)));
+
+        both.aws.always(Fault::Refuse);
+        advance(Duration::from_secs(301));
+        assert!(secrets.get("BOTH").unwrap().is_stale());
+        let [found, hits, stale, loads, failures, _] = counts("aws");
+        assert_eq!([found, hits, stale, loads, failures], [7, 6, 1, 2, 1]);
+        secrets.get("NOWHERE").unwrap_err();
+        assert_eq!((stats()["failed"].as_u64(), stats()["gets"].as_u64()), (Some(1), Some(10)));
+
+        let aws = of("aws");
+        let [total, last, longest] =
+            ["load_seconds", "last_load_seconds", "longest_load_seconds"].map(|field| aws[field].as_f64().unwrap());
+        assert!(last > 0.0 && longest >= last && total >= longest, "{aws}");
+        assert!(!secrets.stats().contains("aws-both"));
+    });
+}

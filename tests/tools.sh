@@ -30,6 +30,10 @@ need openssl openssl
 need age age
 need gpg gnupg
 need pass pass
+need psql postgresql
+[ -d /usr/lib/postgresql ] || need postgres postgresql
+need redis-server redis-server
+need redis-cli redis-tools
 [ -n "$missing" ] || exit 0
 
 case $missing in

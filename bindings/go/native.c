@@ -13,12 +13,13 @@ st_status st_go_secrets_add_provider(const st_secrets *secrets, const char *name
     return st_secrets_add_provider(secrets, name, name_len, position, provider, st_go_drop, (void *)function, error);
 }
 
-static void log_message(void *context, int32_t level, const char *target, const char *message, size_t len) {
-    st_go_log(context, level, (char *)target, (char *)message, len);
+static void log_message(void *context, int32_t level, const char *target, const char *message, size_t len,
+                        const st_log_field *fields, size_t count) {
+    st_go_log(context, level, (char *)target, (char *)message, len, (st_log_field *)fields, count);
 }
 
 st_status st_go_log_set(int32_t max_level, uintptr_t logger, st_error *error) {
-    return st_log_set(max_level, log_message, st_go_drop, (void *)logger, error);
+    return st_log_set_fields(max_level, log_message, st_go_drop, (void *)logger, error);
 }
 
 st_status st_go_credentials_reencrypt(const st_store *store, const st_cipher *cipher, uint32_t flags,

@@ -224,7 +224,8 @@ func TestSetLogger(t *testing.T) {
 	equal(t, valueOfKey(t, secrets, "A_LOGGED"), hidden)
 	must(t, SetLogger(nil, 0))
 	said := log.String()
-	if !strings.Contains(said, "level=WARN") || !strings.Contains(said, path) || !strings.Contains(said, "target=") {
+	if !strings.Contains(said, "level=WARN") || !strings.Contains(said, path) || !strings.Contains(said, "target=") ||
+		!strings.Contains(said, " key=A_LOGGED provider=env\n") || !strings.Contains(said, " error=ST_PROTOCOL") {
 		t.Error(said)
 	}
 	if strings.Contains(said, hidden) {

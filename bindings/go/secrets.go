@@ -39,7 +39,8 @@ type Info struct {
 	Age, ExpiresIn time.Duration
 	// Stale: the value is older than cache_ttl, or a requested refresh failed. Cached: the value comes from a cache.
 	// Degraded: an earlier provider failed. Shared: another process of this host loaded the value; see the setting share.
-	Stale, Cached, Degraded, Shared bool
+	// Leased: the value has a lease, and is revoked at its end.
+	Stale, Cached, Degraded, Shared, Leased bool
 }
 
 // Secrets is a chain of providers.
@@ -131,6 +132,7 @@ func (c *call) account() Info {
 		Cached:    info.flags&C.ST_SECRET_CACHED != 0,
 		Degraded:  info.flags&C.ST_SECRET_DEGRADED != 0,
 		Shared:    info.flags&C.ST_SECRET_SHARED != 0,
+		Leased:    info.flags&C.ST_SECRET_LEASED != 0,
 	}
 }
 

@@ -117,6 +117,9 @@ const (
 	SourceEncryption    Source = C.ST_SOURCE_ENCRYPTION
 	SourceHuggingFace   Source = C.ST_SOURCE_HUGGINGFACE
 	SourceExec          Source = C.ST_SOURCE_EXEC
+	SourceGoogle        Source = C.ST_SOURCE_GOOGLE
+	SourceAzure         Source = C.ST_SOURCE_AZURE
+	SourceKubernetes    Source = C.ST_SOURCE_KUBERNETES
 	SourceAWSParameters Source = C.ST_SOURCE_AWS_PARAMETERS
 	SourceCredentials   Source = C.ST_SOURCE_CREDENTIALS
 )

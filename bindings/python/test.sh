@@ -65,6 +65,9 @@ echo "The shared table of cases, with AWS and Vault:"
 PYTHONPATH="$root/build/python:$root/bindings/python/tests" build/venv/bin/python tests/python/conformance_servers.py \
     build/venv/bin/python -m unittest test_conformance
 
+echo "Metrics, with the client libraries:"
+(cd bindings/python/tests && PYTHONPATH="$root/build/python" "$root/build/venv/bin/python" -m unittest test_metrics)
+
 echo "Types:"
 (cd bindings/python && MYPYPATH=. "$root/build/venv/bin/mypy" --strict --python-version 3.10 --cache-dir "$root/build/mypy" \
     st_secrets tests/typed.py ../../examples/python/launcher.py)

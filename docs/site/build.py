@@ -23,7 +23,7 @@ RUST_REFERENCE = "rust/st_secrets/index.html"
 
 # The order of the navigation; others follow at the end of their group.
 ORDER = """README providers aws vault cache encryption store audit errors linking deployment cluster fleet testing
-    simpletuner faq dependencies ARCHITECTURE CONTRIBUTING SECURITY RELEASING CHANGELOG""".split()
+    simpletuner metrics faq dependencies ARCHITECTURE CONTRIBUTING SECURITY RELEASING CHANGELOG""".split()
 FORMATTER = HtmlFormatter(nowrap=True)
 
 

@@ -93,6 +93,27 @@ public:
     ST_SETTING(aws_parameters_path, std::string_view, text)
     ST_SETTING(aws_parameters_endpoint_url, std::string_view, text)
 
+    // Azure Key Vault. For several names: `set_list("azure_secret_name", {…})`.
+    ST_SETTING(azure_vault_url, std::string_view, text)
+    ST_SETTING(azure_secret_name, std::string_view, text)
+    ST_SETTING(azure_auth, std::string_view, text)
+
+    // Google Secret Manager. For several names: `set_list("google_secret_name", {…})`.
+    ST_SETTING(google_secret_name, std::string_view, text)
+    ST_SETTING(google_project, std::string_view, text)
+    ST_SETTING(google_location, std::string_view, text)
+    ST_SETTING(google_credentials_file, std::string_view, text)
+    ST_SETTING(google_endpoint_url, std::string_view, text)
+    // Secrets of Kubernetes. For several: `set_list("kubernetes_secret", {…})`.
+    ST_SETTING(kubernetes_secret, std::string_view, text)
+    ST_SETTING(kubernetes_selector, std::string_view, text)
+    ST_SETTING(kubernetes_namespace, std::string_view, text)
+    ST_SETTING(kubernetes_url, std::string_view, text)
+    ST_SETTING(kubernetes_ca_cert, std::string_view, text)
+    ST_SETTING(kubernetes_token_file, std::string_view, text)
+    ST_SETTING(kubernetes_client_cert, std::string_view, text)
+    ST_SETTING(kubernetes_client_key, std::string_view, text)
+
     // HashiCorp Vault and OpenBao.
     ST_SETTING(vault_url, std::string_view, text)
     ST_SETTING(vault_mount, std::string_view, text)
@@ -120,6 +141,10 @@ public:
     ST_SETTING(share, std::string_view, text)
     ST_PATH_SETTING(share_dir)
     ST_SETTING(share_key, std::string_view, text)
+    ST_SETTING(share_url, std::string_view, text)
+    ST_PATH_SETTING(share_ca_cert)
+    ST_PATH_SETTING(share_client_cert)
+    ST_PATH_SETTING(share_client_key)
 
     // Settings of a cipher.
     ST_SETTING(key, std::string_view, text)

@@ -66,6 +66,9 @@ enum class Source : std::int32_t {
     encryption = ST_SOURCE_ENCRYPTION,
     huggingface = ST_SOURCE_HUGGINGFACE,
     exec = ST_SOURCE_EXEC,
+    google = ST_SOURCE_GOOGLE,
+    azure = ST_SOURCE_AZURE,
+    kubernetes = ST_SOURCE_KUBERNETES,
     aws_parameters = ST_SOURCE_AWS_PARAMETERS,
     credentials = ST_SOURCE_CREDENTIALS,
 };

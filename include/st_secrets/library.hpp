@@ -5,6 +5,7 @@
 #include "callback.hpp"
 
 #include <memory>
+#include <type_traits>
 
 namespace st {
 
@@ -40,16 +41,39 @@ void log(void *context, std::int32_t level, const char *target, const char *mess
 #endif
 }
 
+template <class F>
+void log_fields(void *context, std::int32_t level, const char *target, const char *message, std::size_t len,
+                const st_log_field *fields, std::size_t count) noexcept {
+#if ST_SECRETS_EXCEPTIONS
+    try {
+        (*static_cast<F *>(context))(static_cast<Level>(level), std::string_view(target),
+                                     std::string_view(message, len), fields, count);
+    } catch (...) {
+        // There is nowhere to report it.
+    }
+#else
+    (*static_cast<F *>(context))(static_cast<Level>(level), std::string_view(target), std::string_view(message, len),
+                                 fields, count);
+#endif
+}
+
 } // namespace detail
 
 /// Sends log messages of the whole process up to `level` to `log(Level, std::string_view target, std::string_view
-/// message)`. `log` is called from several threads at once; exceptions it throws are ignored.
+/// message)`, or to `log(Level, std::string_view target, std::string_view message, const st_log_field *fields,
+/// std::size_t count)`. `log` is called from several threads at once; exceptions it throws are ignored.
 template <class F>
 Result<void> try_log_to(Level most, F &&log) {
     using Log = std::decay_t<F>;
     auto context = std::make_unique<Log>(std::forward<F>(log));
     return detail::result_of<void>([&](st_error *error) {
-        ::st_log_set(static_cast<std::int32_t>(most), detail::log<Log>, detail::drop<Log>, context.release(), error);
+        const auto level = static_cast<std::int32_t>(most);
+        if constexpr (std::is_invocable_v<Log &, Level, std::string_view, std::string_view, const st_log_field *,
+                                          std::size_t>) {
+            ::st_log_set_fields(level, detail::log_fields<Log>, detail::drop<Log>, context.release(), error);
+        } else {
+            ::st_log_set(level, detail::log<Log>, detail::drop<Log>, context.release(), error);
+        }
     });
 }
 template <class F>

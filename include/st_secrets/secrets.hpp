@@ -36,6 +36,8 @@ struct Secret {
     bool degraded = false;
     /// Another process of this host loaded the value; see the setting `share`.
     bool shared = false;
+    /// The value has a lease, and is revoked at its end, which is that of `expires_in`.
+    bool leased = false;
     /// The time since the value was fetched, and until it is fetched again; zero for providers that are not cached.
     Seconds age{};
     Seconds expires_in{};
@@ -247,6 +249,9 @@ public:
     /// Returns the settings and the providers in order, as JSON without any secret.
     std::string describe() const { return try_describe().value(); }
     Result<std::string> try_describe() const { return handle_.text(::st_secrets_describe); }
+    /// Returns counters since the manager was opened, as JSON: see st_secrets_stats.
+    std::string stats() const { return try_stats().value(); }
+    Result<std::string> try_stats() const { return handle_.text(::st_secrets_stats); }
     /// Returns the health of every provider, as JSON without any secret.
     std::string check() const { return try_check().value(); }
     Result<std::string> try_check() const { return handle_.text(::st_secrets_check); }
@@ -284,6 +289,7 @@ private:
         found.cached = (info.flags & ST_SECRET_CACHED) != 0;
         found.degraded = (info.flags & ST_SECRET_DEGRADED) != 0;
         found.shared = (info.flags & ST_SECRET_SHARED) != 0;
+        found.leased = (info.flags & ST_SECRET_LEASED) != 0;
         found.age = Seconds(info.age);
         found.expires_in = Seconds(info.expires_in);
     }

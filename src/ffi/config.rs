@@ -40,6 +40,11 @@ use crate::config::Config;
 ///   `docs/aws.md`
 /// - `aws_agent_url`, `aws_agent_token_file`: AWS's agent or Lambda extension, which secrets are read from instead;
 ///   text, described in `docs/aws.md`
+/// - `google_secret_name`, `google_project`, `google_location`, `google_credentials_file`, `google_endpoint_url`: the
+///   provider `google`, which `providers` has to list: Google Secret Manager; text, described in `docs/google.md`;
+///   `google_secret_name` also a JSON array of texts
+/// - `azure_vault_url`, `azure_secret_name`, `azure_auth`: the provider `azure`, which `providers` has to list: Azure
+///   Key Vault; text, described in `docs/azure.md`; `azure_secret_name` also a JSON array of texts
 /// - `set_provider`: `"file"`, `"aws"` or `"vault"`, the provider that `st_secrets_set` and `st_secrets_delete` write
 ///   to; default `"file"`; described in `docs/aws.md` and `docs/vault.md`
 /// - `vault_url`, `vault_mount`, `vault_path`, `vault_kv_version` (`"1"`, `"2"` or `"auto"`), `vault_namespace`,
@@ -47,8 +52,14 @@ use crate::config::Config;
 ///   `vault_secret_id`, `vault_secret_id_file`, `vault_secret_id_wrapped` (true or false), `vault_role`,
 ///   `vault_jwt_file`, `vault_username`, `vault_password`, `vault_password_file`, `vault_client_cert`,
 ///   `vault_client_key`: HashiCorp Vault or OpenBao; text, described in `docs/vault.md`
+/// - `kubernetes_secret` (text or a JSON array of texts), `kubernetes_selector`, `kubernetes_namespace`,
+///   `kubernetes_url`, `kubernetes_ca_cert`, `kubernetes_token_file`, `kubernetes_client_cert`,
+///   `kubernetes_client_key`: the provider `kubernetes`, which `providers` has to list: Secrets of a Kubernetes API
+///   server; text, described in `docs/kubernetes.md`
 /// - `share` (`"off"` or `"host"`), `share_dir`, `share_key`: whether the processes of this user on this host share
 ///   what one of them has loaded from AWS or Vault; text, described in `docs/share.md`; default `"off"`
+/// - `share_url`, `share_ca_cert`, `share_client_cert`, `share_client_key`: the server through which hosts share, and
+///   the certificates for it; text, described in `docs/tier.md`; default none
 ///
 /// Keys of a cache (`st_cache_open`):
 ///

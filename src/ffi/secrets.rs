@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::bytes::copy_into;
 use super::sized::SizedOut;
 use super::{
-    Out, check_flags, config, free_handle, guard, guard_handle, guard_out, input, st_bytes, st_config, st_error,
+    Out, check_flags, config, guard, guard_handle, guard_out, guard_quietly, input, st_bytes, st_config, st_error,
     st_status, text,
 };
 use crate::clock;
@@ -36,6 +36,9 @@ pub const ST_SECRET_CACHED: u32 = 2;
 pub const ST_SECRET_DEGRADED: u32 = 4;
 /// In `st_secret_info.flags`: another process of this host loaded the value. See the setting `share`.
 pub const ST_SECRET_SHARED: u32 = 8;
+/// In `st_secret_info.flags`: the value has a lease, as a dynamic secret of Vault. It is valid until the end of
+/// `expires_in`, and is never returned after that. Then every call gets another one.
+pub const ST_SECRET_LEASED: u32 = 16;
 
 /// Where a value came from, and its age. The caller allocates the struct and initializes it with `ST_SECRET_INFO_INIT`.
 #[repr(C)]
@@ -79,10 +82,20 @@ pub unsafe extern "C" fn st_secrets_open(
 
 /// Frees a manager. No other thread may be using it. Values that it returned stay valid. Freeing NULL does nothing: the
 /// manager of the process is not freed.
+///
+/// Sends nothing, unless a dynamic secret of Vault has `revoke`: then its lease is revoked, within the `timeout` of the
+/// configuration and at most 5 s.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_secrets_free(secrets: *mut st_secrets) {
-    // SAFETY: the caller frees, once, what `st_secrets_open` returned.
-    unsafe { free_handle(secrets) }
+    guard_quietly(|| {
+        if !secrets.is_null() {
+            // SAFETY: the caller frees, once, what `st_secrets_open` returned.
+            let secrets = unsafe { Box::from_raw(secrets) };
+            if let Some(manager) = Arc::into_inner(secrets.0) {
+                manager.close();
+            }
+        }
+    });
 }
 
 /// Replaces the manager of the process with a new one with these settings. With NULL, a manager with default settings
@@ -368,6 +381,7 @@ fn describe(secret: &Secret) -> st_secret_info {
         (secret.is_cached(), ST_SECRET_CACHED),
         (secret.is_degraded(), ST_SECRET_DEGRADED),
         (secret.is_shared(), ST_SECRET_SHARED),
+        (secret.is_leased(), ST_SECRET_LEASED),
     ];
     for (is_so, flag) in flags {
         info.flags |= if is_so { flag } else { 0 };

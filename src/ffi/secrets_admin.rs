@@ -198,6 +198,30 @@ pub unsafe extern "C" fn st_secrets_check(
     unsafe { report(secrets, "json", json, error, |manager| SecretBytes::copy_from(manager.check().as_bytes())) }
 }
 
+/// Returns counters since the manager was opened, as JSON. It contains no value of a secret, and no source is queried.
+/// The caller frees `json` with `st_bytes_free`. An example: `{"gets": 105, "not_found": 1, "failed": 0, "providers":
+/// [{"name": "aws", "found": 104, "hits": 103, "stale": 0, "loads": 1, "load_failures": 0, "shared_loads": 0,
+/// "retries": 0, "load_seconds": 0.12, "last_load_seconds": 0.12, "longest_load_seconds": 0.12}]}`.
+///
+/// `gets` is the number of gets, each key of `st_secrets_get_many` being one; `not_found` and `failed` of them had no
+/// value. A cached-only get of what is not cached is not counted. For each provider, in their order: `found` gets had
+/// their value from it, `hits` of them from memory, without a query of its source, and `stale` of them an expired one.
+/// `loads` is how often its source was read or its callback called; `load_failures` of them failed, at least in part.
+/// `shared_loads` is how many documents another process of this host had loaded. `retries` is how many requests were
+/// repeated. `load_seconds` is the time of all loads, the others are that of the last and of the longest one. Later
+/// versions may add members.
+///
+/// Only `last_load_seconds` ever decreases. The child of a `fork()` goes on from the numbers of its parent.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn st_secrets_stats(
+    secrets: *const st_secrets,
+    json: *mut st_bytes,
+    error: *mut st_error,
+) -> st_status {
+    // SAFETY: the same arguments, under the same conditions.
+    unsafe { report(secrets, "json", json, error, |manager| SecretBytes::copy_from(manager.stats().as_bytes())) }
+}
+
 /// Returns what is shared with other processes of this host, as JSON; see the setting `share`. It contains no value of
 /// a secret, and no source is queried. The caller frees `json` with `st_bytes_free`. An example:
 /// `{"share": "host", "directory": "/dev/shm/st-secrets-1000", "owner": 1000, "refused": null, "documents": [{"id": …,

@@ -12,7 +12,7 @@ use crate::secrets::Scope;
 
 /// For `st_secrets_invalidate`: all processes of this host that share. See the setting `share`.
 pub const ST_SCOPE_HOST: u32 = 1;
-/// For `st_secrets_invalidate`: all hosts of a cluster. This version has no cluster tier, so it is an error.
+/// For `st_secrets_invalidate`: all hosts of a cluster, which share through a tier. See the setting `share_url`.
 pub const ST_SCOPE_CLUSTER: u32 = 2;
 
 /// Called when something changed, with the generation (see `st_secrets_generation`). `key` has `key_len` bytes,
@@ -125,9 +125,13 @@ pub unsafe extern "C" fn st_secrets_listen(
 /// begins after this call returns an older value. A process that makes no call confirms too: its next one begins with a
 /// look at the memory that all share. A silent process is stopped, possibly in the middle of a get, which would return
 /// what it has read. The call succeeds even if processes are silent: check `silent`. `complete` is false if the host
-/// has had more processes than the list has places (4092).
+/// has had more processes than the list has places (4088).
 ///
-/// `ST_CONFIG`: with `ST_SCOPE_HOST`, the setting `share` is off; with `ST_SCOPE_CLUSTER`, there is no cluster tier.
+/// With `ST_SCOPE_CLUSTER`, `confirmed` and `silent` are the names of hosts, as texts. A host that has made no call for
+/// 15 seconds is in neither; its next get looks at the tier first.
+///
+/// `ST_CONFIG`: with `ST_SCOPE_HOST`, the setting `share` is off; with `ST_SCOPE_CLUSTER`, there is no `share_url`.
+/// `ST_UNAVAILABLE`, `ST_TIMEOUT`, `ST_ACCESS_DENIED` or `ST_PROTOCOL`: the tier fails.
 /// `ST_ACCESS_DENIED` or `ST_IO`: the directory of the share cannot be used.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_secrets_invalidate(

@@ -33,6 +33,12 @@ pub const ST_SOURCE_ENCRYPTION: i32 = 7;
 pub const ST_SOURCE_HUGGINGFACE: i32 = 8;
 /// In `source`: a program that `providers` of the configuration names.
 pub const ST_SOURCE_EXEC: i32 = 9;
+/// In `source`: Google Secret Manager.
+pub const ST_SOURCE_GOOGLE: i32 = 10;
+/// In `source`: Azure Key Vault.
+pub const ST_SOURCE_AZURE: i32 = 11;
+/// In `source`: Secrets of a Kubernetes API server.
+pub const ST_SOURCE_KUBERNETES: i32 = 12;
 /// In `source`: parameters of AWS Systems Manager.
 pub const ST_SOURCE_AWS_PARAMETERS: i32 = 15;
 /// In `source`: the credentials that systemd passes to a service.
@@ -151,6 +157,9 @@ mod tests {
             (Source::Encryption, ST_SOURCE_ENCRYPTION),
             (Source::HuggingFace, ST_SOURCE_HUGGINGFACE),
             (Source::Exec, ST_SOURCE_EXEC),
+            (Source::Google, ST_SOURCE_GOOGLE),
+            (Source::Azure, ST_SOURCE_AZURE),
+            (Source::Kubernetes, ST_SOURCE_KUBERNETES),
             (Source::AwsParameters, ST_SOURCE_AWS_PARAMETERS),
             (Source::Credentials, ST_SOURCE_CREDENTIALS),
         ];

@@ -3,8 +3,8 @@
 use std::ffi::c_char;
 
 use super::{
-    Out, config, free_handle, guard, guard_handle, guard_optional_out, guard_out, st_bytes, st_config, st_error,
-    st_status, text,
+    config, free_handle, guard, guard_handle, guard_optional_out, guard_out, st_bytes, st_config, st_error, st_status,
+    text,
 };
 use crate::error::Result;
 use crate::secret_memory::SecretBytes;

@@ -68,13 +68,23 @@ impl Client {
         });
         // Headers and bodies contain tokens, which pass through stack frames of ureq and rustls.
         wipe_stack_below::<EXCHANGE_STACK>();
-        log::emit(Level::Debug, "http", || {
+        log::emit_with(Level::Debug, "http", |fields| {
+            let (path, duration) = (if self.secret_paths { "" } else { uri.path() }, start.elapsed());
+            let url = format!("{origin}{path}");
+            fields.text("method", request.method);
+            fields.text("url", &url);
+            fields.time("duration", duration);
             let outcome = match &result {
-                Ok(response) => response.status.to_string(),
-                Err(error) => error.message().to_owned(),
+                Ok(response) => {
+                    fields.integer("status", response.status.into());
+                    response.status.to_string()
+                }
+                Err(error) => {
+                    fields.error(error);
+                    error.message().to_owned()
+                }
             };
-            let path = if self.secret_paths { "" } else { uri.path() };
-            format!("{} {origin}{path}: {outcome} ({:.1?})", request.method, start.elapsed())
+            format!("{} {url}: {outcome} ({duration:.1?})", request.method)
         });
         result
     }

@@ -1,5 +1,6 @@
 //! Errors of connections, TLS and ureq as errors of this library.
 
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::http::url::Origin;
 
 /// Converts the error of one step of a connection. `doing` is the step: "connecting to" and the like. `limit` is the
 /// time limit of the step, if it is shorter than the deadline.
-pub(super) fn from_io(error: io::Error, doing: &str, origin: &Origin, limit: Option<Duration>) -> Error {
+pub(super) fn from_io(error: io::Error, doing: &str, origin: &dyn fmt::Display, limit: Option<Duration>) -> Error {
     if is_timeout(&error) {
         return match limit {
             Some(limit) => unavailable(format!("{doing} {origin} took longer than {limit:?}"), 0),
@@ -77,7 +78,7 @@ pub(crate) fn is_untrusted_certificate(error: &Error) -> bool {
     error.status() == Status::AccessDenied && error.message().starts_with(UNTRUSTED)
 }
 
-fn from_tls(error: &rustls::Error, origin: &Origin) -> Error {
+fn from_tls(error: &rustls::Error, origin: &dyn fmt::Display) -> Error {
     let denied = |why: String| Error::new(Status::AccessDenied, format!("{UNTRUSTED} {origin} {why}"));
     match error {
         rustls::Error::InvalidCertificate(error) => denied(certificate_problem(error)),
@@ -120,7 +121,7 @@ fn certificate_problem(error: &CertificateError) -> String {
     }
 }
 
-fn from_alert(alert: AlertDescription, origin: &Origin) -> Error {
+fn from_alert(alert: AlertDescription, origin: &dyn fmt::Display) -> Error {
     match alert {
         AlertDescription::CertificateRequired => {
             Error::new(Status::AccessDenied, format!("{origin} requires a client certificate, and none is configured"))

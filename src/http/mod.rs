@@ -14,7 +14,7 @@
 //! | `settings`, `limits` | TLS roots, proxies, sizes |
 //! | `url` | URLs of servers, checked; [`url::Origin`]: scheme, host and port |
 //! | `proxy`, `no_proxy` | which proxy a request goes through |
-//! | `transport` | DNS, sockets, TLS, proxy tunnels |
+//! | `transport` | DNS, sockets, TLS, proxy tunnels; [`Dialer`]: streams to servers that do not speak HTTP |
 //! | `retry` | attempts, delays, quota |
 //! | `error` | errors of connections, TLS and ureq as errors of this library |
 
@@ -37,6 +37,7 @@ pub(crate) use error::is_untrusted_certificate;
 pub(crate) use headers::{is_transient_status, parse_date, retry_after};
 pub(crate) use message::{Request, Response};
 pub(crate) use settings::{Proxy, Roots, Settings};
+pub(crate) use transport::{Dialer, RawStream, Server};
 
 #[cfg(test)]
 mod tests;

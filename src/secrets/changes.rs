@@ -12,7 +12,7 @@ use crate::clock::{CoarseInstant, Instant};
 use crate::error::{Error, Result, Status};
 use crate::fork::{self, ReadGuard};
 use crate::fork_safe::{Mutex, Published};
-use crate::share::{HostPage, Membership, Share};
+use crate::share::{HostPage, Membership, Share, Tier};
 use crate::sys;
 
 /// How long a page that could not be opened is not tried again.
@@ -104,6 +104,19 @@ impl Changes {
         self.current.get(reading).is_none_or(|attached| attached.page.revision() == self.followed.load(Relaxed))
     }
 
+    /// The page of the host and the cluster tier, if there are both.
+    pub(super) fn tier(&self) -> Option<(Arc<Tier>, Arc<HostPage>)> {
+        let tier = self.share.as_ref()?.tier()?;
+        Some((tier.clone(), self.attach()?.page.clone()))
+    }
+
+    /// Looks at the cluster tier, unless a process of the host did so within the interval. `time` is that of the call.
+    pub(super) fn look_at_tier(&self, interval: Duration, time: Duration) {
+        if let Some((tier, page)) = self.tier() {
+            tier.look(&page, interval, time);
+        }
+    }
+
     /// Follows what other processes have invalidated: `drop_older` drops what was requested before a time.
     pub(super) fn follow(&self, drop_older: impl FnOnce(Instant)) {
         let Some(attached) = self.attach() else { return };
@@ -116,6 +129,11 @@ impl Changes {
                 self.note();
             }
         }
+    }
+
+    /// Whether no other manager of the host is listed: certainly none has taken what this one shares.
+    pub(super) fn is_alone(&self) -> bool {
+        self.attach().is_some_and(|attached| attached.membership.is_alone())
     }
 
     /// The page of the host; the reason why there is none.

@@ -12,6 +12,7 @@ use super::lookup_cache::{CAPACITY, CLEANUP_INTERVAL, CacheTimes};
 use super::provider::{Health, HealthState, Request, SecretProvider};
 use super::secret::{ProviderId, Secret, SecretInfo};
 use super::single_flight::{SingleFlight, catch_panic};
+use super::stats::LoadCounts;
 use crate::cache::TtlCache;
 use crate::clock::{Deadline, Instant};
 use crate::error::{Error, Result, Source, Status};
@@ -45,6 +46,7 @@ pub(crate) struct CustomProvider {
     /// How often the cached answers were dropped.
     generation: AtomicU64,
     times: CacheTimes,
+    counts: LoadCounts,
 }
 
 impl CustomProvider {
@@ -60,6 +62,7 @@ impl CustomProvider {
             outage: Mutex::default(),
             generation: AtomicU64::new(0),
             times,
+            counts: LoadCounts::default(),
         })
     }
 
@@ -84,6 +87,7 @@ impl CustomProvider {
         let (requested_at, generation) = (Instant::now(), self.generation.load(SeqCst));
         let answer = fork::unprotected(|| catch_panic("its callback panicked", || (self.callback)(key, time)));
         let taken = requested_at.elapsed();
+        self.counts.add(taken, answer.is_err());
         let hung = |error: &&Error| error.status() == Status::Timeout && taken >= time.min(HANG);
         self.note_outage(answer.as_ref().err().filter(hung), taken, remaining);
         let answer = answer.map_err(|error| match error.status() {
@@ -108,6 +112,7 @@ impl CustomProvider {
                 ttl: Some(ttl),
                 refresh_after: Some(jitter::refresh_age(ttl)),
                 superseded: Some(Arc::default()),
+                is_leased: false,
             };
             Secret { info: Some(Arc::new(info)), degraded: secret.degraded, ..Secret::new(secret.value) }
         });
@@ -212,6 +217,10 @@ impl SecretProvider for CustomProvider {
 
     fn place(&self, _: &str) -> String {
         "has no value".to_owned()
+    }
+
+    fn loads(&self) -> Option<&LoadCounts> {
+        Some(&self.counts)
     }
 
     fn describe(&self) -> Map<String, Value> {

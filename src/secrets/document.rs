@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::entries::Entries;
 use super::provider::Health;
 use super::secret::ProviderId;
-use crate::clock::Deadline;
+use crate::clock::{Deadline, Instant};
 use crate::error::{Error, Result, Status};
 use crate::http::retry::Patience;
 use crate::secret_memory::SecretBytes;
@@ -45,6 +45,26 @@ pub(crate) trait DocumentSource: Send + Sync {
     /// error is an outage, during which it may be.
     fn load(&self, deadline: Deadline, patience: Patience) -> Result<Document>;
 
+    /// As [`load`](DocumentSource::load), with the document that the new one replaces, if there is one: its lease may
+    /// be renewed.
+    fn reload(&self, _earlier: Option<&Document>, deadline: Deadline, patience: Patience) -> Result<Document> {
+        self.load(deadline, patience)
+    }
+
+    /// Whether its documents have a lease, which decides how long they are used, whatever `cache_ttl` is.
+    fn is_leased(&self) -> bool {
+        false
+    }
+
+    /// Whether leases are given back when the manager is closed.
+    fn is_released_on_close(&self) -> bool {
+        false
+    }
+
+    /// Gives back the leases that this process has obtained, and that of the document that it shares. Failures are
+    /// logged.
+    fn release(&self, _shared: Option<&Document>, _deadline: Deadline) {}
+
     /// Removes the values of an earlier document from a message of an error or a health check. For sources whose
     /// messages quote text from outside, in which values may occur.
     fn redact(&self, message: String, _earlier: &Document) -> String {
@@ -75,11 +95,27 @@ pub(crate) trait DocumentSource: Send + Sync {
     fn check(&self, deadline: Deadline) -> Health;
 }
 
+/// The lease of a document: at its end, the server revokes the values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lease {
+    /// The server's name of it; `None` if it can be neither renewed nor revoked, as that of a certificate.
+    pub(crate) id: Option<Arc<str>>,
+    /// Whether a renewal may extend it.
+    pub(crate) renewable: bool,
+    /// How long it was when it was obtained.
+    pub(crate) length: Duration,
+    pub(crate) end: Instant,
+    /// When it should be renewed or replaced.
+    pub(crate) renew_at: Instant,
+    /// A hash of the token with which it was obtained, and with which it ends.
+    pub(crate) owner: [u8; 16],
+}
+
 /// A value and its version.
 pub(crate) type Entry = (SecretBytes, Option<Arc<str>>);
 
 /// All values of a source at one point in time.
-#[cfg_attr(test, derive(Clone))]
+#[derive(Clone)]
 pub(crate) struct Document {
     values: HashMap<Box<str>, Entry, RandomState>,
     /// Entries that exist and cannot be used, each with the reason.
@@ -94,6 +130,8 @@ pub(crate) struct Document {
     /// The age from which it is loaded again while it is still fresh, if the source says so: the load renews a token
     /// that is due then.
     pub(crate) refresh_after: Option<Duration>,
+    /// If it has one, `ttl` is the time to its end.
+    pub(crate) lease: Option<Lease>,
     /// Why there is no document: `it does not exist`, `version 3 was deleted on …`.
     pub(crate) missing: Option<String>,
 }
@@ -107,6 +145,7 @@ impl Document {
             version,
             ttl: None,
             refresh_after: None,
+            lease: None,
             missing: None,
         }
     }

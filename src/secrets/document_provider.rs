@@ -24,6 +24,7 @@ use super::lookup_cache::CacheTimes;
 use super::provider::{Health, HealthState, Known, Names, Peeked, Request, SecretProvider};
 use super::secret::{ProviderId, Secret};
 use super::single_flight::SingleFlight;
+use super::stats::LoadCounts;
 use crate::clock::{CoarseInstant, Deadline, Instant};
 use crate::error::{Error, Result};
 use crate::fork::{self, ReadGuard};
@@ -43,6 +44,7 @@ pub(super) mod outage;
 mod payload;
 mod shared;
 mod state;
+mod tiered;
 
 /// The depth of stack that is wiped after a load: a source may leave credentials there.
 const STACK: usize = 16 << 10;
@@ -64,6 +66,7 @@ pub(super) struct DocumentProvider<S: ?Sized = dyn DocumentSource> {
     hasher: RandomState,
     /// When this process last looked for changes, in nanoseconds of [`CoarseInstant`].
     watched_at: AtomicU64,
+    counts: LoadCounts,
 }
 
 /// The need of one call for a newer document.
@@ -94,6 +97,7 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
             changes: Arc::new(Changes::new(None)),
             hasher: RandomState::default(),
             watched_at: AtomicU64::new(0),
+            counts: LoadCounts::default(),
         })
     }
 
@@ -263,7 +267,7 @@ impl<S: DocumentSource + ?Sized> SecretProvider for DocumentProvider<S> {
     }
 
     fn write(&self, key: &str, value: Option<&str>, request: &Request) -> Result<bool> {
-        let existed = self.source.write(key, value, request.deadline());
+        let existed = self.counts.counting_retries(|| self.source.write(key, value, request.deadline()));
         wipe_stack_below::<STACK>();
         let existed = existed?;
         // The earlier document has the earlier value.
@@ -292,6 +296,29 @@ impl<S: DocumentSource + ?Sized> SecretProvider for DocumentProvider<S> {
         });
     }
 
+    fn close(&self, deadline: Deadline) {
+        if !self.source.is_released_on_close() {
+            return;
+        }
+        let loaded = match self.slot() {
+            None => None,
+            // Other processes may use the lease; the last of them releases it.
+            Some(_) if !self.changes.is_alone() => return,
+            Some(slot) => {
+                let loaded = self.followed_state().document;
+                slot.invalidate();
+                // One that took the document just before.
+                if !self.changes.is_alone() {
+                    return;
+                }
+                loaded
+            }
+        };
+        self.change(|state| (state.document, state.stamp) = (None, None));
+        self.source.release(loaded.as_ref().map(|loaded| &loaded.document), deadline);
+        wipe_stack_below::<STACK>();
+    }
+
     fn look(&self, request: &Request) {
         let state = self.followed_state();
         // What nobody has asked for is not loaded.
@@ -306,6 +333,10 @@ impl<S: DocumentSource + ?Sized> SecretProvider for DocumentProvider<S> {
             Some(error) => Err(error.clone()),
             None => Ok(()),
         }
+    }
+
+    fn loads(&self) -> Option<&LoadCounts> {
+        Some(&self.counts)
     }
 
     fn describe_share(&self) -> Option<Map<String, Value>> {
@@ -325,6 +356,10 @@ impl<S: DocumentSource + ?Sized> SecretProvider for DocumentProvider<S> {
             fields.insert("incomplete".to_owned(), json!(loaded.document.incomplete().map(Error::message)));
             fields.insert("age".to_owned(), json!(age.as_secs_f64()));
             fields.insert("expires_in".to_owned(), json!(loaded.ttl.saturating_sub(age).as_secs_f64()));
+            if let Some(lease) = &loaded.document.lease {
+                fields.insert("leased".to_owned(), json!(true));
+                fields.insert("renewable".to_owned(), json!(lease.renewable));
+            }
             fields.insert("stale".to_owned(), json!(!loaded.is_fresh() && outage.is_some()));
         }
         if let Some(outage) = outage {
@@ -349,11 +384,15 @@ impl<S: DocumentSource + ?Sized> SecretProvider for DocumentProvider<S> {
     }
 
     fn check(&self, request: &Request) -> Health {
-        let mut health = self.source.check(request.deadline());
+        let mut health = self.counts.counting_retries(|| self.source.check(request.deadline()));
         wipe_stack_below::<STACK>();
         let state = self.state();
         if let Some(loaded) = &state.document {
             health.detail = self.source.redact(health.detail, &loaded.document);
+            if loaded.document.lease.is_some() {
+                let left = loaded.ttl.saturating_sub(loaded.requested_at.elapsed()).as_secs();
+                health.detail += &format!("; its lease ends in {left} s");
+            }
         }
         match state.document.as_ref().and_then(|loaded| loaded.document.incomplete()) {
             Some(error) if health.state == HealthState::Ok => {

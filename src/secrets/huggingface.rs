@@ -16,8 +16,9 @@ use serde_json::{Map, Value, json};
 
 use super::provider::{Health, HealthState, Known, Names, Peeked, Request, SecretProvider};
 use super::secret::{ProviderId, Secret};
+use super::stats::LoadCounts;
 use super::well_known::HF_TOKEN;
-use crate::clock::{CoarseInstant, Deadline};
+use crate::clock::{CoarseInstant, Deadline, Instant};
 use crate::config::Config;
 use crate::error::{Error, Result, Source};
 use crate::files::{self, Fingerprint, LoosePermissions};
@@ -45,6 +46,7 @@ pub(crate) struct HuggingFaceProvider {
     strict: bool,
     /// The latest state of the file.
     file: Mutex<Option<Arc<TokenFile>>>,
+    counts: LoadCounts,
 }
 
 /// The token file at one time.
@@ -61,7 +63,8 @@ struct TokenFile {
 
 impl HuggingFaceProvider {
     pub(crate) fn open(config: &Config) -> HuggingFaceProvider {
-        HuggingFaceProvider { strict: config.flag("strict_permissions").unwrap_or(false), file: Mutex::default() }
+        let strict = config.flag("strict_permissions").unwrap_or(false);
+        HuggingFaceProvider { strict, file: Mutex::default(), counts: LoadCounts::default() }
     }
 
     /// The state of the file, checked at most `max_age` ago. `None` if there is no place for one: no home directory.
@@ -71,8 +74,12 @@ impl HuggingFaceProvider {
         if let Some(file) = previous.as_ref().filter(|file| file.checked_at.elapsed() < max_age) {
             return Some(file.clone());
         }
+        let began = Instant::now();
         let file = fork::unprotected(|| TokenFile::read(location, previous.as_deref(), self.strict, deadline));
         let is_new = previous.is_none_or(|previous| previous.fingerprint != file.fingerprint);
+        if is_new && file.fingerprint.is_some() {
+            self.counts.add(began.elapsed(), file.token.is_err());
+        }
         let file = Arc::new(file);
         let before = self.file.lock().replace(file.clone());
         drop(before);
@@ -217,6 +224,10 @@ impl SecretProvider for HuggingFaceProvider {
             Some(file) => Ok(file.token.clone()?.map(Secret::new)),
             None => Ok(None),
         }
+    }
+
+    fn loads(&self) -> Option<&LoadCounts> {
+        Some(&self.counts)
     }
 
     fn peek(&self, key: &str, _: &ReadGuard, _: CoarseInstant, take: &mut dyn FnMut(Peeked<'_>)) -> Known {

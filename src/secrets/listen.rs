@@ -17,6 +17,10 @@ use crate::fork_safe::Mutex;
 
 /// How often a call that listens looks at files and watched keys. What other processes report wakes it at once.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often a host looks at the cluster tier while one of its processes listens.
+const TIER_INTERVAL: Duration = Duration::from_millis(250);
+/// The pauses of a call that waits for other hosts.
+const HOSTS: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(200));
 /// The pauses of a call that waits for stopped processes.
 const CONFIRMATION: Backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(50));
 
@@ -82,8 +86,10 @@ impl Manager {
     pub fn listen(&self, since: u64, timeout: Duration) -> Result<u64> {
         let _guard = fork::protect();
         let deadline = Deadline::after(timeout);
+        let interval = if self.changes.tier().is_some() { TIER_INTERVAL } else { LOOK_INTERVAL };
         loop {
             let word = self.changes.word();
+            self.changes.look_at_tier(TIER_INTERVAL, self.timeout());
             self.follow_host();
             self.look(deadline);
             let time = deadline.remaining().min(self.timeout());
@@ -92,7 +98,7 @@ impl Manager {
             if generation != since || deadline.has_passed() {
                 return Ok(generation);
             }
-            self.changes.wait(word, deadline.remaining().min(LOOK_INTERVAL));
+            self.changes.wait(word, deadline.remaining().min(interval));
         }
     }
 
@@ -109,8 +115,7 @@ impl Manager {
         let _guard = fork::protect();
         key.map_or(Ok(()), check_key)?;
         if scope == Scope::Cluster {
-            let message = "there is no cluster tier: this version has no setting share_url; use the scope of the host";
-            return Err(Error::new(Status::Config, message));
+            return self.invalidate_cluster(timeout);
         }
         let Some(attached) = self.changes.page()? else {
             let message = "no other process shares with this one: set `share` to \"host\" or ST_SECRETS_SHARE=host, \
@@ -135,6 +140,38 @@ impl Manager {
             "complete": attached.page.lists_all(),
         })
         .to_string())
+    }
+
+    /// Increases the revision of the tier, and waits until all live hosts have followed it, or this time is over.
+    fn invalidate_cluster(&self, timeout: Duration) -> Result<String> {
+        let attached = self.changes.page()?;
+        let Some((tier, page)) = self.changes.tier().filter(|_| attached.is_some()) else {
+            let message =
+                "there is no cluster tier: set `share_url` or ST_SECRETS_SHARE_URL, or use the scope of the host";
+            return Err(Error::new(Status::Config, message));
+        };
+        let deadline = Deadline::after(timeout);
+        let revision = tier.bump(&page, deadline.remaining())?;
+        self.follow_host();
+        self.changes.note_to_all();
+        let (mut pauses, mut last) = (HOSTS, None);
+        let hosts = loop {
+            match tier.hosts(&page, revision, deadline.remaining()) {
+                Ok(hosts) if hosts.silent.is_empty() => break hosts,
+                Ok(hosts) => last = Some(hosts),
+                Err(error) if deadline.has_passed() => break last.ok_or(error)?,
+                Err(_) => {}
+            }
+            if deadline.has_passed()
+                && let Some(hosts) = last
+            {
+                break hosts;
+            }
+            fork::unprotected(|| pauses.wait(deadline.remaining()));
+        };
+        let (confirmed, silent) = (hosts.confirmed, hosts.silent);
+        let report = json!({"scope": "cluster", "confirmed": confirmed, "silent": silent, "complete": true});
+        Ok(report.to_string())
     }
 
     /// Follows invalidations by other processes.

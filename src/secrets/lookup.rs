@@ -7,6 +7,7 @@
 //! Remote providers that follow each other form one [`RemoteGroup`], whose result is cached as a whole.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::lookup_cache::CachedLookup;
 use super::manager::{Manager, Options};
@@ -18,6 +19,9 @@ use crate::fork;
 use crate::log::{self, Level};
 use crate::redact;
 
+/// How often a host looks at the cluster tier while its processes get values.
+const TIER_INTERVAL: Duration = Duration::from_secs(1);
+
 impl Manager {
     /// Looks `key` up in each provider in turn.
     pub(super) fn look_up(&self, key: &str, options: &Options) -> Result<Secret> {
@@ -27,8 +31,17 @@ impl Manager {
     /// Looks all keys up in each provider in turn. Messages name the first key.
     pub(super) fn look_up_any(&self, keys: &[&str], options: &Options) -> Result<Secret> {
         let _guard = fork::protect();
+        if !options.cached_only {
+            self.changes.look_at_tier(TIER_INTERVAL, options.timeout.unwrap_or(self.timeout()));
+        }
         self.follow_host();
         let found = self.look_up_followed(keys, options);
+        match &found {
+            // It says what is cached; bindings begin a get of their own providers with it.
+            Err(error) if options.cached_only && error.status() == Status::Unavailable => {}
+            Err(error) => self.counts.add_failure(error),
+            Ok(_) => {}
+        }
         self.notify_watches();
         found
     }
@@ -56,9 +69,14 @@ impl Manager {
             };
             match found {
                 Ok(Some(mut secret)) => {
-                    log::emit(Level::Debug, "secrets", || format!("{key:?} comes from provider {}", secret.provider()));
+                    log::emit_with(Level::Debug, "secrets", |fields| {
+                        fields.text("key", key);
+                        fields.text("provider", secret.provider());
+                        format!("{key:?} comes from provider {}", secret.provider())
+                    });
                     secret.degraded |= failure.is_some() || !not_queried.is_empty();
                     redact::record(Some(key), &secret.value);
+                    providers.count(&secret);
                     return Ok(secret);
                 }
                 Ok(None) => {}

@@ -6,7 +6,11 @@ use std::time::Duration;
 
 #[cfg(feature = "aws")]
 use super::aws::{self, AwsCommon, AwsSource};
+#[cfg(feature = "azure")]
+use super::azure;
 use super::changes::Changes;
+#[cfg(any(feature = "azure", feature = "google"))]
+use super::cloud;
 use super::credentials::CredentialsProvider;
 use super::custom::CustomProvider;
 use super::document::DocumentSource;
@@ -15,18 +19,24 @@ use super::env::EnvProvider;
 #[cfg(feature = "exec")]
 use super::exec::ExecSource;
 use super::file::FileProvider;
+#[cfg(feature = "google")]
+use super::google;
 use super::huggingface::HuggingFaceProvider;
 use super::key::check_key;
+#[cfg(feature = "kubernetes")]
+use super::kubernetes::{self, KubernetesSource};
 use super::lookup_cache::{CacheTimes, LookupCache};
 use super::not_configured::{NotConfigured, NotConfiguredProvider};
 use super::provider::{Request, SecretProvider};
 use super::provider_table::{self, MAX_NAME};
+use super::providers::Providers;
 use super::remote_group::at_provider;
 use super::secret::{ProviderId, Secret};
-#[cfg(any(feature = "aws", feature = "vault"))]
+#[cfg(any(feature = "aws", feature = "azure", feature = "google", feature = "vault"))]
 use super::shared_login::SharedLogins;
+use super::stats::ManagerCounts;
 #[cfg(feature = "vault")]
-use super::vault::{self, VaultSource};
+use super::vault::{self, DynamicSource, VaultSource};
 use super::watches::Watches;
 use super::well_known;
 use crate::clock::Deadline;
@@ -41,8 +51,10 @@ use crate::share::Share;
 
 const DEFAULT_PROVIDERS: [&str; 5] = ["env", "file", "aws", "vault", "huggingface"];
 /// Built-in providers that `providers` has to list; `credentials` only if there are none.
-const OTHER_PROVIDERS: [&str; 2] = ["aws_parameters", "credentials"];
+const OTHER_PROVIDERS: [&str; 5] = ["aws_parameters", "azure", "credentials", "google", "kubernetes"];
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest time that closing a manager takes.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The maximum length of a value that is written, in bytes.
 const MAX_VALUE: usize = 1 << 20;
 
@@ -60,9 +72,8 @@ pub struct Manager {
     share: Option<Arc<Share>>,
     pub(super) changes: Arc<Changes>,
     pub(super) watches: Watches,
+    pub(super) counts: ManagerCounts,
 }
-
-pub(super) type Providers = Vec<Arc<dyn SecretProvider>>;
 
 /// Options of a get.
 #[derive(Clone, Copy, Debug, Default)]
@@ -87,13 +98,22 @@ impl Manager {
         let times = CacheTimes::of(config);
         let share = Share::open(config, &Environment::Process)?;
         let changes = Arc::new(Changes::new(share.clone()));
-        #[cfg(any(feature = "aws", feature = "exec", feature = "vault"))]
+        #[cfg(any(
+            feature = "aws",
+            feature = "azure",
+            feature = "exec",
+            feature = "google",
+            feature = "kubernetes",
+            feature = "vault"
+        ))]
         let remote = Remote { times, share: share.clone(), changes: changes.clone() };
-        #[cfg(any(feature = "aws", feature = "vault"))]
+        #[cfg(any(feature = "aws", feature = "azure", feature = "google", feature = "vault"))]
         let logins = SharedLogins::new(share.clone(), times.max_backoff);
         #[cfg(feature = "aws")]
         let aws = Arc::new(AwsCommon::new(logins.clone()));
-        let mut providers = Providers::new();
+        #[cfg(any(feature = "azure", feature = "google"))]
+        let clouds = Arc::new(cloud::Common::new(logins.clone())?);
+        let mut providers = Providers::default();
         let mut file = None;
         for setting in config.providers().unwrap_or(&default) {
             check_compiled(setting)?;
@@ -101,8 +121,18 @@ impl Manager {
                 ProviderSetting::Table(table) => match provider_table::kind(table) {
                     #[cfg(feature = "aws")]
                     Some("aws_secret" | "aws_secrets") => remote.own(AwsSource::open_table(table, config, &aws)?)?,
+                    #[cfg(feature = "azure")]
+                    Some("azure_secret" | "azure_secrets") => remote.own(azure::open_table(table, config, &clouds)?)?,
+                    #[cfg(feature = "google")]
+                    Some("google_secret" | "google_secrets") => {
+                        remote.own(google::open_table(table, config, &clouds)?)?
+                    }
                     #[cfg(feature = "exec")]
-                    Some("exec") => Remote { share: None, ..remote.clone() }.own(ExecSource::open(table)?)?,
+                    Some("exec") => remote.own(ExecSource::open(table)?)?,
+                    #[cfg(feature = "kubernetes")]
+                    Some("kubernetes_secret") => remote.own(KubernetesSource::open_table(table, config)?)?,
+                    #[cfg(feature = "vault")]
+                    Some("vault_dynamic") => remote.own(DynamicSource::open(table, config, logins.clone())?)?,
                     _ => return Err(provider_table::unknown_kind(table)),
                 },
                 ProviderSetting::Name(name) => match name.as_str() {
@@ -122,6 +152,12 @@ impl Manager {
                         let opened = AwsSource::open_parameters(config, &aws)?.ok_or(missing);
                         remote.provider(&aws::PARAMETERS_ID, opened)?
                     }
+                    #[cfg(feature = "azure")]
+                    "azure" => remote.provider(&azure::ID, azure::open(config, &clouds)?)?,
+                    #[cfg(feature = "google")]
+                    "google" => remote.provider(&google::ID, google::open(config, &clouds)?)?,
+                    #[cfg(feature = "kubernetes")]
+                    "kubernetes" => remote.provider(&kubernetes::ID, KubernetesSource::open(config)?)?,
                     #[cfg(feature = "vault")]
                     "vault" => remote.provider(&vault::ID, VaultSource::open(config, logins.clone())?)?,
                     "huggingface" => Arc::new(HuggingFaceProvider::open(config)),
@@ -146,6 +182,7 @@ impl Manager {
             share,
             changes,
             watches: Watches::new(),
+            counts: ManagerCounts::new(),
         })
     }
 
@@ -158,7 +195,12 @@ impl Manager {
     /// opened on next use. References to the old manager remain valid.
     pub fn reset_default(config: Option<&Config>) -> Result<()> {
         let _guard = fork::protect();
-        DEFAULT.replace(config.map(Manager::open).transpose()?.map(Arc::new));
+        let (new, old) = (config.map(Manager::open).transpose()?.map(Arc::new), DEFAULT.get());
+        DEFAULT.replace(new);
+        // Calls under way complete with it.
+        if let Some(manager) = old.and_then(Arc::into_inner) {
+            manager.close();
+        }
         Ok(())
     }
 
@@ -275,7 +317,7 @@ impl Manager {
             fork::unprotected(|| drop(new));
             return Err(Error::invalid_argument(message));
         }
-        let mut changed = providers.to_vec();
+        let mut changed = Providers::clone(&providers);
         let aliases = changed.last().is_some_and(|last| last.source() == Source::HuggingFace);
         changed.insert(position.unwrap_or(changed.len() - usize::from(aliases)), new);
         *providers = Arc::new(changed);
@@ -319,6 +361,14 @@ impl Manager {
         let _guard = fork::protect();
         self.providers().iter().for_each(|provider| provider.clear_cache());
         self.lookup_cache.clear();
+    }
+
+    /// Closes the manager. Leases that a setting says so of are given back to the server first, within the timeout and
+    /// at most some seconds. A manager that is only dropped sends nothing.
+    pub fn close(self) {
+        let _guard = fork::protect();
+        let deadline = Deadline::after(self.timeout.min(CLOSE_TIMEOUT));
+        self.providers().iter().for_each(|provider| provider.close(deadline));
     }
 
     /// Returns the path of the file or directory that the file provider reads; if there is none, the path of the file
@@ -386,7 +436,6 @@ impl Drop for Manager {
 }
 
 /// What remote providers are opened with.
-#[derive(Clone)]
 struct Remote {
     times: CacheTimes,
     share: Option<Arc<Share>>,
@@ -437,7 +486,11 @@ fn listed_twice(provider: &dyn SecretProvider) -> Error {
     let name = provider.name();
     let remedy = match provider.source() {
         Source::Exec => "; give each \"exec\" a \"name\" of its own",
+        Source::Vault if name != "vault" => "; give each \"vault_dynamic\" a \"name\" of its own",
+        Source::Kubernetes => "; give each \"kubernetes_secret\" a \"name\" of its own",
         Source::Aws if name != "aws" => "; give each \"aws_secret\" a \"name\" of its own",
+        Source::Google if name != "google" => "; give each \"google_secret\" a \"name\" of its own",
+        Source::Azure if name != "azure" => "; give each \"azure_secret\" a \"name\" of its own",
         _ => "",
     };
     Error::new(Status::Config, format!("the configuration key `providers` lists {name:?} twice{remedy}"))

@@ -8,7 +8,9 @@
 //! | `file` | a JSON or YAML file, or a directory of files, checked for changes at most once a second | if it is a file |
 //! | `aws` | AWS Secrets Manager: all keys of a secret at once, or one value, cached for `cache_ttl` | with `set_provider` |
 //! | `aws_parameters` | parameters of AWS Systems Manager below a path, in the same way | no |
+//! | `kubernetes` | Secrets of a Kubernetes API server, in the same way | no |
 //! | `vault` | HashiCorp Vault or OpenBao, in the same way | with `set_provider` |
+//! | `google`, `azure` | Google Secret Manager, Azure Key Vault, in the same way | no |
 //! | `huggingface` | the secret `HF_TOKEN` under other names, and in the token file of Hugging Face's tools | no |
 //! | `exec` | the output of a program that the configuration names, cached in the same way | no |
 //! | custom | a callback of the program, whose answers are cached for `cache_ttl` | no |
@@ -32,7 +34,11 @@
 
 #[cfg(feature = "aws")]
 mod aws;
+#[cfg(feature = "azure")]
+mod azure;
 mod changes;
+#[cfg(any(feature = "azure", feature = "google"))]
+mod cloud;
 mod credentials;
 mod custom;
 mod document;
@@ -44,9 +50,13 @@ mod exec;
 mod file;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+#[cfg(feature = "google")]
+mod google;
 mod huggingface;
 mod json;
 mod key;
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
 mod listen;
 mod lookup;
 mod lookup_cache;
@@ -56,11 +66,13 @@ mod not_configured;
 mod peek;
 mod provider;
 mod provider_table;
+mod providers;
 mod remote_group;
 mod report;
 mod secret;
 mod shared_login;
 mod single_flight;
+mod stats;
 #[cfg(feature = "vault")]
 mod vault;
 mod watches;

@@ -71,13 +71,16 @@ impl Manager {
             return None;
         }
         let (mut taken, now) = (None, CoarseInstant::now());
-        for provider in self.current.get(reading)? {
+        for (provider, counts) in self.current.get(reading)?.counted() {
             let mut pass_on = |value: Peeked<'_>| {
                 redact::record(Some(key), value.bytes());
                 taken = Some(take(provider.id(), value));
             };
             match provider.peek(key, reading, now, &mut pass_on) {
-                Known::Found => return taken,
+                Known::Found => {
+                    self.counts.hits.add(counts.number, reading);
+                    return taken;
+                }
                 Known::Absent => {}
                 Known::Unknown => return None,
             }

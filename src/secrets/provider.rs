@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::secret::{ProviderId, Secret};
+use super::stats::LoadCounts;
 use crate::clock::{CoarseInstant, Deadline, Instant};
 use crate::error::{Error, Result, Source, Status};
 use crate::fork::ReadGuard;
@@ -111,9 +112,17 @@ pub(crate) trait SecretProvider: Send + Sync {
         self.clear_cache();
     }
 
+    /// Gives back what it holds at the server, before the manager is dropped.
+    fn close(&self, _: Deadline) {}
+
     /// Looks for changes of its source, for a call that listens. What it finds is noted. It is called about once a
     /// second.
     fn look(&self, _: &Request) {}
+
+    /// Returns what its loads have taken; `None` if it loads nothing.
+    fn loads(&self) -> Option<&LoadCounts> {
+        None
+    }
 
     /// Returns its settings and what is known of its source, without a query.
     fn describe(&self) -> Map<String, Value>;

@@ -9,7 +9,17 @@ use crate::settings::excerpt;
 /// The maximum length of the name of a provider, in bytes. It must fit into `st_secret_info`.
 pub(super) const MAX_NAME: usize = 31;
 /// The member that says what kind of provider an object describes.
-const KINDS: [&str; 3] = ["aws_secret", "aws_secrets", "exec"];
+const KINDS: [&str; 9] = [
+    "aws_secret",
+    "aws_secrets",
+    "azure_secret",
+    "azure_secrets",
+    "exec",
+    "google_secret",
+    "google_secrets",
+    "kubernetes_secret",
+    "vault_dynamic",
+];
 
 /// The settings of one provider.
 pub(super) struct ProviderTable<'a>(&'a Map<String, Value>);

@@ -41,7 +41,12 @@ pub(super) fn find(provider: &Arc<dyn SecretProvider>, key: &str, request: &Requ
     match provider.find(key, request) {
         Ok(secret) => Ok(secret.map(|secret| secret.with_provider(provider.id()))),
         Err(error) => {
-            log::emit(Level::Warn, "secrets", || format!("{key:?}: the provider {} failed: {error}", provider.name()));
+            log::emit_with(Level::Warn, "secrets", |fields| {
+                fields.text("key", key);
+                fields.text("provider", provider.name());
+                fields.error(&error);
+                format!("{key:?}: the provider {} failed: {error}", provider.name())
+            });
             Err(at_provider(&**provider, error))
         }
     }

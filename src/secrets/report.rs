@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::manager::Manager;
 use super::provider::{Health, HealthState};
+use super::stats::LoadCounts;
 use crate::fork;
 use crate::secret_memory::arena;
 use crate::sys;
@@ -35,6 +36,29 @@ impl Manager {
         }))
     }
 
+    /// Returns counters since the manager was opened, as JSON, without a query to a remote source.
+    ///
+    /// `{"gets": 105, "not_found": 1, "failed": 0, "providers": [{"name": "aws", "found": 104, "hits": 103, "stale": 0,
+    /// "loads": 1, "load_failures": 0, "shared_loads": 0, "retries": 0, "load_seconds": 0.12, "last_load_seconds":
+    /// 0.12, "longest_load_seconds": 0.12}]}`. All but `last_load_seconds` only grow. The documentation of
+    /// [`st_secrets_stats`](crate::ffi::st_secrets_stats) describes them. The child of a `fork()` goes on from those of
+    /// its parent.
+    pub fn stats(&self) -> String {
+        let _guard = fork::protect();
+        let (not_found, failed) = self.counts.without_value();
+        let (mut gets, mut reports) = (not_found + failed, Vec::new());
+        let none = LoadCounts::default();
+        for (provider, counts) in self.providers().counted() {
+            let (found, hits, stale) = counts.found(&self.counts.hits);
+            gets += found;
+            let name = json!(provider.name());
+            let gets = [("name", name), ("found", json!(found)), ("hits", json!(hits)), ("stale", json!(stale))];
+            let all = gets.into_iter().chain(provider.loads().unwrap_or(&none).report());
+            reports.push(Value::Object(all.map(|(name, value)| (name.to_owned(), value)).collect()));
+        }
+        pretty(&json!({"gets": gets, "not_found": not_found, "failed": failed, "providers": reports}))
+    }
+
     /// Checks every provider, the memory that holds secrets, and the directory that is shared with other processes, and
     /// returns the result as JSON.
     ///
@@ -62,8 +86,9 @@ impl Manager {
 
     /// Returns what is shared with other processes of this host, as JSON, without a query to a remote source.
     ///
-    /// `{"share": "host", "directory": "/dev/shm/st-secrets-1000", "owner": 1000, "refused": null, "documents": [{"id":
-    /// …, "provider": "aws", "place": …, "age": 12.5, "expires_in": 287.5, "loading": false, "loader_pid": null,
+    /// `{"share": "host", "directory": "/dev/shm/st-secrets-1000", "owner": 1000, "tier": null, "refused": null,
+    /// "documents": [{"id": …, "provider": "aws", "place": …, "age": 12.5, "expires_in": 287.5, "loading": false,
+    /// "loader_pid": null,
     /// "failing": null, "retry_in": null}]}`. `refused` is the reason why nothing is shared. What is not known is
     /// `null`.
     pub fn share(&self) -> String {
@@ -75,9 +100,39 @@ impl Manager {
             "share": if share.is_some() { "host" } else { "off" },
             "directory": directory.map(|path| path.to_string_lossy()),
             "owner": directory.map(|_| sys::effective_user()),
+            "tier": self.describe_tier(),
             "refused": share.and_then(|share| share.refusal()).map(|error| error.message().to_owned()),
             "documents": documents,
         }))
+    }
+
+    /// The cluster tier, as this host has seen it.
+    fn describe_tier(&self) -> Option<Value> {
+        let name = self.shared()?.tier()?.name();
+        let page = self.changes.tier().map(|(_, page)| page);
+        let rest = page.as_ref().map(|page| page.tier_rest()).filter(|rest| !rest.is_zero());
+        Some(json!({
+            "url": name,
+            "revision": page.map(|page| page.tier_revision()).filter(|revision| *revision != 0),
+            "retry_in": rest.map(|rest| rest.as_secs_f64()),
+        }))
+    }
+
+    /// Checks the directory of the share, and the cluster tier if there is one.
+    fn checked_share(&self, directory: &str) -> Health {
+        let Some((tier, page)) = self.changes.tier() else {
+            return Health::new(HealthState::Ok, format!("documents are shared in {directory}"));
+        };
+        match tier.check(&page, self.timeout()) {
+            Ok(()) => {
+                Health::new(HealthState::Ok, format!("documents are shared in {directory} and through {}", tier.name()))
+            }
+            Err(error) => {
+                let detail = format!("documents are shared in {directory}, but not with other hosts: {error}");
+                Health::new(HealthState::Warning, detail)
+                    .with_advice("correct what is named; until then this host queries the sources itself")
+            }
+        }
     }
 
     fn share_health(&self) -> Map<String, Value> {
@@ -85,7 +140,7 @@ impl Manager {
         as_fields(&match share.refusal() {
             None => {
                 let directory = share.directory().map_or_else(String::new, |path| path.display().to_string());
-                Health::new(HealthState::Ok, format!("documents are shared in {directory}"))
+                self.checked_share(&directory)
             }
             Some(error) => Health::new(HealthState::Warning, format!("nothing is shared: {error}"))
                 .with_advice("correct what is named; until then each process loads for itself"),

@@ -76,6 +76,8 @@ pub(super) struct SecretInfo {
     pub(super) refresh_after: Option<Duration>,
     /// Whether a newer answer of the provider has replaced it.
     pub(super) superseded: Option<Arc<Superseded>>,
+    /// Whether it has a lease, which ends with `ttl`.
+    pub(super) is_leased: bool,
 }
 
 /// Whether a newer answer has replaced one.
@@ -104,7 +106,7 @@ impl Superseded {
 impl SecretInfo {
     /// That of a value without a version.
     pub(super) fn new(requested_at: Instant, ttl: Option<Duration>) -> SecretInfo {
-        SecretInfo { version: None, requested_at, ttl, refresh_after: None, superseded: None }
+        SecretInfo { version: None, requested_at, ttl, refresh_after: None, superseded: None, is_leased: false }
     }
 
     pub(super) fn age(&self) -> Duration {
@@ -209,6 +211,12 @@ impl Secret {
     /// Whether another process of this host loaded the value; see the setting `share`.
     pub fn is_shared(&self) -> bool {
         self.shared
+    }
+
+    /// Whether the value has a lease: the server revokes it at the end of [`Secret::expires_in`], and every call gets
+    /// another value then.
+    pub fn is_leased(&self) -> bool {
+        self.info.as_ref().is_some_and(|info| info.is_leased)
     }
 
     /// Whether a provider of higher precedence failed, so that it may have another value.

@@ -7,18 +7,29 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+
 use super::directory::Directory;
 use super::identity::Identity;
 use super::mapped::Mapped;
 use crate::clock::{CoarseInstant, Instant};
 use crate::error::Result;
 use crate::fork;
+use crate::jitter;
 use crate::sys::{self, HostFields, MEMBERS, Member};
 
-const MAGIC: &[u8; 8] = b"STHOST01";
+const MAGIC: &[u8; 8] = b"STHOST02";
 
 /// The page. Processes in different PID, network or time namespaces have different ones.
 pub(crate) struct HostPage(Mapped<HostFields>);
+
+/// How long the tier is left alone after its first failure, and at most.
+const FIRST_REST: Duration = Duration::from_secs(1);
+const LONGEST_REST: Duration = Duration::from_secs(15);
+
+fn nanoseconds_now() -> u64 {
+    Instant::now().since_boot().as_nanos() as u64
+}
 
 /// The processes that have followed an invalidation, and those that may still return older values.
 #[derive(Default)]
@@ -81,9 +92,99 @@ impl HostPage {
 
     /// Makes all processes drop what they have cached. Returns the new revision.
     pub(crate) fn revise(&self) -> u64 {
+        self.revise_at(nanoseconds_now())
+    }
+
+    fn revise_at(&self, now: u64) -> u64 {
         // First, so that a process that sees the revision sees the time.
-        self.0.revised_at.fetch_max(Instant::now().since_boot().as_nanos() as u64, AcqRel);
+        self.0.revised_at.fetch_max(now, AcqRel);
         self.0.revision.fetch_add(1, AcqRel).wrapping_add(1)
+    }
+
+    /// The highest revision of the cluster tier that was seen.
+    pub(crate) fn tier_revision(&self) -> u64 {
+        self.0.tier.revision.load(Acquire)
+    }
+
+    /// Follows a revision of the tier: if it is new, all processes drop what they have cached.
+    pub(crate) fn follow_tier(&self, revision: u64) -> bool {
+        let is_new = self.tier_revision() < revision;
+        if is_new {
+            let now = nanoseconds_now();
+            self.0.tier.revised_at.store(now, Release);
+            self.revise_at(now);
+            // Last: who sees it may confirm it.
+            self.0.tier.revision.fetch_max(revision, AcqRel);
+            self.note_change();
+        }
+        is_new
+    }
+
+    /// The revision of the tier that this host has confirmed.
+    pub(crate) fn confirmed_revision(&self) -> u64 {
+        self.0.tier.confirmed.load(Acquire)
+    }
+
+    /// Returns a revision that this host can confirm now and did not before: no process is stopped that might return
+    /// older values.
+    pub(crate) fn confirm_tier(&self) -> Option<u64> {
+        let revision = self.tier_revision();
+        let is_open = self.confirmed_revision() < revision && self.members(self.revision()).silent.is_empty();
+        is_open.then(|| {
+            self.0.tier.confirmed.fetch_max(revision, AcqRel);
+            revision
+        })
+    }
+
+    /// When a document of the tier with this revision was requested, as far as invalidations are concerned: not before
+    /// that of its revision, although this host may have followed it later.
+    pub(crate) fn requested_at(&self, requested_at: Instant, revision: u64) -> Instant {
+        let revised_at = self.0.revised_at.load(Acquire);
+        let is_last = revised_at == self.0.tier.revised_at.load(Acquire) && revision >= self.tier_revision();
+        if is_last { requested_at.max(self.revised_at()) } else { requested_at }
+    }
+
+    /// Whether this process looks at the tier now: of all processes, one does in each interval.
+    pub(crate) fn take_look(&self, interval: Duration) -> bool {
+        let (last, now) = (self.0.tier.looked_at.load(Relaxed), nanoseconds_now());
+        // A time in the future is that of a damaged page.
+        let is_due = now.checked_sub(last).is_none_or(|age| u128::from(age) >= interval.as_nanos());
+        is_due && self.0.tier.looked_at.compare_exchange(last, now, Relaxed, Relaxed).is_ok()
+    }
+
+    /// How long no process uses the tier, which has failed.
+    pub(crate) fn tier_rest(&self) -> Duration {
+        let until = Instant::after_boot(Duration::from_nanos(self.0.tier.rest_until.load(Relaxed)));
+        // A longer time is that of a damaged page.
+        Some(until.since(Instant::now())).filter(|left| *left <= LONGEST_REST).unwrap_or_default()
+    }
+
+    pub(crate) fn is_tier_resting(&self) -> bool {
+        !self.tier_rest().is_zero()
+    }
+
+    /// Leaves the tier alone for a while, longer with each failure. Returns for how long.
+    pub(crate) fn rest_tier(&self) -> Duration {
+        let failures = self.0.tier.failures.fetch_add(1, Relaxed);
+        let most = FIRST_REST.saturating_mul(2 << failures.min(10)).min(LONGEST_REST);
+        let pause = FIRST_REST + (most - FIRST_REST).mul_f64(jitter::random());
+        self.0.tier.rest_until.store(nanoseconds_now() + pause.as_nanos() as u64, Relaxed);
+        pause
+    }
+
+    pub(crate) fn note_tier_success(&self) {
+        if self.0.tier.failures.load(Relaxed) != 0 {
+            self.0.tier.failures.store(0, Relaxed);
+            self.0.tier.rest_until.store(0, Relaxed);
+        }
+    }
+
+    /// What no other page of any host has in common with this one, in hex.
+    pub(crate) fn unique_id(&self) -> String {
+        let (device, inode) = self.0.file();
+        let digest = Sha256::new().chain_update(self.0.boot).chain_update(device.to_le_bytes());
+        let digest = digest.chain_update(inode.to_le_bytes()).finalize();
+        digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Lists a manager of this process.
@@ -188,6 +289,14 @@ impl Membership {
         self.fork == fork::generation()
     }
 
+    /// Whether no other manager is listed, of this process or another one.
+    pub(crate) fn is_alone(&self) -> bool {
+        let own = self.place.filter(|_| self.is_own()).map(|place| &raw const self.page.0.members[place]);
+        let is_other = |member: &Member| own.is_none_or(|own| !std::ptr::eq(own, member));
+        let mut others = self.page.listed().filter(|(member, _)| is_other(member));
+        self.page.lists_all() && !others.any(|(member, process)| present(member, process).is_some())
+    }
+
     /// Confirms that nothing older than this revision is used any more.
     pub(crate) fn confirm(&self, revision: u64) {
         if let Some(place) = self.place {
@@ -218,7 +327,7 @@ mod tests {
     fn processes_are_listed_until_they_leave_or_end() {
         let (_place, page) = open();
         let (one, two) = (HostPage::join(&page), HostPage::join(&page));
-        assert!(one.is_own() && one.place != two.place);
+        assert!(one.is_own() && one.place != two.place && !one.is_alone());
         assert_eq!(page.members(0).confirmed, [std::process::id()]);
         // A process that has ended, and one whose number another process has now.
         for process in [u64::from(u32::MAX / 2), u64::from(std::process::id()) | 1 << 32] {
@@ -226,7 +335,9 @@ mod tests {
             assert_eq!(page.members(0).confirmed, [std::process::id()]);
             assert_eq!(page.0.members[0].process.load(Relaxed), 0);
         }
-        drop((one, two));
+        drop(two);
+        assert!(one.is_alone());
+        drop(one);
         assert!(page.members(0).confirmed.is_empty());
     }
 

@@ -1,8 +1,12 @@
 //! Which process would ask for what: processes with equal identities share a slot.
 
+use std::env;
 use std::fs;
+use std::io;
+use std::ops::Range;
 
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use crate::error::Result;
 use crate::secret_memory::{SecretBuffer, SecretBytes};
@@ -15,6 +19,8 @@ const FORMAT: &str = "1";
 pub(crate) struct Identity {
     /// Names and values, each after its length.
     list: Vec<u8>,
+    /// The part of the list that only processes of one host have in common.
+    of_host: Range<usize>,
     /// What the process logs in with; it makes the key.
     secrets: Option<SecretBytes>,
 }
@@ -22,16 +28,23 @@ pub(crate) struct Identity {
 impl Identity {
     /// An identity of this kind: `aws`, `vault`.
     pub(crate) fn new(kind: &str) -> Identity {
-        let mut identity = Identity { list: Vec::new(), secrets: None };
+        let mut identity = Identity { list: Vec::new(), of_host: 0..0, secrets: None };
         identity.add("format", FORMAT);
         identity.add("kind", kind);
+        let begin = identity.list.len();
         // Between namespaces, times since the start of the machine differ, and what is at a local address.
         for name in ["time", "net"] {
             if let Ok(namespace) = fs::read_link(format!("/proc/self/ns/{name}")) {
                 identity.add(&format!("{name} namespace"), namespace.as_os_str().as_encoded_bytes());
             }
         }
+        identity.of_host = begin..identity.list.len();
         identity
+    }
+
+    /// The list without what only processes of one host have in common.
+    pub(super) fn cluster_list(&self) -> Vec<u8> {
+        [&self.list[..self.of_host.start], &self.list[self.of_host.end..]].concat()
     }
 
     /// Adds a part that is not secret.
@@ -64,6 +77,25 @@ impl Identity {
         Ok(())
     }
 
+    /// Adds a program with its arguments, and what its output may depend on: the directory, `PATH`, `HOME`, and the
+    /// variables that `depends` selects by name.
+    pub(crate) fn add_program(&mut self, words: &[String], depends: impl Fn(&[u8]) -> bool) -> io::Result<()> {
+        words.iter().for_each(|word| self.add("program", word));
+        self.add("directory", env::current_dir()?.as_os_str().as_encoded_bytes());
+        // Containers that share may have different programs and files of the same name.
+        let namespace = fs::read_link("/proc/self/ns/mnt").ok();
+        self.add_optional("mount namespace", namespace.as_ref().map(|name| name.as_os_str().as_encoded_bytes()));
+        let mut variables: Vec<_> = env::vars_os()
+            .map(|(name, value)| (name.into_encoded_bytes(), Zeroizing::new(value.into_encoded_bytes())))
+            .filter(|(name, _)| matches!(&**name, b"PATH" | b"HOME") || depends(name))
+            .collect();
+        variables.sort_by(|(one, _), (other, _)| one.cmp(other));
+        for (name, value) in variables {
+            self.add_hash(&String::from_utf8_lossy(&name), &value);
+        }
+        Ok(())
+    }
+
     pub(super) fn list(&self) -> &[u8] {
         &self.list
     }
@@ -73,7 +105,7 @@ impl Identity {
     }
 
     /// The name of its files: the first 32 hex digits of the hash of the list.
-    pub(super) fn id(&self) -> String {
+    pub(crate) fn id(&self) -> String {
         Sha256::digest(&self.list)[..16].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }

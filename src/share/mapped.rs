@@ -111,11 +111,22 @@ impl<T: SharedFields> Mapped<T> {
     /// Whether the file still has its name; checked once a second.
     #[inline]
     pub(super) fn has_name(&self, now: CoarseInstant) -> bool {
-        now.nanoseconds() < self.checked_until.load(Relaxed) || self.check_name(now)
+        self.was_checked(now) || self.check_name(now)
+    }
+
+    /// Whether its name was checked within the last second.
+    #[inline]
+    pub(super) fn was_checked(&self, now: CoarseInstant) -> bool {
+        now.nanoseconds() < self.checked_until.load(Relaxed)
+    }
+
+    /// Device and inode.
+    pub(super) fn file(&self) -> (u64, u64) {
+        self.file
     }
 
     #[cold]
-    fn check_name(&self, now: CoarseInstant) -> bool {
+    pub(super) fn check_name(&self, now: CoarseInstant) -> bool {
         let there = fs::symlink_metadata(&self.path).map(|metadata| (metadata.dev(), metadata.ino()));
         if there.is_ok_and(|there| there == self.file) && !self.has_lost_name.load(Relaxed) {
             let until = now.nanoseconds() + NAME_CHECK_INTERVAL.as_nanos() as u64;

@@ -15,6 +15,7 @@
 //! | `directory` | opening and checking the directory, and its files |
 //! | `identity` | [`Identity`]: which process would ask for what |
 //! | `failure`, `fields` | what the files contain |
+//! | `tier` | [`Tier`]: documents that hosts of a cluster share through a server |
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,11 +27,13 @@ use zeroize::Zeroizing;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::fork_safe::Mutex;
+use crate::http::Roots;
 use crate::log::{self, Level};
 use crate::secret_memory::SecretBytes;
 use crate::settings::{Environment, InvalidSetting, Setting};
 use crate::sys;
 use directory::{Directory, KEY_LEN};
+use tier::TlsSettings;
 
 mod directory;
 mod failure;
@@ -44,12 +47,14 @@ mod mapped;
 mod page;
 mod sealed;
 mod slot;
+mod tier;
 
 pub(crate) use failure::Failure;
 pub(crate) use host::{HostPage, Membership};
 pub(crate) use identity::Identity;
 pub(crate) use page::Stamp;
 pub(crate) use slot::{Loading, NewRecord, Record, Slot, Turn};
+pub(crate) use tier::{Tier, TierDocument, TierLoad};
 
 /// The settings of the share of a process.
 pub(crate) struct Share {
@@ -62,6 +67,7 @@ pub(crate) struct Share {
 struct ShareSettings {
     directory: PathBuf,
     key: Option<SecretBytes>,
+    tier: Option<Arc<Tier>>,
 }
 
 impl Share {
@@ -79,7 +85,10 @@ impl Share {
     /// Opens the slot of this identity; `None` if it cannot be shared, which is logged.
     pub(crate) fn slot(&self, identity: Identity) -> Option<Slot> {
         let opened = match &self.settings {
-            Ok(settings) => Slot::open(settings.directory.clone(), settings.key.as_ref(), identity),
+            Ok(settings) => {
+                let has_tier = settings.tier.is_some();
+                Slot::open(settings.directory.clone(), settings.key.as_ref(), identity, has_tier)
+            }
             Err(error) => Err(error.clone()),
         };
         let reason = opened.as_ref().err().map(Error::to_string);
@@ -96,6 +105,11 @@ impl Share {
     pub(crate) fn host_page(&self) -> Result<HostPage> {
         let settings = self.settings.as_ref().map_err(Error::clone)?;
         HostPage::open(&settings.directory)
+    }
+
+    /// The cluster tier, if there is one.
+    pub(crate) fn tier(&self) -> Option<&Arc<Tier>> {
+        self.settings.as_ref().ok()?.tier.as_ref()
     }
 
     /// The directory, if the settings are valid.
@@ -118,21 +132,53 @@ impl ShareSettings {
             Some(setting) => Ok(Some(setting)),
             None => environment.setting(variable),
         };
-        match setting("share", "ST_SECRETS_SHARE")? {
-            None => return Ok(None),
+        let url = setting("share_url", "ST_SECRETS_SHARE_URL")?;
+        let is_on = match setting("share", "ST_SECRETS_SHARE")? {
+            None => false,
             Some(setting) => match setting.text() {
-                "off" => return Ok(None),
-                "host" => {}
+                "off" => false,
+                "host" => true,
                 _ => return Err(setting.invalid("must be off or host")),
             },
+        };
+        if !is_on {
+            return match url {
+                Some(url) => Err(url.invalid("needs the setting `share`: set it to host, or ST_SECRETS_SHARE=host")),
+                None => Ok(None),
+            };
         }
         let directory = match setting("share_dir", "ST_SECRETS_SHARE_DIR")? {
             Some(setting) => checked_directory(&setting)?,
             None => default_directory(environment),
         };
         let key = setting("share_key", "ST_SECRETS_SHARE_KEY")?.map(|setting| key(&setting)).transpose()?;
-        Ok(Some(ShareSettings { directory, key }))
+        let tier = match (url, &key) {
+            (None, _) => None,
+            (Some(url), None) => {
+                let what = "needs `share_key` (or ST_SECRETS_SHARE_KEY), the same on all hosts; make one with: \
+                            openssl rand -base64 32";
+                return Err(url.invalid(what));
+            }
+            (Some(url), Some(key)) => Some(Arc::new(Tier::open(&url, tls_settings(&setting)?, key.clone())?)),
+        };
+        Ok(Some(ShareSettings { directory, key, tier }))
     }
+}
+
+/// The certificates of the tier.
+fn tls_settings(
+    setting: &impl Fn(&'static str, &str) -> Result<Option<Setting>, InvalidSetting>,
+) -> Result<TlsSettings, InvalidSetting> {
+    let roots = setting("share_ca_cert", "ST_SECRETS_SHARE_CA_CERT")?.map_or(Roots::Platform, Roots::File);
+    let certificate = setting("share_client_cert", "ST_SECRETS_SHARE_CLIENT_CERT")?;
+    let key = setting("share_client_key", "ST_SECRETS_SHARE_CLIENT_KEY")?;
+    let client_certificate = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        (Some(one), None) => return Err(one.invalid("needs `share_client_key`")),
+        (None, Some(one)) => return Err(one.invalid("needs `share_client_cert`")),
+    };
+    Ok(TlsSettings { roots, client_certificate })
 }
 
 fn checked_directory(setting: &Setting) -> Result<PathBuf, InvalidSetting> {

@@ -20,13 +20,43 @@ const UNSHARED_TIME: Duration = Duration::from_secs(1);
 /// The mapped page. It is never changed but through its fields.
 pub(super) struct Page {
     file: Mapped<PageFields>,
+    has_tier: bool,
 }
 
 impl Page {
     /// Opens the page of a slot, and creates or replaces it if there is none that can be used. `path` is that of the
     /// directory, and `lock` the first byte of the slot's locks.
-    pub(super) fn open_or_replace(directory: &Directory, path: &Path, id: &str, lock: u32) -> Result<Page> {
-        Mapped::open_or_replace(directory, path, (id, "page"), MAGIC, lock).map(|file| Page { file })
+    pub(super) fn open_or_replace(
+        directory: &Directory,
+        path: &Path,
+        id: &str,
+        lock: u32,
+        has_tier: bool,
+    ) -> Result<Page> {
+        Mapped::open_or_replace(directory, path, (id, "page"), MAGIC, lock).map(|file| Page { file, has_tier })
+    }
+
+    /// As [`has_name`](Page::has_name). With a cluster tier, the answer is `false` where the name had to be checked:
+    /// the get that asked goes on to look at the tier. That costs the others nothing.
+    #[inline]
+    fn is_checked(&self, now: CoarseInstant) -> bool {
+        self.file.was_checked(now) || (self.file.check_name(now) && !self.has_tier)
+    }
+
+    pub(super) fn sequence(&self) -> u64 {
+        self.file.sequence.load(Acquire)
+    }
+
+    pub(super) fn note_sequence(&self, sequence: u64) {
+        self.file.sequence.fetch_max(sequence, Release);
+    }
+
+    pub(super) fn invalidated_at(&self) -> Instant {
+        Instant::after_boot(Duration::from_nanos(self.file.invalidated_at.load(Acquire)))
+    }
+
+    pub(super) fn note_invalidation(&self) {
+        self.file.invalidated_at.store(Instant::now().since_boot().as_nanos() as u64, Release);
     }
 
     pub(super) fn boot(&self) -> [u8; 16] {
@@ -119,7 +149,7 @@ impl Stamp {
     #[inline]
     pub(crate) fn is_current(&self, now: CoarseInstant) -> bool {
         let (page, generation) = (&self.page, self.generation.load(Relaxed));
-        (generation == u64::from(page.generation()) && page.revision() == self.revision && page.has_name(now))
+        (generation == u64::from(page.generation()) && page.revision() == self.revision && page.is_checked(now))
             || generation == DETACHED
     }
 

@@ -13,6 +13,10 @@
 //! | 4 | the length of the ciphertext without the tag |
 //! | | ciphertext, and the tag of 16 bytes |
 //!
+//! In the cluster tier (`STTIER01`), the revision is that of the tier; instead of when it was queried, there is a
+//! number that grows from document to document, the wall clock in milliseconds or more; instead of the boot id, the
+//! lifetime in the tier in milliseconds and the age when it was published in nanoseconds.
+//!
 //! Numbers are little endian. The cipher is AES-256-GCM. The key is HKDF-SHA256 (RFC 5869) of the secret material with
 //! the salt, and `st-secrets share 1` followed by the identity as info. The header is the associated data.
 
@@ -38,6 +42,8 @@ const STACK: usize = 8 << 10;
 pub(super) enum Kind {
     Document,
     Failure,
+    /// A document in the cluster tier; see `tier`.
+    Tier,
 }
 
 impl Kind {
@@ -45,6 +51,7 @@ impl Kind {
         match self {
             Kind::Document => b"STDOC001",
             Kind::Failure => b"STFAIL01",
+            Kind::Tier => b"STTIER01",
         }
     }
 }

@@ -85,8 +85,9 @@ pub(crate) struct SlotState {
 }
 
 impl Slot {
-    /// Opens the slot of this identity. `key` is the setting `share_key`.
-    pub(super) fn open(path: PathBuf, key: Option<&SecretBytes>, identity: Identity) -> Result<Slot> {
+    /// Opens the slot of this identity. `key` is the setting `share_key`. With a cluster tier, its stamps are not
+    /// current once a second, so that a get looks at the tier.
+    pub(super) fn open(path: PathBuf, key: Option<&SecretBytes>, identity: Identity, has_tier: bool) -> Result<Slot> {
         let directory = Directory::open(&path)?;
         let material = match key.or(identity.secrets()) {
             Some(material) => material.clone(),
@@ -94,7 +95,7 @@ impl Slot {
         };
         let id = identity.id();
         let lock = lock::first_byte(&material);
-        let page = Page::open_or_replace(&directory, &path, &id, lock)?;
+        let page = Page::open_or_replace(&directory, &path, &id, lock, has_tier)?;
         Ok(Slot { directory: path, identity, id, material, lock, page: Arc::new(page) })
     }
 
@@ -115,6 +116,24 @@ impl Slot {
 
     pub(crate) fn id(&self) -> &str {
         &self.id
+    }
+
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The highest number of a document of the cluster tier that was used here.
+    pub(crate) fn sequence(&self) -> u64 {
+        self.page.sequence()
+    }
+
+    pub(crate) fn note_sequence(&self, sequence: u64) {
+        self.page.note_sequence(sequence);
+    }
+
+    /// When the document was last invalidated.
+    pub(crate) fn invalidated_at(&self) -> Instant {
+        self.page.invalidated_at()
     }
 
     /// The generation and revision now.
@@ -239,6 +258,7 @@ impl Slot {
         match kind {
             Kind::Document => format!("{}.doc", self.id),
             Kind::Failure => format!("{}.fail", self.id),
+            Kind::Tier => unreachable!("documents of the tier are in no file"),
         }
     }
 
@@ -251,6 +271,7 @@ impl Slot {
         if let Ok(directory) = Directory::open(&self.directory) {
             directory.remove(&self.name(Kind::Document));
         }
+        self.page.note_invalidation();
         let revision = self.page.next_revision();
         Stamp::new(&self.page, self.page.next_generation(), revision)
     }
@@ -293,6 +314,10 @@ impl Loading<'_> {
         self.slot.identity == *identity
     }
 
+    pub(crate) fn slot(&self) -> &Slot {
+        self.slot
+    }
+
     /// How the last load of any process failed.
     pub(crate) fn failure(&self) -> Option<&Failure> {
         self.failure.as_ref()
@@ -319,6 +344,19 @@ impl Loading<'_> {
             record.payload
         });
         self.write(&header, payload)
+    }
+
+    /// Shares a document of the cluster tier, and keeps the lock.
+    pub(crate) fn share(&self, record: &NewRecord) -> Stamp {
+        let mut header = self.header(Kind::Document);
+        header.requested_at = nanoseconds(Some(record.requested_at.since_boot()));
+        header.ttl = nanoseconds(record.ttl);
+        header.refresh_after = nanoseconds(record.refresh_after);
+        let payload = SecretBuffer::with_capacity(record.payload.len()).and_then(|mut payload| {
+            payload.push(&record.payload)?;
+            Ok(payload)
+        });
+        self.store(&header, payload)
     }
 
     /// Shares a failure, unless another process has shared a document that was requested after this load began. An
@@ -358,10 +396,14 @@ impl Loading<'_> {
 
     /// Writes a file, and reports it to all processes.
     fn write(self, header: &Header, entries: Result<SecretBuffer>) -> Stamp {
+        self.store(header, entries)
+    }
+
+    fn store(&self, header: &Header, entries: Result<SecretBuffer>) -> Stamp {
         let slot = self.slot;
         let requested_at = match header.kind {
-            Kind::Document => requested_at(header),
             Kind::Failure => self.begun,
+            _ => requested_at(header),
         };
         // A log sink may have forked during the load. The lock is the parent's.
         // What another process publishes after this check and before the rename is replaced: processes that took it

@@ -29,7 +29,8 @@ pub(crate) unsafe trait SharedFields {
     const SIZE: usize;
 }
 
-/// The fields of the page of a slot, all in one cache line. Every bit pattern is a valid value.
+/// The fields of the page of a slot; those that each get reads are in the first cache line. Every bit
+/// pattern is a valid value.
 #[repr(C)]
 pub(crate) struct PageFields {
     pub(crate) header: FileHeader,
@@ -38,15 +39,19 @@ pub(crate) struct PageFields {
     pub(crate) revision: AtomicU64,
     pub(crate) unshared_until: AtomicU64,
     pub(crate) watched_at: AtomicU64,
+    /// The highest number of a document of the cluster tier that was used.
+    pub(crate) sequence: AtomicU64,
+    /// When the document was last invalidated, in nanoseconds since the start of the machine.
+    pub(crate) invalidated_at: AtomicU64,
 }
 
-// SAFETY: the header is followed by atomics, with 64 bytes in all.
+// SAFETY: the header is followed by atomics, with 72 bytes in all.
 unsafe impl SharedFields for PageFields {
     const SIZE: usize = 4096;
 }
 
 /// How many managers the processes of a host can list.
-pub(crate) const MEMBERS: usize = 4092;
+pub(crate) const MEMBERS: usize = 4088;
 
 /// The fields that all processes of a directory share. Every bit pattern is a valid value.
 #[repr(C)]
@@ -60,7 +65,26 @@ pub(crate) struct HostFields {
     /// How many managers found no place in the list.
     pub(crate) unlisted: AtomicU32,
     pub(crate) reserved: AtomicU64,
+    pub(crate) tier: TierFields,
     pub(crate) members: [Member; MEMBERS],
+}
+
+/// What the processes of a host know of the cluster tier. Times are in nanoseconds since the start of the machine.
+#[repr(C)]
+pub(crate) struct TierFields {
+    /// The highest revision that was seen; it never decreases.
+    pub(crate) revision: AtomicU64,
+    /// The revision that this host has confirmed.
+    pub(crate) confirmed: AtomicU64,
+    /// When the host last dropped everything because of a revision.
+    pub(crate) revised_at: AtomicU64,
+    /// When a process last looked at the revision.
+    pub(crate) looked_at: AtomicU64,
+    /// Until when no process uses the tier.
+    pub(crate) rest_until: AtomicU64,
+    /// The number of consecutive failures.
+    pub(crate) failures: AtomicU64,
+    pub(crate) reserved: [AtomicU64; 2],
 }
 
 /// One manager of a process.
@@ -72,9 +96,9 @@ pub(crate) struct Member {
     pub(crate) followed: AtomicU64,
 }
 
-// SAFETY: the header is followed by atomics: 64 bytes, and 16 for each member.
+// SAFETY: the header is followed by atomics: 128 bytes, and 16 for each member.
 unsafe impl SharedFields for HostFields {
-    const SIZE: usize = 64 + 16 * MEMBERS;
+    const SIZE: usize = 128 + 16 * MEMBERS;
 }
 
 const _: () = assert!(size_of::<HostFields>() == HostFields::SIZE && size_of::<PageFields>() <= PageFields::SIZE);

@@ -60,13 +60,24 @@ impl Home {
         command
     }
 
+    /// The program as an argument of another one, `words`, in the same environment and directory.
+    pub(crate) fn under(&self, words: &[&str], program: &Command) -> Command {
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).arg(program.get_program()).args(program.get_args());
+        command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.current_dir(self.path("")).stdin(Stdio::null());
+        command
+    }
+
+    /// The program, with no signal ignored: the tests may run where some are, as under `nohup`.
+    pub(crate) fn with_default_signals(&self, program: &Command) -> Command {
+        self.under(&["env", "--default-signal"], program)
+    }
+
     /// The same in process numbers of its own, which do not have that of the session; `before` is in front of it.
     pub(crate) fn in_container(&self, before: &[&str], program: &Command) -> Command {
-        let mut command = Command::new("unshare");
-        command.args(["--map-root-user", "--pid", "--fork"]).args(before);
-        command.arg(program.get_program()).args(program.get_args()).current_dir(self.path("")).stdin(Stdio::null());
-        command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        command
+        let unshare = ["env", "--default-signal", "unshare", "--map-root-user", "--pid", "--fork"];
+        self.under(&[&unshare, before].concat(), program)
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Answer {

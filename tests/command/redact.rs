@@ -170,7 +170,9 @@ fn two_streams_to_one_file_keep_their_order() {
 #[test]
 fn a_redacted_command_ends_like_one_that_is_not() {
     let home = home();
-    let run = |words: &[&str]| home.command(&[&["run", "HF_TOKEN", "--redact", "--"], words].concat());
+    let run = |words: &[&str]| {
+        home.with_default_signals(&home.command(&[&["run", "HF_TOKEN", "--redact", "--"], words].concat()))
+    };
     assert_eq!(run(&["sh", "-c", "exit 42"]).status().unwrap().code(), Some(42));
     for (name, signal) in [("TERM", 15), ("KILL", 9), ("ABRT", 6), ("HUP", 1), ("SEGV", 11), ("PIPE", 13)] {
         let status = run(&["sh", "-c", &format!("ulimit -c unlimited; kill -{name} $$")]).status().unwrap();
@@ -194,11 +196,8 @@ fn signals_are_passed_on_to_a_redacted_command() {
              signal.sigwait([{number}])\nos.write(1, b'got\\n')\nsys.stdin.read()\n\
              print(len(signal.sigpending()), 'more')\nsys.stdout.flush()\nos._exit(7)"
         );
-        let mut command = Command::new("env");
         let program = home.command(&["run", "HF_TOKEN", "--redact", "--", "python3", "-c", &script]);
-        command.arg("--default-signal").arg(program.get_program()).args(program.get_args()).current_dir(home.path(""));
-        command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        let mut child = Piped::start(command);
+        let mut child = Piped::start(home.with_default_signals(&program));
         assert_eq!(child.line(), "ready", "{name}");
         kill(&format!("-{name}"), child.id());
         assert_eq!(child.line(), "got", "{name}");
@@ -227,11 +226,8 @@ fn a_signal_that_the_caller_ignores_stays_ignored() {
     let script = "grep SigIgn /proc/self/status";
     let ignored = |arguments: &[&str]| {
         let program = home.command(&[&["run", "HF_TOKEN"], arguments, &["--", "sh", "-c", script]].concat());
-        let mut command = Command::new("env");
-        command.args(["--default-signal", "--ignore-signal=HUP,INT,TSTP"]);
-        command.arg(program.get_program()).args(program.get_args()).current_dir(home.path(""));
-        command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        let answer = answer(command).ok();
+        let words = ["env", "--default-signal", "--ignore-signal=HUP,INT,TSTP"];
+        let answer = answer(home.under(&words, &program)).ok();
         // Without those that glibc uses itself.
         u64::from_str_radix(answer.text().split_whitespace().last().unwrap(), 16).unwrap() & 0x7fff_ffff
     };

@@ -47,14 +47,8 @@ impl Session {
         let inner = OpenOptions::new().read(true).write(true).open(path).unwrap();
         let own = |inner: &File| Stdio::from(inner.try_clone().unwrap());
         // Makes it the controlling terminal. The tests may run where signals of the keyboard are ignored.
-        let mut command = Command::new("env");
-        command
-            .args(["--default-signal", "setsid", "--ctty", "--wait"])
-            .arg(program.get_program())
-            .args(program.get_args())
-            .env_clear();
-        command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("TERM", "xterm");
-        command.current_dir(home.path("")).stdin(own(&inner)).stdout(own(&inner)).stderr(own(&inner));
+        let mut command = home.under(&["env", "--default-signal", "setsid", "--ctty", "--wait"], program);
+        command.env("TERM", "xterm").stdin(own(&inner)).stdout(own(&inner)).stderr(own(&inner));
         let child = command.spawn().unwrap();
         let terminal = File::from(terminal);
         let (sender, output) = channel();

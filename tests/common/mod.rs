@@ -85,9 +85,24 @@ pub fn undisturbed(command: &mut Command) -> &mut Command {
 
 fn disturbs(name: &str) -> bool {
     let upper = name.to_uppercase();
-    ["AWS_", "VAULT_", "BAO_", "SIMPLETUNER_", "ST_SECRETS_SHARE", "BOTO_", "HF_", "HUGGING"]
-        .iter()
-        .any(|start| upper.starts_with(start))
+    [
+        "AWS_",
+        "VAULT_",
+        "BAO_",
+        "SIMPLETUNER_",
+        "ST_SECRETS_SHARE",
+        "BOTO_",
+        "HF_",
+        "HUGGING",
+        "GOOGLE_",
+        "GCLOUD_",
+        "GCE_",
+        "CLOUDSDK_",
+        "AZURE_",
+        "IDENTITY_",
+    ]
+    .iter()
+    .any(|start| upper.starts_with(start))
         || upper.ends_with("_PROXY")
         || ["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"].contains(&upper.as_str())
 }

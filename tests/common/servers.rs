@@ -28,9 +28,12 @@
 //! What `body` itself starts (a proxy, a server of its own) has an address that the other process does not have: it
 //! passes it as a setting (`aws_endpoint_url`, `vault_url`), or by [`set_variables`] before it uses the library.
 
+pub mod azure;
 pub mod bao;
+pub mod google;
 pub mod http;
 pub mod moto;
+pub mod postgres;
 pub mod process;
 pub mod tls;
 
@@ -42,8 +45,11 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use serde_json::Value;
 
+pub use azure::Azure;
 pub use bao::{Bao, Issuer, bao};
+pub use google::Google;
 pub use moto::{Key, Moto, moto};
+pub use postgres::Postgres;
 pub use tls::Tls;
 
 /// Variables of a process: names and values.

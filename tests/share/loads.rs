@@ -160,7 +160,10 @@ fn share_reports_the_documents_and_the_process_that_loads() {
     assert!(!after.to_string().contains("canary"), "{after}");
     assert_eq!(other.ask("check")["share"]["state"], "ok");
     let off = host.worker_with(json!({"share": "off"})).ask("share");
-    assert_eq!(off, json!({"share": "off", "directory": null, "owner": null, "refused": null, "documents": []}));
+    assert_eq!(
+        off,
+        json!({"share": "off", "directory": null, "owner": null, "refused": null, "tier": null, "documents": []})
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Processes of one host share what one of them has loaded: from OpenBao and moto, behind proxies that count requests.
+//! Processes of one host share what one of them has loaded: from OpenBao and moto, behind proxies that count requests,
+//! and from programs.
 
 mod aws_logins;
 mod changes;
@@ -9,6 +10,7 @@ mod failures;
 mod format;
 mod kills;
 mod loads;
+mod programs;
 mod sources;
 mod vault_logins;
 mod worker;

@@ -233,6 +233,8 @@ fn run(secrets: &Manager, command: &str, argument: &str) -> Value {
             while file.write(&[0; 4096]).is_ok_and(|count| count > 0) {}
             json!({})
         }
+        // Gets a value this often. The lowest number in what it got.
+        "least" => json!((0..argument.parse().unwrap()).map(|_: u64| numbered(secrets)).min()),
         "generation" => json!(secrets.generation()),
         "listen" => json!(secrets.listen(argument.parse().unwrap(), PATIENCE).unwrap()),
         "listen-briefly" => json!(secrets.listen(argument.parse().unwrap(), Duration::from_millis(1)).unwrap()),
@@ -246,6 +248,7 @@ fn run(secrets: &Manager, command: &str, argument: &str) -> Value {
         "set" => secrets.set(argument, b"own").map_or_else(|error| json!({"error": error.message()}), |()| json!({})),
         "invalidate" => invalidate(secrets, Scope::Host, Duration::from_millis(300)),
         "invalidate-patiently" => invalidate(secrets, Scope::Host, PATIENCE),
+        "invalidate-cluster-briefly" => invalidate(secrets, Scope::Cluster, Duration::from_secs(3)),
         "invalidate-cluster" => invalidate(secrets, Scope::Cluster, PATIENCE),
         "fork-readers" => fork_readers(secrets, argument.parse().unwrap()),
         "exit" => std::process::exit(0),
@@ -261,6 +264,13 @@ fn invalidate(secrets: &Manager, scope: Scope, timeout: Duration) -> Value {
         Ok(report) => serde_json::from_str(&report).unwrap(),
         Err(error) => json!({"error": error.message()}),
     }
+}
+
+/// The number in the value of `A`.
+fn numbered(secrets: &Manager) -> u64 {
+    let secret = secrets.get("A").unwrap();
+    let value = std::str::from_utf8(secret.value()).unwrap();
+    value.split('-').nth(1).and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 /// Children that get values until the file `floor` says so. How many got nothing older than the number in it.

@@ -3,6 +3,9 @@
 const native = require('./native.js');
 
 const SOURCES = ['none', 'env', 'file', 'aws', 'vault', 'custom', 'store', 'encryption', 'huggingface', 'exec'];
+SOURCES[10] = 'google';
+SOURCES[11] = 'azure';
+SOURCES[12] = 'kubernetes';
 SOURCES[15] = 'aws_parameters';
 SOURCES[16] = 'credentials';
 

@@ -61,7 +61,7 @@ export const WELL_KNOWN: Readonly<
 >;
 
 /** The kind of provider, or the part of the library, that failed or that a value comes from. */
-export type Source = 'none' | 'env' | 'file' | 'aws' | 'vault' | 'custom' | 'store' | 'encryption' | 'huggingface' | 'exec' | 'aws_parameters' | 'credentials' | (string & {});
+export type Source = 'none' | 'env' | 'file' | 'aws' | 'vault' | 'custom' | 'store' | 'encryption' | 'huggingface' | 'exec' | 'google' | 'azure' | 'kubernetes' | 'aws_parameters' | 'credentials' | (string & {});
 
 /** A failure of the library. It never contains a value, key or token. */
 export class StSecretsError extends Error {
@@ -89,8 +89,8 @@ export class AbortError extends Error {
 /** The origin of a secret. */
 export interface SecretInfo {
   /**
-   * "env", "file", "aws", "vault", "huggingface", "exec", "aws_parameters", "credentials", or the name of a custom
-   * provider.
+   * "env", "file", "aws", "vault", "huggingface", "exec", "google", "azure", "kubernetes", "aws_parameters",
+   * "credentials", or the name of a custom provider.
    */
   readonly provider: string;
   /** The provider's identifier of this version of the secret. */
@@ -105,6 +105,8 @@ export interface SecretInfo {
   readonly degraded: boolean;
   /** Another process of this host loaded the value; see the setting `share`. */
   readonly shared: boolean;
+  /** The value has a lease, and is revoked at its end, which is that of `expiresIn`. */
+  readonly leased: boolean;
   /** Seconds since the value was fetched, and until it is fetched again. */
   readonly age: number;
   readonly expiresIn: number;
@@ -171,6 +173,51 @@ export interface Check {
   memory: { state: string; [detail: string]: unknown };
   share: { state: 'ok' | 'absent' | 'warning'; detail: string; advice?: string };
 }
+/** The counters of a manager since it was opened. All but `last_load_seconds` only grow. */
+export interface Stats {
+  /** Gets; each key of `getMany` is one. `not_found` and `failed` of them had no value. */
+  gets: number;
+  not_found: number;
+  failed: number;
+  /** In their order. */
+  providers: ProviderStats[];
+}
+export interface ProviderStats {
+  name: string;
+  /** Gets that had their value from this provider: `hits` of them from memory, `stale` of them an expired one. */
+  found: number;
+  hits: number;
+  stale: number;
+  /** How often its source was read; `load_failures` of them failed, in whole or in part. */
+  loads: number;
+  load_failures: number;
+  /** Documents that another process of this host had loaded. */
+  shared_loads: number;
+  /** Requests that were repeated. */
+  retries: number;
+  /** The time of all loads, of the last and of the longest one, in seconds. */
+  load_seconds: number;
+  last_load_seconds: number;
+  longest_load_seconds: number;
+}
+/** What `prometheusMetrics` uses of the package `prom-client`. */
+export interface PrometheusClient {
+  Counter: new (configuration: any) => unknown;
+  Gauge: new (configuration: any) => unknown;
+  register: unknown;
+}
+/**
+ * Creates metrics of `prom-client` for the counters of a manager, in its register or the given one:
+ * `prometheusMetrics(require('prom-client'), secrets)`. The names begin with `st_secrets_`.
+ */
+export function prometheusMetrics(client: PrometheusClient, secrets: Secrets, register?: unknown): void;
+/** What `observeMetrics` uses of a meter of OpenTelemetry. */
+export interface OpenTelemetryMeter {
+  createObservableCounter(name: string, options?: any): { addCallback(callback: (result: any) => void): void };
+  createObservableGauge(name: string, options?: any): { addCallback(callback: (result: any) => void): void };
+}
+/** Creates observable instruments for the counters of a manager. The names begin with `st_secrets.`. */
+export function observeMetrics(meter: OpenTelemetryMeter, secrets: Secrets): void;
 /** What a manager shares with other processes of this host, without any secret. Times are in seconds. */
 export interface Sharing {
   /** The setting `share`. */
@@ -266,6 +313,9 @@ export class Secrets extends Handle {
   /** Returns the settings and the providers in order, without any secret. */
   describe(options?: CallOptions): Promise<Description>;
   describeSync(): Description;
+  /** Returns the counters since the manager was opened, without a query. */
+  stats(options?: CallOptions): Promise<Stats>;
+  statsSync(): Stats;
   /** Returns the health of every provider, with remedies. */
   check(options?: CallOptions): Promise<Check>;
   checkSync(): Check;
@@ -755,6 +805,8 @@ export interface LogRecord {
   /** The part of the library that logs. */
   target: string;
   message: string;
+  /** Parts of the message, such as `provider`, `key`, `url` and `duration` (seconds). */
+  fields: { readonly [name: string]: string | number };
 }
 /**
  * Sends the log messages of the whole process up to this level to a function, which replaces the previous one; null

@@ -7,6 +7,7 @@ const { cached } = require('./cached.js');
 const { Cipher } = require('./cipher.js');
 const { Float, functionKey } = require('./function_key.js');
 const { setLog } = require('./log.js');
+const { observeMetrics, prometheusMetrics } = require('./metrics.js');
 const { RedactingTransform, Redactor, redactOutput } = require('./redact.js');
 const { Secret } = require('./secret.js');
 const { Secrets, WELL_KNOWN } = require('./secrets.js');
@@ -28,6 +29,8 @@ module.exports = {
   WELL_KNOWN,
   cached,
   functionKey,
+  observeMetrics,
+  prometheusMetrics,
   redactOutput,
   setLog,
   version,

@@ -14,6 +14,8 @@ export const {
   WELL_KNOWN,
   cached,
   functionKey,
+  observeMetrics,
+  prometheusMetrics,
   redactOutput,
   setLog,
   version,

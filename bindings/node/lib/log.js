@@ -15,9 +15,18 @@ function setLog(level, log) {
   native.setLog(number, log && ((...record) => deliver(log, ...record)));
 }
 
-function deliver(log, level, target, message, lost) {
-  if (lost > 0) log({ level: 'warn', target: 'log', message: `${lost} messages were lost: they came too fast` });
-  log({ level: LEVELS[level] ?? `level ${level}`, target, message });
+function fieldsOf(text) {
+  const parts = text.split('\0');
+  const fields = {};
+  for (let at = 0; at + 2 < parts.length; at += 3) {
+    fields[parts[at]] = parts[at + 1] === 'n' ? Number(parts[at + 2]) : parts[at + 2];
+  }
+  return fields;
+}
+
+function deliver(log, level, target, message, lost, fields) {
+  if (lost > 0) log({ level: 'warn', target: 'log', message: `${lost} messages were lost: they came too fast`, fields: {} });
+  log({ level: LEVELS[level] ?? `level ${level}`, target, message, fields: fieldsOf(fields) });
 }
 
 module.exports = { setLog };

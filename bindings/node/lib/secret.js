@@ -4,8 +4,11 @@ const { inspect, types } = require('node:util');
 const native = require('./native.js');
 
 const REDACTED = 'Secret(redacted)';
-const FLAGS = { STALE: 1, CACHED: 2, DEGRADED: 4, SHARED: 8 };
+const FLAGS = { STALE: 1, CACHED: 2, DEGRADED: 4, SHARED: 8, LEASED: 16 };
 const SOURCES = ['none', 'env', 'file', 'aws', 'vault', 'custom', 'store', 'encryption', 'huggingface', 'exec'];
+SOURCES[10] = 'google';
+SOURCES[11] = 'azure';
+SOURCES[12] = 'kubernetes';
 SOURCES[15] = 'aws_parameters';
 SOURCES[16] = 'credentials';
 
@@ -88,6 +91,7 @@ function infoOf(provider, version, source, flags, age, expiresIn) {
     cached: (flags & FLAGS.CACHED) !== 0,
     degraded: (flags & FLAGS.DEGRADED) !== 0,
     shared: (flags & FLAGS.SHARED) !== 0,
+    leased: (flags & FLAGS.LEASED) !== 0,
     age,
     expiresIn,
   };

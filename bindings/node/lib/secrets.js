@@ -200,6 +200,7 @@ method(Secrets, 'delete', 'secretsDelete', 1, (secrets, [key]) => [secrets, key]
 method(Secrets, 'refresh', 'secretsRefresh', [0, 'timeout'], (secrets, _, { timeout = DEFAULT_TIMEOUT }) => [secrets, timeout]);
 method(Secrets, 'prefetch', 'secretsPrefetch', [0, 'timeout'], (secrets, _, { timeout = DEFAULT_TIMEOUT }) => [secrets, timeout]);
 method(Secrets, 'describe', 'secretsDescribe', 0, (secrets) => [secrets], parse);
+method(Secrets, 'stats', 'secretsStats', 0, (secrets) => [secrets], parse);
 method(Secrets, 'check', 'secretsCheck', 0, (secrets) => [secrets], parse);
 method(Secrets, 'share', 'secretsShare', 0, (secrets) => [secrets], parse);
 method(

@@ -1,4 +1,5 @@
 /* Delivers log messages of any thread to a JavaScript function, in the event loop. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,8 +10,8 @@ enum { MOST_RECORDS = 1000 };
 struct record {
     record *next;
     int32_t level;
-    size_t target_len, len;
-    /* The part of the library, followed by the message. */
+    size_t target_len, len, fields_len;
+    /* The part of the library, followed by the message and the fields. */
     char text[];
 };
 
@@ -26,12 +27,35 @@ static void append(environment *state, record *new) {
     wake_up(state);
 }
 
-static void receive(void *context, int32_t level, const char *target, const char *message, size_t len) {
+/* Writes the fields as texts that end with a NUL: name, kind ('t', 'n'), value. Returns their length; `out` may be
+ * NULL. */
+static size_t write_fields(char *out, const st_log_field *fields, size_t count) {
+    size_t len = 0;
+    for (size_t at = 0; at < count; at++) {
+        const st_log_field *field = &fields[at];
+        char number[64] = "";
+        bool is_text = field->kind == ST_FIELD_TEXT;
+        if (field->kind == ST_FIELD_INTEGER) snprintf(number, sizeof number, "%lld", (long long)field->integer);
+        else if (field->kind == ST_FIELD_NUMBER) snprintf(number, sizeof number, "%.17g", field->number);
+        else if (!is_text || memchr(field->text, 0, field->len) != NULL) continue;
+        const char *parts[] = {field->name, is_text ? "t" : "n", is_text ? field->text : number};
+        for (int part = 0; part < 3; part++) {
+            size_t size = strlen(parts[part]) + 1;
+            if (out != NULL) memcpy(out + len, parts[part], size);
+            len += size;
+        }
+    }
+    return len;
+}
+
+static void receive(void *context, int32_t level, const char *target, const char *message, size_t len,
+                    const st_log_field *fields, size_t count) {
     environment *state = context;
-    size_t target_len = strlen(target);
-    record *new = malloc(sizeof *new + target_len + len);
+    size_t target_len = strlen(target), fields_len = write_fields(NULL, fields, count);
+    record *new = malloc(sizeof *new + target_len + len + fields_len);
     if (new == NULL) return;
-    *new = (record){NULL, level, target_len, len};
+    *new = (record){NULL, level, target_len, len, fields_len};
+    write_fields(new->text + target_len + len, fields, count);
     memcpy(new->text, target, target_len);
     memcpy(new->text + target_len, message, len);
     pthread_mutex_lock(&state->lock);
@@ -61,15 +85,16 @@ static void report_exception(napi_env env) {
 static void call_log(environment *state, const record *message, unsigned lost) {
     napi_env env = state->env;
     napi_handle_scope scope;
-    napi_value function, arguments[4];
+    napi_value function, arguments[5];
     if (state->log == NULL || napi_open_handle_scope(env, &scope) != napi_ok) return;
     arguments[0] = make_number(env, message->level);
     arguments[1] = make_text(env, message->text, message->target_len);
     arguments[2] = make_text(env, message->text + message->target_len, message->len);
     arguments[3] = make_number(env, lost);
-    if (arguments[1] != NULL && arguments[2] != NULL &&
+    arguments[4] = make_text(env, message->text + message->target_len + message->len, message->fields_len);
+    if (arguments[1] != NULL && arguments[2] != NULL && arguments[4] != NULL &&
         napi_get_reference_value(env, state->log, &function) == napi_ok) {
-        napi_call_function(env, make_undefined(env), function, 4, arguments, NULL);
+        napi_call_function(env, make_undefined(env), function, 5, arguments, NULL);
     }
     report_exception(env);
     napi_close_handle_scope(env, scope);
@@ -108,7 +133,7 @@ static void release(void *state) {
 static st_status receive_from_now_on(environment *state, int32_t level, st_error *error) {
     pthread_mutex_lock(&receiver_lock);
     if (state != NULL) atomic_fetch_add(&state->references, 1);
-    st_status status = st_log_set(level, state ? receive : NULL, state ? release : NULL, state, error);
+    st_status status = st_log_set_fields(level, state ? receive : NULL, state ? release : NULL, state, error);
     if (status == ST_OK) receiver = state;
     pthread_mutex_unlock(&receiver_lock);
     return status;

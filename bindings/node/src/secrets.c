@@ -101,6 +101,10 @@ static st_status describe(call *call) {
     return st_secrets_describe(HANDLE(call, 0, secrets), &call->bytes, &call->error);
 }
 
+static st_status stats(call *call) {
+    return st_secrets_stats(HANDLE(call, 0, secrets), &call->bytes, &call->error);
+}
+
 static st_status check(call *call) {
     return st_secrets_check(HANDLE(call, 0, secrets), &call->bytes, &call->error);
 }
@@ -173,6 +177,7 @@ bool define_secrets(napi_env env, napi_value exports) {
         {"secretsPrefetch", "St", "secrets timeout", prefetch, nothing_result, REMOTE},
         {"secretsClearCache", "S", "secrets", clear_cache, nothing_result, QUICK},
         {"secretsDescribe", "S", "secrets", describe, text_result, LOCAL},
+        {"secretsStats", "S", "secrets", stats, text_result, LOCAL},
         {"secretsCheck", "S", "secrets", check, text_result, REMOTE},
         {"secretsShare", "S", "secrets", share, text_result, LOCAL},
         {"secretsGeneration", "S", "secrets", generation, integer_result, QUICK},

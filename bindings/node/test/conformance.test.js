@@ -11,6 +11,9 @@ const { sleep, st, world } = require('./support.js');
 
 const VECTORS = path.join(__dirname, '../../../tests/vectors');
 const SOURCES = ['none', 'env', 'file', 'aws', 'vault', 'custom', 'store', 'encryption', 'huggingface', 'exec'];
+SOURCES[10] = 'google';
+SOURCES[11] = 'azure';
+SOURCES[12] = 'kubernetes';
 SOURCES[15] = 'aws_parameters';
 SOURCES[16] = 'credentials';
 const STATUSES = ['ST_NOT_FOUND', 'ST_INVALID_ARGUMENT', 'ST_CONFIG', 'ST_IO', 'ST_ACCESS_DENIED', 'ST_UNAVAILABLE', 'ST_TIMEOUT'];

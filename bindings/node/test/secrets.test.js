@@ -130,6 +130,7 @@ test('log messages are passed to a function, without any value', async (t) => {
   const secrets = new Secrets({ providers: ['file'], file_path: write('s.json', '{"A": "CANARY"}', 0o644) });
   await secrets.get('A');
   await until(() => records.some(({ level, target }) => level === 'warn' && target.length > 0));
+  await until(() => records.some(({ fields }) => fields.provider === 'file' && fields.key === 'A'));
   assert.equal(JSON.stringify(records).includes('CANARY'), false);
 });
 

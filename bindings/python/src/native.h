@@ -174,6 +174,7 @@ PyObject *secrets_generation(secrets_object *self, PyObject *unused);
 PyObject *secrets_listen(secrets_object *self, PyObject *args);
 PyObject *secrets_invalidate(secrets_object *self, PyObject *args);
 PyObject *secrets_describe(secrets_object *self, PyObject *unused);
+PyObject *secrets_stats(secrets_object *self, PyObject *unused);
 PyObject *secrets_check(secrets_object *self, PyObject *unused);
 PyObject *secrets_share(secrets_object *self, PyObject *unused);
 PyObject *secrets_file_path(secrets_object *self, PyObject *unused);

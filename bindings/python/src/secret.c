@@ -151,6 +151,8 @@ static PyGetSetDef properties[] = {
      (void *)(uintptr_t)ST_SECRET_DEGRADED},
     {"shared", (getter)flag, NULL, "Another process of this host loaded the value; see the setting `share`.",
      (void *)(uintptr_t)ST_SECRET_SHARED},
+    {"leased", (getter)flag, NULL, "The value has a lease, and is revoked at its end; see `expires_in`.",
+     (void *)(uintptr_t)ST_SECRET_LEASED},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

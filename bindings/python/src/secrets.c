@@ -239,6 +239,7 @@ static PyMethodDef methods[] = {
     {"_peek", (PyCFunction)peek, METH_O, NULL},
     {"_value", (PyCFunction)secrets_value, METH_O, NULL},
     {"_describe", (PyCFunction)secrets_describe, METH_NOARGS, NULL},
+    {"_stats", (PyCFunction)secrets_stats, METH_NOARGS, NULL},
     {"_check", (PyCFunction)secrets_check, METH_NOARGS, NULL},
     {"_share", (PyCFunction)secrets_share, METH_NOARGS, NULL},
     {"_file_path", (PyCFunction)secrets_file_path, METH_NOARGS, NULL},

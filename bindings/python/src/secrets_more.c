@@ -246,6 +246,7 @@ static PyObject *path_from(st_bytes *bytes) {
 }
 
 RETURNS_BYTES(secrets_describe, st_secrets_describe, json_from)
+RETURNS_BYTES(secrets_stats, st_secrets_stats, json_from)
 RETURNS_BYTES(secrets_check, st_secrets_check, json_from)
 RETURNS_BYTES(secrets_share, st_secrets_share, json_from)
 RETURNS_BYTES(secrets_file_path, st_secrets_file_path, path_from)

@@ -63,10 +63,16 @@ from .secrets import (
     AWSSecretProvider,
     AWSSecretsManagerProvider,
     AWSSecretsProvider,
+    AzureKeyVaultProvider,
+    AzureSecretProvider,
+    AzureSecretsProvider,
     CredentialsProvider,
     EnvironmentSecretProvider,
     ExecProvider,
     FileSecretProvider,
+    GoogleSecretManagerProvider,
+    GoogleSecretProvider,
+    GoogleSecretsProvider,
     HashiCorpVaultProvider,
     HuggingFaceProvider,
     SecretProvider,
@@ -88,6 +94,9 @@ SOURCE_STORE: Final = 6
 SOURCE_ENCRYPTION: Final = 7
 SOURCE_HUGGINGFACE: Final = 8
 SOURCE_EXEC: Final = 9
+SOURCE_GOOGLE: Final = 10
+SOURCE_AZURE: Final = 11
+SOURCE_KUBERNETES: Final = 12
 SOURCE_AWS_PARAMETERS: Final = 15
 SOURCE_CREDENTIALS: Final = 16
 
@@ -98,6 +107,9 @@ __all__ = [
     "AWSSecretsProvider",
     "AbandonedError",
     "AccessDeniedError",
+    "AzureKeyVaultProvider",
+    "AzureSecretProvider",
+    "AzureSecretsProvider",
     "BadKeyError",
     "BadTokenError",
     "BusyError",
@@ -113,6 +125,9 @@ __all__ = [
     "ExecProvider",
     "FileError",
     "FileSecretProvider",
+    "GoogleSecretManagerProvider",
+    "GoogleSecretProvider",
+    "GoogleSecretsProvider",
     "HashiCorpVaultProvider",
     "HuggingFaceProvider",
     "InvalidArgumentError",
@@ -125,13 +140,16 @@ __all__ = [
     "Redactor",
     "SOURCE_AWS",
     "SOURCE_AWS_PARAMETERS",
+    "SOURCE_AZURE",
     "SOURCE_CREDENTIALS",
     "SOURCE_CUSTOM",
     "SOURCE_ENCRYPTION",
     "SOURCE_ENV",
     "SOURCE_EXEC",
     "SOURCE_FILE",
+    "SOURCE_GOOGLE",
     "SOURCE_HUGGINGFACE",
+    "SOURCE_KUBERNETES",
     "SOURCE_NONE",
     "SOURCE_STORE",
     "SOURCE_VAULT",

@@ -68,11 +68,11 @@ def passed_over(error: Error) -> None:
         logging.getLogger("st_secrets.secrets").warning("%s", message, stacklevel=_stacklevel())
 
 
-def _log(level: int, target: str, message: str) -> None:
+def _log(level: int, target: str, message: str, fields: dict[str, str | int | float]) -> None:
     if target == "secrets" and level == 2 and _is_repeated(message):
         return
     logging.getLogger(f"st_secrets.{target}").log(
-        _LEVELS.get(level, logging.DEBUG), "%s", message, stacklevel=_stacklevel()
+        _LEVELS.get(level, logging.DEBUG), "%s", message, stacklevel=_stacklevel(), extra={"st_secrets": fields}
     )
 
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from .metrics import Stats
+
 D = TypeVar("D")
 
 __all__ = [
@@ -36,10 +38,16 @@ __all__ = [
     "AWSSecretProvider",
     "AWSSecretsManagerProvider",
     "AWSSecretsProvider",
+    "AzureKeyVaultProvider",
+    "AzureSecretProvider",
+    "AzureSecretsProvider",
     "CredentialsProvider",
     "EnvironmentSecretProvider",
     "ExecProvider",
     "FileSecretProvider",
+    "GoogleSecretManagerProvider",
+    "GoogleSecretProvider",
+    "GoogleSecretsProvider",
     "HashiCorpVaultProvider",
     "HuggingFaceProvider",
     "SecretProvider",
@@ -145,6 +153,24 @@ class AWSParametersProvider(_Provider):
         super().__init__(Kept({"aws_parameters_path": path, "aws_region": region_name}))
 
 
+class GoogleSecretManagerProvider(_Provider):
+    """Google Secret Manager: a secret that is an object of keys and values."""
+
+    _provider = "google"
+
+    def __init__(self, secret_name: str | None = None, project: str | None = None) -> None:
+        super().__init__(Kept({"google_secret_name": secret_name, "google_project": project}))
+
+
+class AzureKeyVaultProvider(_Provider):
+    """Azure Key Vault: all secrets of a vault, or one that is an object of keys and values."""
+
+    _provider = "azure"
+
+    def __init__(self, vault_url: str | None = None, secret_name: str | None = None) -> None:
+        super().__init__(Kept({"azure_vault_url": vault_url, "azure_secret_name": secret_name}))
+
+
 class HashiCorpVaultProvider(_Provider):
     """HashiCorp Vault or OpenBao."""
 
@@ -231,6 +257,90 @@ class AWSSecretsProvider(_TableProvider):
         super().__init__(Kept({"aws_region": region_name}))
 
 
+class GoogleSecretProvider(_TableProvider):
+    """A secret of Google Secret Manager that is one value.
+
+    `secret_name` is its name, alone or below `projects/…/secrets/`, `key` the key of its value; None uses the name of
+    the secret. `version` is a number, an alias or None for the newest one. `name` identifies the provider in errors.
+    """
+
+    def __init__(
+        self,
+        secret_name: str,
+        key: str | None = None,
+        version: str | None = None,
+        name: str | None = None,
+        project: str | None = None,
+    ) -> None:
+        settings = {"google_secret": secret_name, "as": key, "version": version, "name": name}
+        self._use({member: value for member, value in settings.items() if value is not None})
+        super().__init__(Kept({"google_project": project}))
+
+
+class GoogleSecretsProvider(_TableProvider):
+    """All secrets of Google Secret Manager whose names begin with `prefix` and that have these `labels`.
+
+    `format` is "value" (each secret is one value, found by its name without the prefix) or "json" (each is an object of
+    keys and values). `name` identifies the provider in errors.
+    """
+
+    def __init__(
+        self,
+        prefix: str | None = None,
+        labels: dict[str, str] | None = None,
+        format: str | None = None,
+        name: str | None = None,
+        project: str | None = None,
+    ) -> None:
+        conditions = {"prefix": prefix, "labels": labels}
+        given = {member: value for member, value in conditions.items() if value is not None}
+        settings = {"google_secrets": given, "format": format, "name": name}
+        self._use({member: value for member, value in settings.items() if value is not None})
+        super().__init__(Kept({"google_project": project}))
+
+
+class AzureSecretProvider(_TableProvider):
+    """A secret of Azure Key Vault that is one value.
+
+    `key` is the key of its value; None uses the name of the secret with `_` for `-`. `version` is None for the newest
+    one. `name` identifies the provider in errors.
+    """
+
+    def __init__(
+        self,
+        secret_name: str,
+        key: str | None = None,
+        version: str | None = None,
+        name: str | None = None,
+        vault_url: str | None = None,
+    ) -> None:
+        settings = {"azure_secret": secret_name, "as": key, "version": version, "name": name}
+        self._use({member: value for member, value in settings.items() if value is not None})
+        super().__init__(Kept({"azure_vault_url": vault_url}))
+
+
+class AzureSecretsProvider(_TableProvider):
+    """All secrets of Azure Key Vault whose names begin with `prefix` and that have these `tags`.
+
+    `format` is "value" (each secret is one value, found by its name without the prefix, with `_` for `-`) or "json"
+    (each is an object of keys and values). `name` identifies the provider in errors.
+    """
+
+    def __init__(
+        self,
+        prefix: str | None = None,
+        tags: dict[str, str] | None = None,
+        format: str | None = None,
+        name: str | None = None,
+        vault_url: str | None = None,
+    ) -> None:
+        conditions = {"prefix": prefix, "tags": tags}
+        given = {member: value for member, value in conditions.items() if value is not None}
+        settings = {"azure_secrets": given, "format": format, "name": name}
+        self._use({member: value for member, value in settings.items() if value is not None})
+        super().__init__(Kept({"azure_vault_url": vault_url}))
+
+
 class ExecProvider(_TableProvider):
     """The output of a program, which is run without a shell: a JSON object or a dotenv file, or with `key` one value.
 
@@ -249,7 +359,14 @@ class ExecProvider(_TableProvider):
 
 def _kind_of_table(table: dict[str, Any]) -> type[_TableProvider]:
     """Returns the class of a provider that is an object."""
-    kinds: dict[str, type[_TableProvider]] = {"aws_secret": AWSSecretProvider, "aws_secrets": AWSSecretsProvider}
+    kinds: dict[str, type[_TableProvider]] = {
+        "aws_secret": AWSSecretProvider,
+        "aws_secrets": AWSSecretsProvider,
+        "azure_secret": AzureSecretProvider,
+        "azure_secrets": AzureSecretsProvider,
+        "google_secret": GoogleSecretProvider,
+        "google_secrets": GoogleSecretsProvider,
+    }
     return next((kind for member, kind in kinds.items() if member in table), ExecProvider)
 
 
@@ -257,13 +374,25 @@ def _name_of(table: dict[str, Any]) -> str:
     """Returns the name of a provider that is an object, which is that of the library."""
     if "name" in table or _kind_of_table(table) is ExecProvider:
         return str(table.get("name", "exec"))
-    if "aws_secret" in table:
-        key = str(table.get("as") or table["aws_secret"].rsplit(":", 1)[-1])
+    provider = next(
+        cloud for cloud in ("aws", "azure", "google") if f"{cloud}_secret" in table or f"{cloud}_secrets" in table
+    )
+    if f"{provider}_secret" in table:
+        key = str(table.get("as") or _key_of(provider, table[f"{provider}_secret"]))
     else:
-        conditions = table["aws_secrets"]
-        tag = next(iter(sorted((conditions.get("tags") or {}).items())), ("", ""))
-        key = conditions.get("prefix") or "=".join(tag)
-    return "aws:" + key.encode()[-27:].decode(errors="ignore")
+        conditions = table[f"{provider}_secrets"]
+        tag = next(iter(sorted((conditions.get("tags") or conditions.get("labels") or {}).items())), None)
+        key = conditions.get("prefix") or ("=".join(tag) if tag else "all")
+    return f"{provider}:" + key.encode()[len(provider) - 30 :].decode(errors="ignore")
+
+
+def _key_of(provider: str, secret: str) -> str:
+    """Returns the key of a secret without `as`."""
+    if provider == "aws":
+        return secret.rsplit(":", 1)[-1]
+    if provider == "google":
+        return secret.partition("/versions/")[0].rsplit("/", 1)[-1]
+    return secret.partition("/")[0].replace("-", "_")
 
 
 _PROVIDERS: dict[str, type[_Provider]] = {
@@ -273,6 +402,8 @@ _PROVIDERS: dict[str, type[_Provider]] = {
         FileSecretProvider,
         AWSSecretsManagerProvider,
         AWSParametersProvider,
+        GoogleSecretManagerProvider,
+        AzureKeyVaultProvider,
         HashiCorpVaultProvider,
         HuggingFaceProvider,
         CredentialsProvider,
@@ -434,6 +565,13 @@ class SecretsManager(_native.Secrets):
         """Returns the settings and the providers in order, without any secret."""
         description: dict[str, Any] = json.loads(self._describe())
         return description
+
+    def stats(self) -> Stats:
+        """Returns counters since the manager was created, without a query. `st_secrets.metrics` passes them on to
+        Prometheus and OpenTelemetry.
+        """
+        stats: Stats = json.loads(self._stats())
+        return stats
 
     def check(self) -> dict[str, Any]:
         """Returns the health of every provider, with remedies."""

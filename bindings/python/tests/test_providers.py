@@ -129,6 +129,31 @@ class Providers(Case):
         with self.assertRaisesRegex(st_secrets.ConfigError, "a path begins with"):
             AWSParametersProvider("app/prod")
 
+    def test_secrets_of_google_and_azure_are_providers(self):
+        long = "a-secret-with-a-very-long-name"
+        tables = [
+            {"google_secret": "projects/p/secrets/db/versions/2"},
+            {"google_secret": long, "as": long},
+            {"google_secrets": {"labels": {"b": "2", "a": "1"}}},
+            {"azure_secret": "db-password/0123456789abcdef0123456789abcdef"},
+            {"azure_secrets": {}},
+            "google",
+            "azure",
+        ]
+        names = ["google:db", "google:" + long[-24:], "google:a=1", "azure:db_password", "azure:all", "google", "azure"]
+        config = {"providers": tables, "azure_vault_url": "https://train.vault.azure.net", "google_project": "p"}
+        with SecretsManager.open(config=config) as secrets:
+            self.assertEqual([provider["name"] for provider in secrets.describe()["providers"]], names)
+            self.assertEqual([provider._provider for provider in secrets._providers], names)
+        one = st_secrets.GoogleSecretProvider("db", key="DB_PASSWORD", version="3", project="p")
+        self.assertEqual((one._provider, one._setting()["version"]), ("google:DB_PASSWORD", "3"))
+        self.assertEqual(st_secrets.GoogleSecretsProvider("prod-", project="p")._provider, "google:prod-")
+        url = "https://train.vault.azure.net"
+        self.assertEqual(st_secrets.AzureSecretProvider("db-password", vault_url=url)._provider, "azure:db_password")
+        self.assertEqual(st_secrets.AzureSecretsProvider("prod-", vault_url=url)._provider, "azure:prod-")
+        self.assertFalse(st_secrets.GoogleSecretManagerProvider().is_available())
+        self.assertFalse(st_secrets.AzureKeyVaultProvider().is_available())
+
     def test_empty_list_of_providers_is_the_default(self):
         os.environ["A"] = "value"
         self.assertEqual(SecretsManager(providers=[]).get("A"), "value")

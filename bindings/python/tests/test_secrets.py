@@ -386,6 +386,10 @@ class Redaction(Case):
             SecretsManager().get("A")
         self.assertGreater(len(logs.output), 1)
         self.assertNotIn(CANARY, str(logs.output))
+        fields = [record.st_secrets for record in logs.records]
+        self.assertIn({"key": "A", "provider": "file"}, fields)
+        self.assertIn(str(self.home / ".simpletuner/secrets.json"), [each.get("path") for each in fields])
+        self.assertNotIn(CANARY, str(fields))
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ use crate::failure::Failure;
 use crate::{export, terminal};
 
 /// Settings that are secrets themselves.
-const SECRET_KEYS: [&str; 6] =
-    ["vault_token", "vault_secret_id", "vault_password", "key", "previous_keys", "share_key"];
+const SECRET_KEYS: [&str; 7] =
+    ["vault_token", "vault_secret_id", "vault_password", "key", "previous_keys", "share_key", "share_url"];
 
 /// The largest file of settings or variables.
 const LARGEST: usize = 16 * 1024 * 1024;

@@ -120,7 +120,7 @@ fn give(command: &mut Command, given: &Given) -> Result<(), Failure> {
 }
 
 fn start_redacted(common: &Common, run: &Run, given: Given, streams: Streams, program: &OsStr) -> Outcome {
-    let key = given.share.iter().filter(|variable| variable.name == share::KEY);
+    let key = given.share.iter().filter(|variable| [share::KEY, share::URL].contains(&variable.name.as_str()));
     let secrets = given.secrets.iter().chain(key).map(|secret| (secret.name.as_str(), &secret.value));
     let files = given.files.iter().map(|file| (file.name.as_str(), &file.value));
     let redactor = redact::redactor(common, secrets.chain(files))?;

@@ -14,6 +14,8 @@ use crate::terminal;
 
 /// A setting of the share that is a secret itself, as a variable.
 pub(crate) const KEY: &str = "ST_SECRETS_SHARE_KEY";
+/// The URL of the cluster tier, which may have a password.
+pub(crate) const URL: &str = "ST_SECRETS_SHARE_URL";
 
 pub(crate) fn share(common: &Common, share: &Share) -> Outcome {
     let report = Secrets::open_shared(common)?.share();
@@ -36,6 +38,13 @@ fn show(share: &Value) -> Result<(), Failure> {
     match documents {
         [] => terminal::note("neither AWS nor Vault has a document to share; st-secrets check shows what is missing"),
         _ => terminal::print(&format!("{} of user {}", terminal::printable(directory), share["owner"]))?,
+    }
+    if let Some(url) = share["tier"]["url"].as_str() {
+        let rest = match share["tier"]["retry_in"].as_f64() {
+            Some(seconds) => format!(" has failed; next attempt in {seconds:.0} s"),
+            None => String::new(),
+        };
+        terminal::print(&format!("tier {}{rest}", terminal::printable(url)))?;
     }
     let rows: Vec<Vec<String>> = documents.iter().map(row).collect();
     if !rows.is_empty() {
@@ -74,7 +83,14 @@ pub(crate) fn variables(secrets: &Secrets) -> Result<Vec<Variable>, Failure> {
         Ok(Variable { name: name.to_owned(), value: SecretBytes::copy_from(value)? })
     };
     let mut variables = vec![of("ST_SECRETS_SHARE", b"host")?];
-    for (key, name) in [("share_dir", "ST_SECRETS_SHARE_DIR"), ("share_key", KEY)] {
+    for (key, name) in [
+        ("share_dir", "ST_SECRETS_SHARE_DIR"),
+        ("share_key", KEY),
+        ("share_url", URL),
+        ("share_ca_cert", "ST_SECRETS_SHARE_CA_CERT"),
+        ("share_client_cert", "ST_SECRETS_SHARE_CLIENT_CERT"),
+        ("share_client_key", "ST_SECRETS_SHARE_CLIENT_KEY"),
+    ] {
         if let Some(value) = secrets.setting(key) {
             variables.push(of(name, value.as_bytes())?);
         } else if let Some(value) = env::var_os(name) {

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -55,6 +55,11 @@ impl TcpSocket {
             }
         }
         Err(failure)
+    }
+
+    /// Takes over a connected socket in non-blocking mode, of any family.
+    pub(super) fn connected(socket: OwnedFd, deadline: Option<Instant>) -> TcpSocket {
+        TcpSocket { stream: TcpStream::from(socket), deadline }
     }
 
     /// Repeats an operation until it does not block, or the deadline passes.

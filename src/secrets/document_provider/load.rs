@@ -75,9 +75,13 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
     pub(super) fn query(&self, request: &LoadRequest, sharing: Sharing<'_>) -> Result<Arc<LoadedDocument>> {
         let requested_at = Instant::now();
         let patience = self.patience(request);
-        let result = self.source.load(request.deadline, patience);
+        let earlier = self.state().document;
+        let earlier = earlier.as_ref().map(|loaded| &loaded.document);
+        let load = || self.source.reload(earlier, request.deadline, patience);
+        let result = self.counts.counting(load, |document| document.incomplete().is_some());
         wipe_stack_below::<STACK>();
         if let Some(loaded) = self.published_meanwhile(&result, request) {
+            sharing.abandon();
             return Ok(loaded);
         }
         let sharing = self.after_load(sharing);
@@ -149,9 +153,21 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
     fn log_load(&self, document: &Document, time: Duration) {
         let (name, place) = (self.source.id().name(), self.source.place());
         if let Some(error) = document.incomplete() {
-            log::emit(Level::Warn, "secrets", || format!("{name}: {place}: a part could not be read: {error}"));
+            log::emit_with(Level::Warn, "secrets", |fields| {
+                fields.text("provider", name);
+                fields.text("place", &place);
+                fields.error(error);
+                format!("{name}: {place}: a part could not be read: {error}")
+            });
         }
-        log::emit(Level::Info, "secrets", || {
+        log::emit_with(Level::Info, "secrets", |fields| {
+            fields.text("provider", name);
+            fields.text("place", &place);
+            fields.integer("keys", document.len() as i64);
+            fields.time("duration", time);
+            if let Some(version) = &document.version {
+                fields.text("version", version);
+            }
             let keys = counted(document.len(), "key", "keys");
             let what = match (&document.missing, &document.version) {
                 (Some(reason), _) => reason.clone(),
@@ -182,7 +198,11 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
         let drop_document = error.is_authoritative();
         if !drop_document && document.is_some_and(|loaded| loaded.is_usable()) {
             let name = self.source.id().name();
-            log::emit(Level::Warn, "secrets", || format!("{name} failed; its last document is still used: {error}"));
+            log::emit_with(Level::Warn, "secrets", |fields| {
+                fields.text("provider", name);
+                fields.error(&error);
+                format!("{name} failed; its last document is still used: {error}")
+            });
         }
         let stamp = sharing.fail(&outage);
         self.change(|state| {
@@ -206,12 +226,16 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
             return;
         }
         let work = || {
-            self.source.upkeep(deadline);
+            self.counts.counting_retries(|| self.source.upkeep(deadline));
             wipe_stack_below::<STACK>();
             Ok(())
         };
         if let Some(Err(error)) = self.upkeeps.try_run(b"", deadline, work) {
-            log::emit(Level::Warn, "secrets", || format!("{}: upkeep failed: {error}", self.source.id().name()));
+            log::emit_with(Level::Warn, "secrets", |fields| {
+                fields.text("provider", self.source.id().name());
+                fields.error(&error);
+                format!("{}: upkeep failed: {error}", self.source.id().name())
+            });
         }
     }
 }

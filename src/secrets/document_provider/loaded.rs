@@ -23,7 +23,7 @@ pub(super) struct LoadedDocument {
     pub(super) refresh_after: Duration,
     /// The same, whatever its source says: that of all processes that share it.
     pub(super) soft_ttl: Duration,
-    max_stale: Duration,
+    pub(super) max_stale: Duration,
     /// Values of earlier documents under keys that this one could not read.
     earlier: HashMap<Box<str>, Secret>,
     superseded: Arc<Superseded>,
@@ -43,13 +43,18 @@ impl LoadedDocument {
         times: &CacheTimes,
         before: Option<&LoadedDocument>,
     ) -> LoadedDocument {
-        let own_ttl = document.ttl.unwrap_or(Duration::MAX).min(times.cache_ttl);
+        let is_leased = document.lease.is_some();
+        // A lease is used to its end, and not a moment longer.
+        let longest = if is_leased { Duration::MAX } else { times.cache_ttl };
+        let own_ttl = document.ttl.unwrap_or(times.cache_ttl).min(longest);
         let ttl = if document.missing.is_some() { times.miss_ttl } else { own_ttl };
         // Processes that load at the same time do not refresh at the same time.
-        let soft_ttl = jitter::refresh_age(ttl);
-        let refresh_after = soft_ttl.min(document.refresh_after.unwrap_or(Duration::MAX));
+        let wanted = document.refresh_after.unwrap_or(Duration::MAX);
+        let soft_ttl = jitter::refresh_age(ttl).min(if is_leased { wanted } else { Duration::MAX });
+        let refresh_after = soft_ttl.min(wanted);
         let earlier = before.map_or_else(HashMap::new, |before| before.values_for(&document));
-        let (max_stale, superseded, age) = (times.max_stale, Arc::default(), CoarseAge::default());
+        let max_stale = if is_leased { Duration::ZERO } else { times.max_stale };
+        let (superseded, age) = (Arc::default(), CoarseAge::default());
         let (stamp, from_share, fingerprint) = (None, false, OnceLock::new());
         LoadedDocument {
             document,
@@ -147,6 +152,7 @@ impl LoadedDocument {
             ttl: Some(self.ttl),
             refresh_after: Some(self.refresh_after),
             superseded: Some(self.superseded.clone()),
+            is_leased: self.document.lease.is_some(),
         };
         let shared = self.from_share;
         Secret { info: Some(Arc::new(info)), stale, cached: cached || shared, shared, ..Secret::new(value.clone()) }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::super::document::Document;
+use super::super::document::{Document, Lease};
+use crate::clock::Instant;
 use crate::error::Result;
 use crate::secret_memory::{SecretBuffer, SecretBytes};
 use crate::share::fields::{Reader, Writer};
@@ -25,6 +26,8 @@ pub(super) fn encode(document: &Document) -> Result<SecretBuffer> {
     }
     fields.number(u32::from(document.incomplete().is_some()))?;
     document.incomplete().map_or(Ok(()), |error| fields.error(error))?;
+    fields.number(u32::from(document.lease.is_some()))?;
+    document.lease.as_ref().map_or(Ok(()), |lease| encode_lease(lease, &mut fields))?;
     Ok(fields.into_buffer())
 }
 
@@ -44,7 +47,28 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Document> {
     if fields.number()? != 0 {
         document.set_incomplete(fields.error()?);
     }
+    if fields.number()? != 0 {
+        document.lease = Some(decode_lease(&mut fields)?);
+    }
     Some(document)
+}
+
+fn encode_lease(lease: &Lease, fields: &mut Writer) -> Result<()> {
+    fields.optional(lease.id.as_deref().map(str::as_bytes))?;
+    fields.number(u32::from(lease.renewable))?;
+    for time in [lease.length, lease.end.since_boot(), lease.renew_at.since_boot()] {
+        fields.time(time)?;
+    }
+    fields.bytes(&lease.owner)
+}
+
+fn decode_lease(fields: &mut Reader<'_>) -> Option<Lease> {
+    let id = fields.optional_text()?.map(Arc::from);
+    let renewable = fields.number()? != 0;
+    let mut time = || fields.time();
+    let (length, end, renew_at) = (time()?, Instant::after_boot(time()?), Instant::after_boot(time()?));
+    let owner = fields.bytes()?.try_into().ok()?;
+    Some(Lease { id, renewable, length, end, renew_at, owner })
 }
 
 #[cfg(test)]
@@ -60,8 +84,11 @@ mod tests {
         document.add_entry("B", value(""), None);
         document.add_broken("C", Error::new(Status::WrongType, "it is a list"));
         document.set_incomplete(Error::new(Status::Unavailable, "it is throttled").with_retryable(true));
-        for missing in [None, Some("it was deleted".to_owned())] {
-            document.missing = missing;
+        let time = |seconds| Instant::after_boot(std::time::Duration::from_secs(seconds));
+        let (id, length) = (Some("database/creds/a/b".into()), std::time::Duration::from_secs(9));
+        let lease = Lease { id, renewable: true, length, end: time(20), renew_at: time(15), owner: [7; 16] };
+        for (missing, lease) in [(None, Some(lease)), (Some("it was deleted".to_owned()), None)] {
+            (document.missing, document.lease) = (missing, lease);
             let bytes = encode(&document).unwrap();
             let again = decode(&bytes).unwrap();
             let shown = |document: &Document| {
@@ -71,6 +98,7 @@ mod tests {
                 format!("{values:?} {:?} {:?} {:?}", document.version, document.missing, document.incomplete())
             };
             assert_eq!(shown(&again), shown(&document));
+            assert_eq!(again.lease, document.lease);
             assert_eq!(&*again.get("A").unwrap().unwrap().0, b"a");
             assert!((0..bytes.len()).all(|len| decode(&bytes[..len]).is_none()));
         }

@@ -11,13 +11,14 @@ use super::loaded::LoadedDocument;
 use super::outage::Outage;
 use super::payload;
 use super::state::State;
+use super::tiered::{Asked, publish_in_tier};
 use super::{DocumentProvider, LoadRequest};
 use crate::clock::{CoarseInstant, Instant};
 use crate::error::{Error, Result};
 use crate::fork;
 use crate::fork_safe::Mutex;
 use crate::log::{self, Level};
-use crate::share::{Failure, Loading, NewRecord, Record, Share, Slot, Stamp, Turn};
+use crate::share::{Failure, Loading, NewRecord, Record, Share, Slot, Stamp, TierLoad, Turn};
 
 /// The slot of a document. The identity of the process may change from load to load, and the slot with it.
 pub(super) struct SharedSlot {
@@ -33,8 +34,8 @@ pub(super) struct SharedSlot {
 /// How a load is shared.
 pub(super) enum Sharing<'a> {
     Off,
-    /// Its result is published.
-    Publish(Loading<'a>),
+    /// Its result is published, in the cluster tier too if there is one.
+    Publish(Loading<'a>, Option<Box<TierLoad>>),
     /// It is not published, but invalidated with what is in the share.
     Observe(Stamp),
 }
@@ -71,7 +72,8 @@ impl Sharing<'_> {
         let stamp = match self {
             Sharing::Off => return None,
             Sharing::Observe(stamp) => stamp,
-            Sharing::Publish(loading) => {
+            Sharing::Publish(loading, tier) => {
+                publish_in_tier(tier, loaded, loading.slot());
                 let (requested_at, ttl) = (loaded.requested_at, loaded.document.ttl);
                 let refresh_after = Some(loaded.soft_ttl);
                 let payload = payload::encode(&loaded.document);
@@ -85,7 +87,19 @@ impl Sharing<'_> {
         match self {
             Sharing::Off => None,
             Sharing::Observe(stamp) => Some(stamp),
-            Sharing::Publish(loading) => Some(loading.fail(&outage.to_share())),
+            Sharing::Publish(loading, tier) => {
+                if let Some(tier) = tier {
+                    tier.release(outage.cause().is_authoritative());
+                }
+                Some(loading.fail(&outage.to_share()))
+            }
+        }
+    }
+
+    /// Ends a load without a result.
+    pub(super) fn abandon(self) {
+        if let Sharing::Publish(_, Some(tier)) = self {
+            tier.release(false);
         }
     }
 }
@@ -94,7 +108,8 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
     /// The slot of this process now; `None` if nothing is shared.
     pub(super) fn slot(&self) -> Option<Arc<Slot>> {
         // A document that is never fresh is loaded by each call.
-        let shared = self.shared.as_ref().filter(|_| !self.times.cache_ttl.is_zero())?;
+        let is_cached = !self.times.cache_ttl.is_zero() || self.source.is_leased();
+        let shared = self.shared.as_ref().filter(|_| is_cached)?;
         let _guard = fork::protect();
         shared.open(&*self.source)
     }
@@ -146,12 +161,14 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
         let loaded = LoadedDocument::new(document, record.requested_at, &self.times, before.as_deref());
         let loaded = loaded.with_stamp(Some(Arc::new(record.stamp))).by_another_process(record.refresh_after);
         let loaded = Some(Arc::new(loaded)).filter(|loaded| loaded.is_usable())?;
-        log::emit(Level::Info, "secrets", || {
+        self.counts.add_shared();
+        log::emit_with(Level::Info, "secrets", |fields| {
             let (name, place) = (self.source.id().name(), self.source.place());
-            format!(
-                "{name}: {place}: another process loaded it {:.1} s ago",
-                record.requested_at.elapsed().as_secs_f64()
-            )
+            let age = record.requested_at.elapsed();
+            fields.text("provider", name);
+            fields.text("place", &place);
+            fields.time("age", age);
+            format!("{name}: {place}: another process loaded it {:.1} s ago", age.as_secs_f64())
         });
         self.change(|state| {
             let is_newer = |old: &Arc<LoadedDocument>| old.requested_at < loaded.requested_at;
@@ -166,7 +183,7 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
     }
 
     /// Takes the document of another process if it serves this call.
-    fn take_for(&self, record: Record, request: &LoadRequest) -> Option<Arc<LoadedDocument>> {
+    pub(super) fn take_for(&self, record: Record, request: &LoadRequest) -> Option<Arc<LoadedDocument>> {
         let loaded = self.take(record)?;
         let is_wanted = loaded.is_fresh() && (request.waits || !loaded.is_due());
         Some(loaded).filter(|loaded| is_wanted && (request.accepts)(loaded))
@@ -216,7 +233,14 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
                 if let Some(failure) = loading.failure() {
                     self.change(|state| state.outage = Some(Arc::new(Outage::from_share(failure))));
                 }
-                Sharing::Publish(loading)
+                match self.ask_tier(slot, &loading, request) {
+                    Asked::Taken(loaded) => return Ok(Some(loaded)),
+                    Asked::Elsewhere => {
+                        self.note_loaded_elsewhere();
+                        return Ok(None);
+                    }
+                    Asked::Load(tier) => Sharing::Publish(loading, tier),
+                }
             }
         };
         *own = true;
@@ -249,7 +273,10 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
     pub(super) fn after_load<'a>(&self, sharing: Sharing<'a>) -> Sharing<'a> {
         let is_same = |loading: &Loading<'_>| self.source.identity().is_some_and(|identity| loading.is_for(&identity));
         match sharing {
-            Sharing::Publish(loading) if !is_same(&loading) => Sharing::Off,
+            Sharing::Publish(loading, tier) if !is_same(&loading) => {
+                Sharing::Publish(loading, tier).abandon();
+                Sharing::Off
+            }
             other => other,
         }
     }
@@ -343,8 +370,8 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
         ]);
         let retry_in = state.failure.map(|failure| failure.retry_at.since(Instant::now()).as_secs_f64());
         let age = state.record.as_ref().map(|record| record.requested_at.elapsed());
-        let ttl =
-            state.record.map(|record| record.ttl.map_or(self.times.cache_ttl, |ttl| ttl.min(self.times.cache_ttl)));
+        let longest = if self.source.is_leased() { Duration::MAX } else { self.times.cache_ttl };
+        let ttl = state.record.map(|record| record.ttl.unwrap_or(self.times.cache_ttl).min(longest));
         let expires_in = ttl.zip(age).map(|(ttl, age)| ttl.saturating_sub(age).as_secs_f64());
         fields.insert("retry_in".to_owned(), json!(retry_in));
         fields.insert("age".to_owned(), json!(age.map(|age| age.as_secs_f64())));

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::error::Result;
 use crate::secrets::provider_table::{ProviderTable, invalid};
 
-const MEMBERS: [&str; 4] = ["exec", "name", "format", "as"];
+const MEMBERS: [&str; 5] = ["exec", "name", "format", "as", "depends_on"];
 
 /// How the output is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,9 @@ pub(super) struct ExecSettings {
     /// The program and its arguments; at least one.
     pub(super) words: Vec<String>,
     pub(super) format: Format,
+    /// The variables that the output depends on, besides those that select the program and its files; `None` if the
+    /// output is not shared with other processes.
+    pub(super) depends_on: Option<Vec<String>>,
 }
 
 impl ExecSettings {
@@ -45,14 +48,26 @@ impl ExecSettings {
             (Some(_), _) => return Err(invalid("\"format\" must be \"json\", \"dotenv\" or \"value\"")),
         };
         let name = text("name")?.unwrap_or("exec").to_owned();
-        Ok(ExecSettings { name, words: words(table.get("exec"))?, format })
+        let depends_on = table.get("depends_on").map(variables).transpose()?;
+        Ok(ExecSettings { name, words: words(table.get("exec"))?, format, depends_on })
     }
 }
 
+/// Returns the texts of an array, if all are without NUL.
+fn texts(setting: &Value) -> Option<Vec<String>> {
+    let text = |text: &Value| text.as_str().filter(|text| !text.contains('\0')).map(str::to_owned);
+    setting.as_array().and_then(|texts| texts.iter().map(text).collect())
+}
+
+fn variables(setting: &Value) -> Result<Vec<String>> {
+    let is_name = |name: &String| !name.is_empty() && !name.contains('=');
+    texts(setting).filter(|names| names.iter().all(is_name)).ok_or_else(|| {
+        invalid("\"depends_on\" must be an array of names of environment variables, such as [\"SOPS_AGE_KEY_FILE\"]")
+    })
+}
+
 fn words(setting: Option<&Value>) -> Result<Vec<String>> {
-    let word = |word: &Value| word.as_str().filter(|word| !word.contains('\0')).map(str::to_owned);
-    let words: Option<Vec<String>> =
-        setting.and_then(Value::as_array).and_then(|words| words.iter().map(word).collect());
+    let words = setting.and_then(texts);
     words.filter(|words| words.first().is_some_and(|program| !program.is_empty())).ok_or_else(|| {
         invalid("\"exec\" must be an array of texts without NUL, the program and its arguments; there is no shell")
     })
@@ -76,6 +91,9 @@ mod tests {
         assert_eq!((settings.name.as_str(), settings.format), ("exec", Format::Detected));
         let settings = read(json!({"exec": ["pass"], "as": "A", "name": "pass"})).unwrap();
         assert_eq!((settings.name.as_str(), settings.format), ("pass", Format::Value("A".to_owned())));
+        assert_eq!(settings.depends_on, None, "nothing is shared");
+        let settings = read(json!({"exec": ["x"], "depends_on": ["A", "B"]})).unwrap();
+        assert_eq!(settings.depends_on, Some(vec!["A".to_owned(), "B".to_owned()]));
         let format = |format: &str| read(json!({"exec": ["x"], "format": format})).map(|settings| settings.format);
         assert_eq!((format("json").unwrap(), format("dotenv").unwrap()), (Format::Json, Format::Dotenv));
         let value = read(json!({"exec": ["x"], "format": "value", "as": "A"})).unwrap();
@@ -100,6 +118,8 @@ mod tests {
             (json!({"exec": ["sops"], "format": "json", "as": "CANARY"}), "remove \"as\""),
             (json!({"exec": ["sops"], "name": ""}), "\"name\" must be a text"),
             (json!({"exec": ["sops"], "as": 1}), "\"as\" must be a text"),
+            (json!({"exec": ["sops"], "depends_on": "CANARY"}), "\"depends_on\" must be an array of names"),
+            (json!({"exec": ["sops"], "depends_on": ["A=CANARY"]}), "\"depends_on\" must be an array of names"),
         ] {
             let error = read(setting).unwrap_err();
             assert_eq!(error.status(), Status::Config);

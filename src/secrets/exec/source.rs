@@ -4,6 +4,7 @@ use std::io;
 use std::process::ExitStatus;
 
 use serde_json::{Map, Value, json};
+use zeroize::Zeroizing;
 
 use super::output;
 use super::quote;
@@ -17,6 +18,8 @@ use crate::secrets::document::{Document, DocumentSource};
 use crate::secrets::entries::counted;
 use crate::secrets::provider::{Health, HealthState};
 use crate::secrets::secret::ProviderId;
+use crate::settings::Environment;
+use crate::share::Identity;
 
 /// The limit of its output, and how much of its standard error is kept.
 const LIMITS: Limits = Limits { stdout: 4 << 20, stderr: 4 << 10 };
@@ -125,6 +128,20 @@ impl DocumentSource for ExecSource {
         quote::without(message, values(earlier))
     }
 
+    fn identity(&self) -> Option<Identity> {
+        let variables = self.settings.depends_on.as_ref()?;
+        let mut identity = Identity::new("exec");
+        identity.add("format", format!("{:?}", self.settings.format));
+        let is_listed = |name: &[u8]| variables.iter().any(|variable| variable.as_bytes() == name);
+        identity.add_program(&self.settings.words, is_listed).ok()?;
+        // A variable may be what the program logs in with, so a process without it cannot read the output.
+        for name in variables {
+            let value = Zeroizing::new(Environment::Process.raw(name).unwrap_or_default().into_encoded_bytes());
+            identity.add_secret(&value).ok()?;
+        }
+        Some(identity)
+    }
+
     fn load(&self, deadline: Deadline, _: Patience) -> Result<Document> {
         self.read(deadline).map_err(|error| error.with_source(Source::Exec))
     }
@@ -141,6 +158,7 @@ impl DocumentSource for ExecSource {
             ("program".to_owned(), json!(self.program())),
             ("format".to_owned(), json!(format)),
             ("as".to_owned(), json!(key)),
+            ("depends_on".to_owned(), json!(self.settings.depends_on)),
         ])
     }
 

@@ -10,7 +10,8 @@ use super::changes::Changes;
 use super::provider::{Health, HealthState, Known, Names, Peeked, Request, SecretProvider};
 use super::secret::{ProviderId, Secret};
 use super::single_flight::SingleFlight;
-use crate::clock::{CoarseInstant, Deadline};
+use super::stats::LoadCounts;
+use crate::clock::{CoarseInstant, Deadline, Instant};
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
 use crate::fork::{self, ReadGuard};
@@ -43,6 +44,7 @@ pub(crate) struct FileProvider {
     /// Lets one caller read the file for all.
     reads: SingleFlight<FileSnapshot>,
     changes: Arc<Changes>,
+    counts: LoadCounts,
 }
 
 /// The latest snapshot. Snapshots are numbered in the order in which they are started.
@@ -74,6 +76,7 @@ impl FileProvider {
             current: Published::empty(),
             reads: SingleFlight::new()?,
             changes,
+            counts: LoadCounts::default(),
         })
     }
 
@@ -179,9 +182,13 @@ impl FileProvider {
             let previous = snapshots.latest.as_ref().filter(is_valid).map(|latest| latest.state.clone());
             (snapshots.started, previous, snapshots.latest.is_none())
         };
-        let started = CoarseInstant::now();
-        let state = fork::unprotected(|| self.location.read(previous.clone(), deadline))?;
+        let (started, began) = (CoarseInstant::now(), Instant::now());
+        let state = fork::unprotected(|| self.location.read(previous.clone(), deadline));
+        let state = state.inspect_err(|_| self.counts.add(began.elapsed(), true))?;
         let is_new = previous.is_none_or(|previous| !Arc::ptr_eq(&previous, &state));
+        if is_new && let FileState::Document(_) | FileState::Failed(..) = &*state {
+            self.counts.add(began.elapsed(), matches!(*state, FileState::Failed(..)));
+        }
         let snapshot = FileSnapshot { number, started, state };
         self.publish(&snapshot);
         if is_new && !is_first {
@@ -226,9 +233,11 @@ impl SecretProvider for FileProvider {
             FileState::NoHome(_) | FileState::Missing(_) => None,
             FileState::Document(document) => document.entries.get(key).cloned().flatten(),
             FileState::Directory(directory) => {
-                let before = directory.replaced();
-                let value = directory.find(key, max_age, self.location.strict)?;
+                let (before, began) = (directory.replaced(), Instant::now());
+                let value = directory.find(key, max_age, self.location.strict);
+                let value = value.inspect_err(|_| self.counts.add(began.elapsed(), true))?;
                 if directory.replaced() != before {
+                    self.counts.add(began.elapsed(), false);
                     self.changes.note();
                 }
                 value
@@ -236,6 +245,10 @@ impl SecretProvider for FileProvider {
             FileState::Failed(_, _, error) => return Err(error.clone()),
         };
         Ok(value.map(Secret::new))
+    }
+
+    fn loads(&self) -> Option<&LoadCounts> {
+        Some(&self.counts)
     }
 
     fn peek(&self, key: &str, reading: &ReadGuard, now: CoarseInstant, take: &mut dyn FnMut(Peeked<'_>)) -> Known {

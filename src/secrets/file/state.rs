@@ -174,9 +174,16 @@ impl FileState {
     pub(super) fn report(&self) {
         match self {
             FileState::Document(document) => {
-                log::emit(Level::Info, "file", || format!("read {document}"));
+                let path = document.path.to_string_lossy();
+                log::emit_with(Level::Info, "file", |fields| {
+                    fields.text("path", &path);
+                    format!("read {document}")
+                });
                 if let Some(loose_permissions) = &document.loose_permissions {
-                    log::emit(Level::Warn, "file", || loose_permissions.warning());
+                    log::emit_with(Level::Warn, "file", |fields| {
+                        fields.text("path", &path);
+                        loose_permissions.warning()
+                    });
                 }
             }
             FileState::NoHome(Some(reason)) => {

@@ -19,7 +19,10 @@ impl fmt::Display for RequestErrors<'_> {
         if let Some(namespace) = &settings.namespace {
             write!(f, ", namespace {namespace}")?;
         }
-        write!(f, ", mount {}, path {}", settings.mount, settings.path)
+        if !settings.mount.is_empty() {
+            write!(f, ", mount {}", settings.mount)?;
+        }
+        write!(f, ", path {}", settings.path)
     }
 }
 
@@ -110,6 +113,11 @@ impl RequestErrors<'_> {
     /// Reading this API path was denied.
     pub(super) fn read_denied(&self, response: &Response, path: &str) -> Error {
         self.denied(response, "reading", path, r#""read""#)
+    }
+
+    /// Requesting a dynamic secret was denied.
+    pub(super) fn lease_denied(&self, response: &Response, path: &str, writes: bool) -> Error {
+        self.denied(response, "requesting", path, if writes { r#""create", "update""# } else { r#""read""# })
     }
 
     /// Writing to this API path was denied.

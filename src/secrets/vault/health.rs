@@ -33,7 +33,7 @@ pub(super) fn invalid_settings(error: &Error) -> Health {
 }
 
 /// What to do about a failed check, in addition to the advice in the error.
-fn advice(settings: &Settings, error: &Error) -> String {
+pub(super) fn advice(settings: &Settings, error: &Error) -> String {
     match (error.status(), error.detail()) {
         (Status::Unavailable, 503) => "unseal the server, or wait until it is up: vault status".to_owned(),
         (Status::Unavailable | Status::Timeout, _) => {
@@ -53,14 +53,7 @@ fn advice(settings: &Settings, error: &Error) -> String {
 
 fn examine(session: &Session<'_>, tokens: &TokenStore, kv: &KvReader, report: &mut Report) -> Result<()> {
     let settings = session.settings();
-    if !settings.address.https && !settings.address.is_local() {
-        report.warn("the token and all secrets go over the network unencrypted", "use an https address");
-    }
-    if settings.address.https && settings.transport.skip_verify {
-        let advice = "unset VAULT_SKIP_VERIFY; set VAULT_CACERT to a CA of your own";
-        report.warn("the certificate of the server is not verified", advice);
-    }
-    report.add(server_status(session)?);
+    examine_server(session, report)?;
     match tokens.with_token(session, |token| kv.read(session, token)) {
         Ok(document) => {
             // A policy may forbid a token to look itself up; that is not an error.
@@ -82,7 +75,21 @@ fn examine(session: &Session<'_>, tokens: &TokenStore, kv: &KvReader, report: &m
     }
 }
 
-fn token_info(session: &Session<'_>, tokens: &TokenStore) -> Result<TokenInfo> {
+/// Checks how the server is reached, and whether it can serve requests.
+pub(super) fn examine_server(session: &Session<'_>, report: &mut Report) -> Result<()> {
+    let settings = session.settings();
+    if !settings.address.https && !settings.address.is_local() {
+        report.warn("the token and all secrets go over the network unencrypted", "use an https address");
+    }
+    if settings.address.https && settings.transport.skip_verify {
+        let advice = "unset VAULT_SKIP_VERIFY; set VAULT_CACERT to a CA of your own";
+        report.warn("the certificate of the server is not verified", advice);
+    }
+    report.add(server_status(session)?);
+    Ok(())
+}
+
+pub(super) fn token_info(session: &Session<'_>, tokens: &TokenStore) -> Result<TokenInfo> {
     session.look_up_token(tokens.get(session)?.value.as_ref(), TokenInfo::parse)
 }
 
@@ -119,22 +126,22 @@ fn report_document(settings: &Settings, document: &Document, report: &mut Report
 
 /// The details of a check, and the advice.
 #[derive(Default)]
-struct Report {
+pub(super) struct Report {
     details: Vec<String>,
     advice: Vec<String>,
 }
 
 impl Report {
-    fn add(&mut self, detail: String) {
+    pub(super) fn add(&mut self, detail: String) {
         self.details.push(detail);
     }
 
-    fn warn(&mut self, detail: &str, advice: &str) {
+    pub(super) fn warn(&mut self, detail: &str, advice: &str) {
         self.add(detail.to_owned());
         self.advice.push(advice.to_owned());
     }
 
-    fn health(self) -> Health {
+    pub(super) fn health(self) -> Health {
         let state = if self.advice.is_empty() { HealthState::Ok } else { HealthState::Warning };
         let advice = (!self.advice.is_empty()).then(|| self.advice.join("; "));
         Health { state, detail: self.details.join("; "), advice }
@@ -142,7 +149,7 @@ impl Report {
 }
 
 /// The server's data about the token.
-struct TokenInfo {
+pub(super) struct TokenInfo {
     policies: Vec<String>,
     /// Seconds; 0 if it does not expire.
     ttl: u64,
@@ -156,7 +163,7 @@ impl TokenInfo {
         TokenInfo { policies, ttl: data.number("ttl").unwrap_or(0), renewable: data.flag("renewable") }
     }
 
-    fn report(&self, can_log_in: bool, report: &mut Report) {
+    pub(super) fn report(&self, can_log_in: bool, report: &mut Report) {
         if self.ttl > 0 && self.ttl < EXPIRES_SOON && !self.renewable && !can_log_in {
             report.warn(
                 &self.to_string(),

@@ -12,15 +12,20 @@
 //! | `kv`, `write` | reading the secret; a change of one key |
 //! | `health` | the check |
 //! | `source` | the provider |
+//! | `dynamic_settings`, `lease`, `dynamic_check`, `dynamic` | dynamic secrets: an element of `providers`; leases; the check; the provider |
 
 mod address;
 mod auth;
 mod client;
+mod dynamic;
+mod dynamic_check;
+mod dynamic_settings;
 mod errors;
 #[cfg(fuzzing)]
 pub(super) mod fuzzing;
 mod health;
 mod kv;
+mod lease;
 mod lifetime;
 mod lockout;
 mod login;
@@ -37,4 +42,5 @@ mod token;
 mod token_store;
 mod write;
 
+pub(crate) use dynamic::DynamicSource;
 pub(crate) use source::{ID, VaultSource};

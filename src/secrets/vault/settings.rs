@@ -40,6 +40,7 @@ impl KvVersion {
 pub(super) struct Settings {
     pub(super) address: Address,
     pub(super) namespace: Option<String>,
+    /// Empty if `path` is that of the API, as for dynamic secrets.
     pub(super) mount: String,
     pub(super) path: String,
     /// `None` to detect it.
@@ -72,7 +73,7 @@ impl From<InvalidSetting> for SettingsError {
 impl Settings {
     /// The secret as users write it: `secret/simpletuner`.
     pub(super) fn secret_path(&self) -> String {
-        format!("{}/{}", self.mount, self.path)
+        if self.mount.is_empty() { self.path.clone() } else { format!("{}/{}", self.mount, self.path) }
     }
 
     /// Returns who logs in where, as an identity of this kind.

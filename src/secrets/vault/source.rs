@@ -126,19 +126,20 @@ impl DocumentSource for VaultSource {
 }
 
 /// A server and the secret there. No lock is held over a request.
-struct Vault {
-    settings: Settings,
+pub(super) struct Vault {
+    pub(super) settings: Settings,
     sessions: SessionState,
-    tokens: TokenStore,
+    pub(super) tokens: TokenStore,
+    /// Unused for dynamic secrets.
     kv: KvReader,
     /// Whether the next load is that of a refresh.
-    is_refresh: AtomicBool,
+    pub(super) is_refresh: AtomicBool,
     /// The state of the file with the token, secret ID or JWT when the last load began.
     credentials: Mutex<Option<Fingerprint>>,
 }
 
 impl Vault {
-    fn new(settings: Settings, logins: SharedLogins) -> Vault {
+    pub(super) fn new(settings: Settings, logins: SharedLogins) -> Vault {
         Vault {
             sessions: SessionState::new(&settings),
             tokens: TokenStore::new(logins),
@@ -149,7 +150,7 @@ impl Vault {
         }
     }
 
-    fn session(&self, deadline: Deadline, patience: Patience, is_refresh: bool) -> Session<'_> {
+    pub(super) fn session(&self, deadline: Deadline, patience: Patience, is_refresh: bool) -> Session<'_> {
         Session::new(&self.settings, &self.sessions, deadline, patience, is_refresh)
     }
 
@@ -166,10 +167,7 @@ impl Vault {
         if let Some(reason) = self.not_configured() {
             return Ok(Document::missing(reason));
         }
-        let credentials = self.credentials();
-        *self.credentials.lock() = credentials;
-        let session = self.session(deadline, patience, self.is_refresh.swap(false, SeqCst));
-        self.tokens.renew_if_expiring(&session);
+        let session = self.begin(deadline, patience, self.is_refresh.swap(false, SeqCst));
         let mut read = self.tokens.with_token(&session, |token| self.kv.read(&session, token));
         match &mut read {
             Ok(document) => document.refresh_after = self.tokens.until_load(&self.settings),
@@ -178,6 +176,15 @@ impl Vault {
             Err(_) => {}
         }
         read
+    }
+
+    /// The session of a load, with a token that does not expire meanwhile if it can be renewed.
+    pub(super) fn begin(&self, deadline: Deadline, patience: Patience, is_refresh: bool) -> Session<'_> {
+        let credentials = self.credentials();
+        *self.credentials.lock() = credentials;
+        let session = self.session(deadline, patience, is_refresh);
+        self.tokens.renew_if_expiring(&session);
+        session
     }
 
     fn write(&self, key: &str, value: Option<&str>, deadline: Deadline) -> Result<bool> {
@@ -190,7 +197,7 @@ impl Vault {
     }
 
     /// Why no request is sent: the user has not logged in yet.
-    fn not_configured(&self) -> Option<String> {
+    pub(super) fn not_configured(&self) -> Option<String> {
         let is_absent = self.settings.auth.is_absent() && self.tokens.is_empty();
         is_absent.then(|| format!("not configured: {}", self.settings.no_login))
     }
@@ -200,7 +207,7 @@ impl Vault {
         token_store::fingerprint(self.settings.auth.file()?)
     }
 
-    fn has_new_credentials(&self) -> bool {
+    pub(super) fn has_new_credentials(&self) -> bool {
         let current = self.credentials();
         current.is_some() && current != *self.credentials.lock()
     }

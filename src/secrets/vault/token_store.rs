@@ -171,6 +171,12 @@ impl TokenStore {
         let _ = self.shared(session).try_obtain(&update_request(session, &accepts), || Ok(Some(denied)));
     }
 
+    /// The time until the current token expires; `None` if it does not, or if that is not known.
+    pub(super) fn remaining(&self) -> Option<Duration> {
+        let lifetime = self.token.lock().as_ref()?.lifetime?;
+        lifetime.ttl.map(|_| lifetime.remaining(Instant::now()))
+    }
+
     /// The time until the document should be loaded again for the token.
     pub(super) fn until_load(&self, settings: &Settings) -> Option<Duration> {
         self.token.lock().as_ref()?.until_load(can_log_in(&settings.auth), Instant::now())

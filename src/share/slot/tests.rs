@@ -20,7 +20,7 @@ fn identity(secret: Option<&[u8]>) -> Identity {
 }
 
 fn open(directory: &tempfile::TempDir, secret: Option<&[u8]>) -> Slot {
-    Slot::open(directory.path().join("share"), None, identity(secret)).unwrap()
+    Slot::open(directory.path().join("share"), None, identity(secret), false).unwrap()
 }
 
 fn record(text: &[u8]) -> Result<NewRecord> {
@@ -240,7 +240,7 @@ fn process_with_other_secrets_neither_reads_nor_ends_a_document() {
     assert_eq!(taken(&one), b"first");
     // A key of the configuration replaces the secrets.
     let key = SecretBytes::copy_from(&[1; 32]).unwrap();
-    let keyed = |secret| Slot::open(directory.path().join("share"), Some(&key), identity(Some(secret))).unwrap();
+    let keyed = |secret| Slot::open(directory.path().join("share"), Some(&key), identity(Some(secret)), false).unwrap();
     load(&keyed(b"one")).publish(record(b"second"));
     assert_eq!(taken(&keyed(b"other")), b"second");
 }

@@ -90,6 +90,7 @@ static void outputs(void) {
     BAD(st_secrets_describe(secrets, NULL, &error), "`json`");
     BAD(st_secrets_check(secrets, NULL, &error), "`json`");
     BAD(st_secrets_share(secrets, NULL, &error), "`json`");
+    BAD(st_secrets_stats(secrets, NULL, &error), "`json`");
     BAD(st_secrets_file_path(secrets, NULL, &error), "`path`");
 }
 

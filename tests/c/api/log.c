@@ -104,10 +104,47 @@ static void rejected_log_is_released(void) {
     CHECK(journal->drops == 1 && journal->count == 0);
 }
 
+struct fields {
+    int provider, key, path, errors, drops;
+};
+
+static void note_fields(void *context, int32_t level, const char *target, const char *message, size_t len,
+                        const st_log_field *fields, size_t count) {
+    struct fields *noted = context;
+    CHECK(level >= ST_LOG_ERROR && level <= ST_LOG_TRACE && target[0] != 0 && strlen(message) == len);
+    for (size_t at = 0; at < count; at++) {
+        const st_log_field *field = &fields[at];
+        CHECK(field->kind == ST_FIELD_TEXT ? strlen(field->text) == field->len : field->text == NULL);
+        CHECK(field->kind != ST_FIELD_TEXT || strstr(field->text, "CANARY") == NULL);
+        noted->provider += strcmp(field->name, "provider") == 0 && strcmp(field->text, "env") == 0;
+        noted->key += strcmp(field->name, "key") == 0 && strcmp(field->text, "LOG_TOKEN") == 0;
+        noted->path += strcmp(field->name, "path") == 0 && strstr(field->text, "open.json") != NULL;
+        noted->errors += strcmp(field->name, "error") == 0 && strcmp(field->text, "ST_PROTOCOL") == 0;
+    }
+}
+
+static void drop_fields(void *context) {
+    ((struct fields *)context)->drops++;
+}
+
+static void fields_are_parts_of_the_messages(void) {
+    static struct fields noted, rejected;
+    st_error error = ST_ERROR_INIT;
+    CHECK_OK(st_log_set_fields(ST_LOG_TRACE, note_fields, drop_fields, &noted, &error));
+    make_noise();
+    CHECK(noted.provider == 1 && noted.key == 1 && noted.path == 2 && noted.errors == 1);
+    CHECK(noted.drops == 0);
+    CHECK_OK(st_log_set(ST_LOG_OFF, NULL, NULL, NULL, &error));
+    CHECK(noted.drops == 1);
+    CHECK_FAILS(st_log_set_fields(6, note_fields, drop_fields, &rejected, &error), ST_INVALID_ARGUMENT, "`max_level`");
+    CHECK(rejected.drops == 1);
+}
+
 int main(void) {
     begin();
     levels();
     log_callback_calls_the_library();
+    fields_are_parts_of_the_messages();
     rejected_log_is_released();
     return 0;
 }

@@ -106,6 +106,26 @@ static void reports(void) {
     st_secrets_free(secrets);
 }
 
+static void stats(void) {
+    st_error error = ST_ERROR_INIT;
+    st_bytes json = {0}, value = {0};
+    st_secrets *secrets = open_with("file_path", write_file("stats.json", "{\"A\": \"CANARY\"}"));
+    for (int i = 0; i < 3; i++) {
+        CHECK_OK(st_secrets_get(secrets, "A", ST_NUL, &value, &error));
+        st_bytes_free(&value);
+    }
+    CHECK_FAILS(st_secrets_get(secrets, "NOT_THERE", ST_NUL, &value, &error), ST_NOT_FOUND, "NOT_THERE");
+    CHECK_OK(st_secrets_stats(secrets, &json, &error));
+    CHECK_HAS(json, "\"gets\": 4,");
+    CHECK_HAS(json, "\"not_found\": 1,");
+    CHECK_HAS(json, "\"failed\": 0,");
+    CHECK_HAS(json, "\"hits\": 3,");
+    CHECK_HAS(json, "\"loads\": 1,");
+    CHECK(strstr((const char *)json.data, "CANARY") == NULL && json.data[json.len] == 0);
+    st_bytes_free(&json);
+    st_secrets_free(secrets);
+}
+
 static void share(void) {
     st_error error = ST_ERROR_INIT;
     st_bytes json = {0};
@@ -185,6 +205,7 @@ int main(void) {
     clear_cache();
     reports();
     share();
+    stats();
     no_file_provider();
     any_path();
     return 0;

@@ -39,9 +39,11 @@ tls=$(readelf -lW "$lib/libst_secrets.so" | awk '$1 == "TLS" { print $6 }')
 [ $((tls)) -le 512 ] || fail "the thread-local variables take $((tls)) bytes; they may take 512 at most"
 # Only the system's own libraries. Before glibc 2.34, threads and dlopen have one each.
 others=$(echo "$dynamic" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' |
-    grep -Ev '^(libc\.so\.6|libm\.so\.6|libgcc_s\.so\.1|libpthread\.so\.0|libdl\.so\.2|ld-linux.*)$' || true)
+    grep -Ev '^(libc\.so\.6|libm\.so\.6|libgcc_s\.so\.1|libpthread\.so\.0|libdl\.so\.2|libc\.so|ld-linux.*)$' || true)
 [ -z "$others" ] || fail "the shared library needs $others"
 
+# musl has no versions of its symbols.
+! echo "$dynamic" | grep -q 'NEEDED.*\[libc\.so\]' || exit $failed
 needed=$(readelf -VW "$lib/libst_secrets.so" | sed -n 's/.*Name: GLIBC_\([0-9.]*\).*/\1/p' | sort -V | tail -n 1)
 [ -n "$needed" ] || fail "no GLIBC version was found"
 highest=$(printf '%s\n' "$needed" "$floor" | sort -V | tail -n 1)

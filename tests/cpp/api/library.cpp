@@ -32,6 +32,20 @@ static void log_messages() {
     CHECK(lines.use_count() == 1);
     (void)st::Secrets::process().get("HF_TOKEN");
     CHECK(lines->size() == count);
+
+    auto providers = std::make_shared<std::vector<std::string>>();
+    st::log_to(st::Level::debug, [providers](st::Level, std::string_view, std::string_view, const st_log_field *fields,
+                                             std::size_t fields_count) {
+        for (std::size_t at = 0; at < fields_count; at++) {
+            if (std::string_view(fields[at].name) == "provider") {
+                providers->emplace_back(fields[at].text, fields[at].len);
+            }
+        }
+        throw 5;
+    });
+    (void)st::Secrets::process().get("HF_TOKEN");
+    st::log_off();
+    CHECK(providers.use_count() == 1 && *providers == std::vector<std::string>{"env"});
 }
 
 // Closed, moved-from and never opened handles fail; they do not fall back to those of the process.

@@ -2,8 +2,6 @@
 
 use std::time::{Duration, SystemTime};
 
-use zeroize::Zeroizing;
-
 use super::context::{Fetched, failed};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
@@ -40,22 +38,9 @@ impl CredentialProcess {
     /// Adds the command, and what its result may depend on, to the identity of a process: the directory, and the
     /// variables that select the program, its files and its profile. Other variables may differ.
     pub(super) fn identify(&self, identity: &mut Identity) -> Result<()> {
-        self.words.iter().for_each(|word| identity.add("credential process", word));
-        let directory = std::env::current_dir()
-            .map_err(|error| self.error(Status::Io, format!("cannot find the current directory: {error}")))?;
-        identity.add("directory", directory.as_os_str().as_encoded_bytes());
-        // Containers that share may have different programs and files of the same name.
-        let namespace = std::fs::read_link("/proc/self/ns/mnt").ok();
-        identity.add_optional("mount namespace", namespace.as_ref().map(|name| name.as_os_str().as_encoded_bytes()));
-        let mut variables: Vec<_> = std::env::vars_os()
-            .map(|(name, value)| (name.into_encoded_bytes(), Zeroizing::new(value.into_encoded_bytes())))
-            .filter(|(name, _)| matches!(&**name, b"PATH" | b"HOME") || name.starts_with(b"AWS_"))
-            .collect();
-        variables.sort_by(|(one, _), (other, _)| one.cmp(other));
-        for (name, value) in variables {
-            identity.add_hash(&String::from_utf8_lossy(&name), &value);
-        }
-        Ok(())
+        identity
+            .add_program(&self.words, |name| name.starts_with(b"AWS_"))
+            .map_err(|error| self.error(Status::Io, format!("cannot find the current directory: {error}")))
     }
 
     /// Runs the program. At the deadline it is killed, with the processes that it started.

@@ -1,0 +1,181 @@
+//! Access tokens of Microsoft Entra ID: for an application, a managed identity, or the user of the Azure CLI.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::credentials::{Application, Credentials, read};
+use crate::clock::Instant;
+use crate::error::{Error, Result, Status};
+use crate::http::Response;
+use crate::http::url::percent_encode;
+use crate::process::{self, Limits, RunFailure};
+use crate::secret_memory::SecretBytes;
+use crate::secrets::cloud::{
+    Algorithm, Call, Object, ServerError, Session, SigningKey, Token, base64url, form, header, not_the_server,
+};
+
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+const ASSERTION_SECONDS: u64 = 600;
+const FORM: &str = "application/x-www-form-urlencoded";
+const SERVER: &str = "Microsoft Entra ID";
+const CLI_LIMITS: Limits = Limits { stdout: 64 << 10, stderr: 4 << 10 };
+/// How long a token without a lifetime is used.
+const UNKNOWN_LIFETIME: Duration = Duration::from_secs(300);
+
+/// Returns a new access token for a resource.
+pub(super) fn log_in(credentials: &Credentials, resource: &str, session: &Session<'_>) -> Result<Token> {
+    let login = Login { resource, session, what: format!("the login of {}", credentials.origin()) };
+    match credentials {
+        Credentials::Secret(application, secret) => {
+            login.application(application, &[("client_secret", secret.value.clone())])
+        }
+        Credentials::Certificate(application, path) => {
+            let assertion = assertion(application, path)?;
+            login.application(
+                application,
+                &[("client_assertion_type", text(ASSERTION_TYPE)), ("client_assertion", assertion)],
+            )
+        }
+        Credentials::Federated(application, path) => {
+            let token = read(path, "the token for Azure")?;
+            let token = std::str::from_utf8(&token).map(str::trim).unwrap_or_default();
+            if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+                return Err(Error::new(Status::Config, format!("{} contains no token", path.display())));
+            }
+            let parameters = [("client_assertion_type", text(ASSERTION_TYPE)), ("client_assertion", text(token))];
+            login.application(application, &parameters)
+        }
+        Credentials::AppService { url, header: secret, client_id } => {
+            let headers = [("X-IDENTITY-HEADER", secret.value.clone())];
+            login.managed(url, "2019-08-01", &headers, client_id.as_deref())
+        }
+        Credentials::Imds { url, client_id } => {
+            let url = format!("{url}/metadata/identity/oauth2/token");
+            login.managed(&url, "2018-02-01", &[header("Metadata", "true")], client_id.as_deref())
+        }
+        Credentials::Cli { tenant } => login.cli(tenant.as_deref()),
+    }
+}
+
+struct Login<'a> {
+    resource: &'a str,
+    session: &'a Session<'a>,
+    what: String,
+}
+
+impl Login<'_> {
+    fn application(&self, application: &Application, parameters: &[(&str, Zeroizing<String>)]) -> Result<Token> {
+        let at = Instant::now();
+        let url = token_url(application);
+        let mut all = vec![
+            ("grant_type", text("client_credentials")),
+            ("client_id", text(&application.client_id)),
+            ("scope", text(&format!("{}/.default", self.resource))),
+        ];
+        all.extend(parameters.iter().cloned());
+        let body = form(&all);
+        let headers = [header("Content-Type", FORM)];
+        let call = Call { method: "POST", url: &url, headers: &headers, body: body.as_bytes(), is_local: false };
+        self.token(&self.session.send(&self.what, &call)?, at, "check AZURE_TENANT_ID, AZURE_CLIENT_ID and its secret")
+    }
+
+    fn managed(
+        &self,
+        url: &str,
+        version: &str,
+        headers: &[(&str, Zeroizing<String>)],
+        client_id: Option<&str>,
+    ) -> Result<Token> {
+        let at = Instant::now();
+        let client = client_id.map_or(String::new(), |id| format!("&client_id={}", percent_encode(id)));
+        let url = format!("{url}?api-version={version}&resource={}{client}", percent_encode(self.resource));
+        let call = Call { method: "GET", url: &url, headers, body: b"", is_local: true };
+        let advice = "assign a managed identity to this machine, and set AZURE_CLIENT_ID if it has several";
+        self.token(&self.session.send(&self.what, &call)?, at, advice)
+    }
+
+    /// The token in a response; an error if the server rejects the login.
+    fn token(&self, response: &Response, at: Instant, advice: &str) -> Result<Token> {
+        let error = ServerError::parse(response);
+        let status = response.status;
+        if status != 200 && error.is_own() {
+            let message = format!("{} is denied: HTTP status {status}{}; {advice}", self.what, error.quoted());
+            return Err(Error::new(Status::AccessDenied, message).with_detail(status.into()).authoritative());
+        }
+        let token = Object::parse(&response.body).filter(|_| status == 200);
+        let token = token.and_then(|object| parse_token(&object, "access_token", at));
+        token.ok_or_else(|| not_the_server(&self.what, status, SERVER))
+    }
+
+    fn cli(&self, tenant: Option<&str>) -> Result<Token> {
+        let at = Instant::now();
+        let mut words = ["az", "account", "get-access-token", "--output", "json", "--resource", self.resource].to_vec();
+        words.extend(tenant.iter().flat_map(|tenant| ["--tenant", tenant]));
+        let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
+        let failed = |status, why: &str| Error::new(status, format!("{}: {why}", self.what));
+        let output = process::run(&words, &CLI_LIMITS, self.session.deadline).map_err(|failure| match failure {
+            RunFailure::Start(cause) => failed(Status::Config, &format!("`az` cannot be started: {cause}")),
+            RunFailure::TimedOut => {
+                failed(Status::Timeout, "`az` did not end in time, and was killed; raise \"timeout\"")
+                    .with_retryable(true)
+            }
+            RunFailure::OutOfMemory(error) => error,
+            RunFailure::Read(_) | RunFailure::TooMuch => failed(Status::Protocol, "the output of `az` cannot be read"),
+        })?;
+        let token = Object::parse(&output.stdout).and_then(|object| parse_token(&object, "accessToken", at));
+        match output.status {
+            Some(status) if !status.success() => Err(failed(
+                Status::AccessDenied,
+                &format!("`az account get-access-token` failed with {status}; run `az login`"),
+            )),
+            _ => token.ok_or_else(|| failed(Status::Protocol, "`az account get-access-token` printed no token")),
+        }
+    }
+}
+
+fn token_url(application: &Application) -> String {
+    format!("{}/{}/oauth2/v2.0/token", application.authority, application.tenant)
+}
+
+/// The token that the key of a certificate signs.
+fn assertion(application: &Application, path: &Path) -> Result<Zeroizing<String>> {
+    let pem = read(path, "the certificate for Azure")?;
+    let invalid = |what: &str| Error::new(Status::Config, format!("the certificate file {} {what}", path.display()));
+    let certificate = CertificateDer::from_pem_slice(&pem).map_err(|_| invalid("has no certificate in PEM"))?;
+    let key = SigningKey::from_pem(&pem).map_err(invalid)?;
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|error| Error::new(Status::Unavailable, error.to_string()))?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let client = &application.client_id;
+    let claims = json!({
+        "aud": token_url(application), "iss": client, "sub": client, "jti": base64url(&random),
+        "nbf": now, "iat": now, "exp": now + ASSERTION_SECONDS,
+    });
+    let thumbprint = base64url(&Sha256::digest(&certificate));
+    key.sign(Algorithm::Ps256, json!({"x5t#S256": thumbprint}), &claims).map_err(invalid)
+}
+
+fn text(text: &str) -> Zeroizing<String> {
+    Zeroizing::new(text.to_owned())
+}
+
+fn parse_token(object: &Object, name: &str, at: Instant) -> Option<Token> {
+    let token: &SecretBytes =
+        object.get(name).filter(|token| !token.is_empty() && token.iter().all(u8::is_ascii_graphic))?;
+    let until = |end: u64| {
+        let end = UNIX_EPOCH.checked_add(Duration::from_secs(end))?;
+        Some(end.duration_since(SystemTime::now()).unwrap_or_default())
+    };
+    let lifetime = match (object.number("expires_in"), object.number("expires_on")) {
+        (Some(seconds), _) => Duration::from_secs(seconds),
+        (None, Some(end)) => until(end)?,
+        (None, None) => UNKNOWN_LIFETIME,
+    };
+    Some(Token::new(token.clone(), at, lifetime))
+}

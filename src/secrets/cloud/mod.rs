@@ -1,0 +1,40 @@
+//! What the stores of clouds that are read over REST have in common: one value is one secret, and a request carries a
+//! bearer token.
+//!
+//! Each module uses only those above it:
+//!
+//! | module | content |
+//! |---|---|
+//! | `object`, `server_error` | JSON of responses; errors of servers |
+//! | `url`, `named`, `filter`, `target` | settings: URLs, which secrets are read |
+//! | `jwt` | signed tokens |
+//! | `session` | requests of one load |
+//! | `token` | access tokens: caching, one login at a time |
+//! | `store` | the interface of a cloud's store |
+//! | `load` | one load as a document |
+//! | `source` | the provider |
+
+mod filter;
+mod jwt;
+mod load;
+mod named;
+mod object;
+mod server_error;
+mod session;
+mod source;
+mod store;
+mod target;
+mod token;
+mod url;
+
+pub(super) use filter::{Filter, FilterWords};
+pub(super) use jwt::{Algorithm, SigningKey, base64url};
+pub(super) use named::{Named, default_name};
+pub(super) use object::Object;
+pub(super) use server_error::ServerError;
+pub(super) use session::{Call, Session, form, header, not_the_server};
+pub(super) use source::{CloudSource, Common};
+pub(super) use store::{Lookup, Store};
+pub(super) use target::Target;
+pub(super) use token::Token;
+pub(super) use url::{checked, is_safe};

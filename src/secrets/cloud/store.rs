@@ -1,0 +1,57 @@
+//! The interface of a cloud's store of secrets.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::filter::Filter;
+use super::named::Named;
+use super::session::Session;
+use crate::error::{Error, Result, Source};
+use crate::secret_memory::SecretBytes;
+use crate::share::Identity;
+
+/// What a store returns for one secret.
+pub(in crate::secrets) enum Lookup {
+    Found(SecretBytes, Option<Arc<str>>),
+    /// It does not exist, or is disabled, for this reason.
+    Missing(String),
+}
+
+/// A store of secrets, and how to log in there.
+pub(in crate::secrets) trait Store: Send + Sync {
+    fn source(&self) -> Source;
+
+    /// The name of the cloud in the log and in identities: `google`.
+    fn cloud(&self) -> &'static str;
+
+    /// Where the secrets are, for messages: `project "train"`.
+    fn place(&self) -> String;
+
+    /// Adds where requests go and as which identity. It reads at most local files.
+    fn identify(&self, identity: &mut Identity) -> Result<()>;
+
+    /// Adds the settings that are not secret.
+    fn describe(&self, members: &mut Map<String, Value>);
+
+    /// Reads one secret. Denials are authoritative errors.
+    fn read(&self, session: &Session<'_>, secret: &Named) -> Result<Lookup>;
+
+    /// Returns the names of the secrets that meet the conditions.
+    fn list(&self, session: &Session<'_>, filter: &Filter) -> Result<Vec<String>>;
+
+    /// The key of a listed secret.
+    fn key(&self, filter: &Filter, name: &str) -> String {
+        filter.key(name).to_owned()
+    }
+
+    /// The file with the credentials, if there is one. A change of it ends a backoff.
+    fn credentials_file(&self) -> Option<PathBuf>;
+
+    /// What to do about an error of a health check, if its message does not say it.
+    fn advice(&self, error: &Error) -> &'static str;
+
+    /// How to create a secret that is missing.
+    fn how_to_create(&self) -> &'static str;
+}

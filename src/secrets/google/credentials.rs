@@ -1,0 +1,95 @@
+//! Where credentials come from, in the order of Google's clients: the setting or variable with a file, the file of
+//! `gcloud auth application-default login`, the metadata server.
+
+use std::path::{Path, PathBuf};
+
+use super::files::{CredentialFile, Credentials, Subject};
+use super::metadata::Metadata;
+use super::settings::Settings;
+use crate::error::{Error, Result, Status};
+use crate::files;
+use crate::fork;
+use crate::secret_memory::SecretBytes;
+use crate::settings::Environment;
+use crate::share::Identity;
+
+const FILE_VARIABLE: &str = "GOOGLE_APPLICATION_CREDENTIALS";
+const GCLOUD_FILE: &str = "application_default_credentials.json";
+const MAX_TOKEN: usize = 64 << 10;
+
+/// The credentials that are used now.
+pub(super) enum Source {
+    File(CredentialFile),
+    Metadata(Metadata),
+}
+
+impl Source {
+    pub(super) fn find(settings: &Settings, environment: &Environment) -> Result<Source> {
+        if let Some(path) = file(settings, environment)? {
+            return CredentialFile::read(&path, settings.has_endpoint()).map(Source::File);
+        }
+        if let Some(metadata) = Metadata::find(environment)? {
+            return Ok(Source::Metadata(metadata));
+        }
+        let message = "no credentials for Google: set `google_credentials_file` or GOOGLE_APPLICATION_CREDENTIALS, or \
+                       run `gcloud auth application-default login`";
+        Err(Error::new(Status::Config, message))
+    }
+
+    /// Where the credentials are from, for messages.
+    pub(super) fn origin(&self) -> String {
+        match self {
+            Source::File(file) => file.path.display().to_string(),
+            Source::Metadata(metadata) => format!("the metadata server {}", metadata.host()),
+        }
+    }
+
+    /// Adds which identity requests have.
+    pub(super) fn identify(&self, identity: &mut Identity) -> Result<()> {
+        match self {
+            Source::Metadata(metadata) => identity.add("metadata", metadata.host()),
+            Source::File(file) => {
+                identity.add("file", file.path.as_os_str().as_encoded_bytes());
+                identity.add_secret(&file.contents)?;
+                if let Some(Subject::File(path)) = file.credentials.subject() {
+                    identity.add_secret(&subject_token(path)?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Credentials {
+    /// Where the token is that is exchanged, if there is one.
+    fn subject(&self) -> Option<&Subject> {
+        match self {
+            Credentials::External(external) => Some(&external.subject),
+            Credentials::Impersonated { source, .. } => source.subject(),
+            Credentials::ServiceAccount { .. } | Credentials::User { .. } => None,
+        }
+    }
+}
+
+/// The file with credentials, if there is one.
+pub(super) fn file(settings: &Settings, environment: &Environment) -> Result<Option<PathBuf>> {
+    let setting = match &settings.credentials_file {
+        Some(setting) => Some(setting.clone()),
+        None => environment.setting(FILE_VARIABLE)?,
+    };
+    if let Some(setting) = setting {
+        return Ok(Some(setting.path()));
+    }
+    let directory = match environment.setting("CLOUDSDK_CONFIG")? {
+        Some(setting) => Some(setting.path()),
+        None => environment.home().map(|home| home.join(".config/gcloud")),
+    };
+    Ok(directory.map(|directory| directory.join(GCLOUD_FILE)).filter(|path| path.exists()))
+}
+
+/// Reads the token of another provider, or a JSON object with it.
+pub(super) fn subject_token(path: &Path) -> Result<SecretBytes> {
+    let contents = fork::unprotected(|| files::read(path, MAX_TOKEN))
+        .map_err(|error| error.map_message(|message| format!("the token that Google exchanges: {message}")))?;
+    Ok(contents.bytes.freeze())
+}

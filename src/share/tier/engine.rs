@@ -1,0 +1,64 @@
+//! What a tier does, whichever server it is.
+
+use std::time::Duration;
+
+use crate::clock::Deadline;
+use crate::error::Result;
+
+/// A server that hosts share documents through.
+pub(super) trait Engine: Send + Sync {
+    /// The server, for messages, without a password.
+    fn name(&self) -> &str;
+
+    fn connect(&self, deadline: Deadline) -> Result<Box<dyn Session>>;
+}
+
+/// What the revision of the tier is at least. A tier that was flushed, or replaced, gets a new revision.
+#[derive(Clone, Copy)]
+pub(super) struct Floor {
+    /// The highest revision that this host has seen.
+    pub(super) seen: u64,
+    /// The revision that a tier gets that has none, or a lower one than `seen`: higher than any before.
+    pub(super) fresh: u64,
+}
+
+/// What the tier has of a document.
+pub(super) struct Fetched {
+    pub(super) revision: u64,
+    /// The sealed document, and how long it remains in the tier.
+    pub(super) document: Option<(Vec<u8>, Duration)>,
+    /// Whether a host is loading it.
+    pub(super) is_loading: bool,
+}
+
+/// A host that has looked at the tier.
+pub(super) struct Host {
+    pub(super) name: String,
+    /// The time since its last look.
+    pub(super) silent_for: Duration,
+    pub(super) confirmed: u64,
+}
+
+/// A connection to the server. Each method is one exchange with it, which ends by the deadline.
+pub(super) trait Session: Send {
+    fn set_deadline(&mut self, deadline: Deadline);
+
+    /// Records that this host is alive and has dropped what is older than `confirmed`. Returns the revision.
+    fn look(&mut self, host: &str, confirmed: u64, floor: Floor) -> Result<u64>;
+
+    fn fetch(&mut self, id: &str, floor: Floor) -> Result<Fetched>;
+
+    /// Whether this load is the only one of the cluster for some seconds.
+    fn try_lead(&mut self, id: &str, token: &str) -> Result<bool>;
+
+    /// Stores a document, unless another load leads. The lead of this one ends.
+    fn publish(&mut self, id: &str, token: &str, document: &[u8], lifetime: Duration) -> Result<()>;
+
+    /// Ends the lead of this load; removes the document too if it leads and `remove` is set.
+    fn release(&mut self, id: &str, token: &str, remove: bool) -> Result<()>;
+
+    /// Increases the revision, and returns it.
+    fn bump(&mut self, floor: Floor) -> Result<u64>;
+
+    fn hosts(&mut self) -> Result<Vec<Host>>;
+}

@@ -1,0 +1,354 @@
+//! The cluster tier: hosts share what one of them has loaded through a server that sees only ciphertext.
+//!
+//! The process that holds the host's lock of a document asks the tier first, and publishes there what it has loaded. A
+//! tier that fails is left alone for some seconds by all processes of the host, which query the source themselves: an
+//! error of the tier is never that of a get.
+//!
+//! A document has the revision of the tier at its load. The page of the host has the highest revision that was seen: no
+//! older document is accepted. Of the documents of one revision, none is accepted that is older than one that was used.
+//!
+//! | module | contents |
+//! |---|---|
+//! | `engine` | what a server does |
+//! | `redis`, `resp` | Redis and Valkey |
+//! | `address` | the setting `share_url` |
+
+use std::fs;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ring::hmac;
+
+use super::fields::{duration, nanoseconds};
+use super::host::HostPage;
+use super::identity::Identity;
+use super::sealed::{self, Header, KeySource, Kind};
+use crate::clock::Deadline;
+use crate::error::{Error, Result};
+use crate::http;
+use crate::log::{self, Level};
+use crate::secret_memory::{SecretBuffer, SecretBytes, wipe_stack_below};
+use crate::settings::{InvalidSetting, Setting};
+use address::Address;
+use engine::{Engine, Floor, Session};
+use redis::Redis;
+
+mod address;
+mod engine;
+mod redis;
+mod resp;
+
+/// The longest time of one exchange with the tier, and which part of the time of a call it is at most.
+const EXCHANGE_TIME: Duration = Duration::from_secs(10);
+const EXCHANGE_PART: u32 = 10;
+/// By how much the clocks of hosts may differ.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);
+/// How long a host is alive after its last look.
+const ALIVE: Duration = Duration::from_secs(15);
+/// The depth of stack that is wiped after a key was used.
+const STACK: usize = 8 << 10;
+
+/// The settings of the tier besides its URL.
+#[derive(Default)]
+pub(super) struct TlsSettings {
+    pub(super) roots: http::Roots,
+    pub(super) client_certificate: Option<(Setting, Setting)>,
+}
+
+/// The tier of a cluster.
+pub(crate) struct Tier {
+    engine: Box<dyn Engine>,
+    key: SecretBytes,
+}
+
+/// A document of the tier that was accepted.
+pub(crate) struct TierDocument {
+    /// How long ago it was requested.
+    pub(crate) age: Duration,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) payload: SecretBytes,
+    /// Higher than those of earlier documents.
+    pub(crate) sequence: u64,
+    pub(crate) revision: u64,
+}
+
+/// What was found in the tier.
+pub(crate) struct Found {
+    pub(crate) document: Option<TierDocument>,
+    /// Whether another host is loading it.
+    pub(crate) is_loading: bool,
+}
+
+/// The hosts that have followed a revision, and those that may still use older values.
+#[derive(Default)]
+pub(crate) struct Hosts {
+    pub(crate) confirmed: Vec<String>,
+    pub(crate) silent: Vec<String>,
+}
+
+impl Tier {
+    pub(super) fn open(url: &Setting, tls: TlsSettings, key: SecretBytes) -> Result<Tier, InvalidSetting> {
+        let Address { server, name, user, password, database } = Address::parse(url)?;
+        let settings = http::Settings {
+            roots: tls.roots,
+            client_certificate: tls.client_certificate,
+            ..http::Settings::default()
+        };
+        let prefix = format!("sts1:{{{}}}:", hash(&key, b"cluster", 8));
+        let dialer = http::Dialer::new(server, name, settings);
+        Ok(Tier { engine: Box::new(Redis { dialer, user, password, database, prefix }), key })
+    }
+
+    /// The server, without a password.
+    pub(crate) fn name(&self) -> &str {
+        self.engine.name()
+    }
+
+    /// Looks at the revision, unless a process of this host did so within the interval. `time` is that of the call.
+    pub(crate) fn look(self: &Arc<Tier>, page: &Arc<HostPage>, interval: Duration, time: Duration) {
+        if !time.is_zero() && !page.is_tier_resting() && page.take_look(interval) {
+            // Errors are logged, and the tier rests.
+            let _ = TierSession::open(self, page, time).and_then(|mut session| session.look());
+        }
+    }
+
+    /// Connects, whether or not the tier rests, and looks at the revision.
+    pub(crate) fn check(self: &Arc<Tier>, page: &Arc<HostPage>, time: Duration) -> Result<()> {
+        TierSession::open(self, page, time)?.look()
+    }
+
+    /// Connects for a load; `None` if the tier fails or rests.
+    pub(crate) fn begin(self: &Arc<Tier>, page: &Arc<HostPage>, time: Duration) -> Option<TierSession> {
+        if page.is_tier_resting() {
+            return None;
+        }
+        TierSession::open(self, page, time).ok()
+    }
+
+    /// Increases the revision. The error is that of the call.
+    pub(crate) fn bump(self: &Arc<Tier>, page: &Arc<HostPage>, time: Duration) -> Result<u64> {
+        let mut session = TierSession::open(self, page, time)?;
+        let floor = session.floor();
+        let revision = session.run(|session| session.bump(floor))?;
+        session.follow(revision);
+        Ok(revision)
+    }
+
+    /// Which hosts have confirmed this revision.
+    pub(crate) fn hosts(self: &Arc<Tier>, page: &Arc<HostPage>, revision: u64, time: Duration) -> Result<Hosts> {
+        let mut session = TierSession::open(self, page, time)?;
+        session.look()?;
+        let mut hosts = Hosts::default();
+        for host in session.run(|session| session.hosts())? {
+            if host.confirmed >= revision {
+                hosts.confirmed.push(host.name);
+            } else if host.silent_for <= ALIVE {
+                hosts.silent.push(host.name);
+            }
+        }
+        hosts.confirmed.sort_unstable();
+        hosts.silent.sort_unstable();
+        Ok(hosts)
+    }
+}
+
+/// A connection for one load or look.
+pub(crate) struct TierSession {
+    tier: Arc<Tier>,
+    page: Arc<HostPage>,
+    session: Box<dyn Session>,
+    /// The time of one exchange.
+    time: Duration,
+}
+
+impl TierSession {
+    fn open(tier: &Arc<Tier>, page: &Arc<HostPage>, time: Duration) -> Result<TierSession> {
+        let time = EXCHANGE_TIME.min(time / EXCHANGE_PART);
+        match tier.engine.connect(Deadline::after(time)) {
+            Ok(session) => Ok(TierSession { tier: tier.clone(), page: page.clone(), session, time }),
+            Err(error) => Err(failed(page, error)),
+        }
+    }
+
+    fn run<T>(&mut self, exchange: impl FnOnce(&mut dyn Session) -> Result<T>) -> Result<T> {
+        self.session.set_deadline(Deadline::after(self.time));
+        match exchange(&mut *self.session) {
+            Ok(result) => {
+                self.page.note_tier_success();
+                Ok(result)
+            }
+            Err(error) => Err(failed(&self.page, error)),
+        }
+    }
+
+    fn floor(&self) -> Floor {
+        let seen = self.page.tier_revision();
+        Floor { seen, fresh: now_ms().max(seen + 1) }
+    }
+
+    fn follow(&self, revision: u64) {
+        if self.page.follow_tier(revision) {
+            log::emit(Level::Info, "share", || {
+                "the cluster tier has a new revision: what is cached is dropped".to_owned()
+            });
+        }
+    }
+
+    fn look(&mut self) -> Result<()> {
+        let (host, floor) = (host_name(&self.page), self.floor());
+        let confirmed = self.page.confirmed_revision();
+        let revision = self.run(|session| session.look(&host, confirmed, floor))?;
+        self.follow(revision);
+        if let Some(confirmed) = self.page.confirm_tier() {
+            let floor = self.floor();
+            self.run(|session| session.look(&host, confirmed, floor))?;
+        }
+        Ok(())
+    }
+
+    /// Begins the exchange about a document.
+    pub(crate) fn about(self, identity: &Identity) -> TierLoad {
+        let list = identity.cluster_list();
+        let id = hash(&self.tier.key, &[b"document ", &list[..]].concat(), 16);
+        TierLoad { session: self, list, id, token: token(), revision: 0, owns: false, sequence: 0 }
+    }
+}
+
+/// The load of one document.
+pub(crate) struct TierLoad {
+    session: TierSession,
+    list: Vec<u8>,
+    id: String,
+    token: String,
+    /// The revision before the source is queried.
+    revision: u64,
+    owns: bool,
+    /// That of the document which is published.
+    sequence: u64,
+}
+
+impl TierLoad {
+    /// Looks for the document. `sequence` is the highest that was used: an earlier document is not accepted.
+    pub(crate) fn fetch(&mut self, sequence: u64) -> Option<Found> {
+        let (id, floor) = (self.id.clone(), self.session.floor());
+        let fetched = self.session.run(|session| session.fetch(&id, floor)).ok()?;
+        self.session.follow(fetched.revision);
+        self.revision = fetched.revision;
+        self.sequence = now_ms().max(sequence + 1);
+        let document = fetched.document.and_then(|(file, left)| self.opened(&file, left));
+        if let Some(document) = &document {
+            self.sequence = self.sequence.max(document.sequence + 1);
+        }
+        let seen = self.session.page.tier_revision();
+        let is_valid = |document: &TierDocument| document.revision >= seen && document.sequence >= sequence;
+        Some(Found { document: document.filter(is_valid), is_loading: fetched.is_loading })
+    }
+
+    fn opened(&self, file: &[u8], left: Duration) -> Option<TierDocument> {
+        let mut buffer = SecretBuffer::with_capacity(file.len()).ok()?;
+        buffer.push(file).ok()?;
+        let (header, payload) = sealed::open(Kind::Tier, buffer, &self.key_source())?;
+        let (lifetime, age) = (number(&header.boot[..8]), number(&header.boot[8..]));
+        let in_tier = Duration::from_millis(lifetime).saturating_sub(left);
+        // An old document that was put back has a new time in the tier.
+        let by_clock = Duration::from_millis(now_ms().saturating_sub(header.requested_at));
+        let age = in_tier.saturating_add(Duration::from_nanos(age)).max(by_clock.saturating_sub(CLOCK_TOLERANCE));
+        let (ttl, sequence, revision) = (duration(header.ttl), header.requested_at, header.revision);
+        Some(TierDocument { age, ttl, payload, sequence, revision })
+    }
+
+    fn key_source(&self) -> KeySource<'_> {
+        KeySource { material: &self.session.tier.key, identity: &self.list }
+    }
+
+    /// Whether this load is the only one of the cluster for some seconds; `None` if the tier fails.
+    pub(crate) fn try_lead(&mut self) -> Option<bool> {
+        let (id, token) = (self.id.clone(), self.token.clone());
+        self.owns = self.session.run(|session| session.try_lead(&id, &token)).ok()?;
+        Some(self.owns)
+    }
+
+    /// Publishes a document, which was requested this long ago. Returns its number.
+    pub(crate) fn publish(
+        mut self,
+        payload: Result<SecretBuffer>,
+        age: Duration,
+        ttl: Option<Duration>,
+        lifetime: Duration,
+    ) -> Option<u64> {
+        let lifetime = lifetime.min(Duration::from_secs(365 * 24 * 3600));
+        let mut boot = [0; 16];
+        boot[..8].copy_from_slice(&(lifetime.as_millis() as u64).to_le_bytes());
+        boot[8..].copy_from_slice(&(age.as_nanos() as u64).to_le_bytes());
+        let header = Header {
+            kind: Kind::Tier,
+            revision: self.revision,
+            requested_at: self.sequence,
+            ttl: nanoseconds(ttl),
+            refresh_after: nanoseconds(None),
+            boot,
+        };
+        let sealed = payload.and_then(|payload| sealed::seal(&header, payload, &self.key_source()));
+        let Ok(file) = sealed else {
+            self.release(false);
+            return None;
+        };
+        let (id, token) = (self.id.clone(), self.token.clone());
+        let published = self.session.run(|session| session.publish(&id, &token, &file, lifetime));
+        published.ok().map(|()| self.sequence)
+    }
+
+    /// Ends the load without a document; `remove`: there is none any more.
+    pub(crate) fn release(mut self, remove: bool) {
+        if self.owns && !self.session.page.is_tier_resting() {
+            let (id, token) = (self.id.clone(), self.token.clone());
+            // Otherwise the lead ends by itself.
+            let _ = self.session.run(|session| session.release(&id, &token, remove));
+        }
+    }
+}
+
+/// Records a failure: the processes of this host leave the tier alone for a while.
+fn failed(page: &HostPage, error: Error) -> Error {
+    let pause = page.rest_tier();
+    log::emit(Level::Warn, "share", || {
+        format!(
+            "the cluster tier failed; this host queries the sources itself, for at least {:.0} s: {error}",
+            pause.as_secs_f64()
+        )
+    });
+    error
+}
+
+/// The name of this host in the tier: that of the machine, and a number for its directory.
+fn host_name(page: &HostPage) -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name: String = name.chars().filter(|c| c.is_ascii_graphic()).take(64).collect();
+    format!("{name}/{}", page.unique_id())
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64)
+}
+
+fn number(bytes: &[u8]) -> u64 {
+    bytes.try_into().map_or(0, u64::from_le_bytes)
+}
+
+/// The first bytes of a keyed hash, in hex: without the key, nobody can find out what was hashed.
+fn hash(key: &[u8], what: &[u8], bytes: usize) -> String {
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), what);
+    wipe_stack_below::<STACK>();
+    hex(&tag.as_ref()[..bytes])
+}
+
+fn token() -> String {
+    let mut bytes = [0; 16];
+    // Without random bytes nothing can be encrypted either.
+    let _ = getrandom::fill(&mut bytes);
+    hex(&bytes)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

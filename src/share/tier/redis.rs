@@ -1,0 +1,205 @@
+//! Redis and Valkey, version 6 or newer.
+//!
+//! | key | content |
+//! |---|---|
+//! | `sts1:{<cluster>}:rev` | the revision |
+//! | `sts1:{<cluster>}:hosts` | a hash: for each host, the time of its last look and the revision that it confirmed |
+//! | `sts1:{<cluster>}:<id>:doc` | a sealed document, which expires |
+//! | `sts1:{<cluster>}:<id>:load` | who loads, for some seconds |
+
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::engine::{Engine, Fetched, Floor, Host, Session};
+use super::resp::{Received, Reply, command, malformed};
+use crate::clock::Deadline;
+use crate::error::{Error, Result, Status};
+use crate::http::{Dialer, RawStream};
+use crate::share::sealed;
+
+/// How long a lead lasts unless it is released, in milliseconds.
+const LEASE: &str = "5000";
+/// More than any reply that is not a document.
+const MAX_BULK: usize = sealed::MAX_SIZE + 4096;
+
+/// Returns the revision after making it one that this host accepts. `ARGV`: the highest that it has seen, and the one
+/// for a tier that has none or a lower one.
+const REVISION: &str = "local r=redis.call('get',KEYS[1]) \
+    if not r or tonumber(r)<tonumber(ARGV[1]) then r=ARGV[2] redis.call('set',KEYS[1],r) end ";
+const LOOK: &str = "redis.call('hset',KEYS[2],ARGV[3],redis.call('time')[1]..' '..ARGV[4]) return r";
+const FETCH: &str = "return {r,redis.call('get',KEYS[2]),redis.call('pttl',KEYS[2]),redis.call('exists',KEYS[3])}";
+const BUMP: &str = "local r=math.max(tonumber(redis.call('get',KEYS[1]) or '0')+1,tonumber(ARGV[1])) \
+    r=string.format('%.0f',r) redis.call('set',KEYS[1],r) return r";
+const PUBLISH: &str = "local o=redis.call('get',KEYS[2]) if o==ARGV[1] then redis.call('del',KEYS[2]) o=false end \
+    if not o then redis.call('set',KEYS[1],ARGV[2],'px',ARGV[3]) end return 1";
+const RELEASE: &str = "if redis.call('get',KEYS[2])==ARGV[1] then redis.call('del',KEYS[2]) \
+    if ARGV[2]=='1' then redis.call('del',KEYS[1]) end end return 1";
+/// Forgets hosts that were silent for an hour.
+const HOSTS: &str = "local t=tonumber(redis.call('time')[1]) local a=redis.call('hgetall',KEYS[1]) local o={t} \
+    for i=1,#a,2 do local s=tonumber(string.match(a[i+1],'^%d+')) \
+    if not s or t-s>3600 then redis.call('hdel',KEYS[1],a[i]) else o[#o+1]=a[i] o[#o+1]=a[i+1] end end return o";
+
+pub(super) struct Redis {
+    pub(super) dialer: Dialer,
+    pub(super) user: Option<Zeroizing<String>>,
+    pub(super) password: Option<Zeroizing<String>>,
+    pub(super) database: u32,
+    /// What all keys begin with.
+    pub(super) prefix: String,
+}
+
+impl Engine for Redis {
+    fn name(&self) -> &str {
+        self.dialer.name()
+    }
+
+    fn connect(&self, deadline: Deadline) -> Result<Box<dyn Session>> {
+        let mut stream = self.dialer.connect(deadline)?;
+        stream.set_deadline(deadline);
+        let received = Received::new(MAX_BULK);
+        let mut connection =
+            Connection { stream, received, prefix: self.prefix.clone(), server: self.name().to_owned() };
+        if let Some(password) = &self.password {
+            let user = self.user.as_ref().map(|user| user.as_bytes());
+            let words: Vec<&[u8]> =
+                [Some(&b"AUTH"[..]), user, Some(password.as_bytes())].into_iter().flatten().collect();
+            connection.call(&words)?;
+        }
+        if self.database != 0 {
+            connection.call(&[b"SELECT", self.database.to_string().as_bytes()])?;
+        }
+        Ok(Box::new(connection))
+    }
+}
+
+struct Connection {
+    stream: RawStream,
+    received: Received,
+    prefix: String,
+    server: String,
+}
+
+impl Connection {
+    fn call(&mut self, words: &[&[u8]]) -> Result<Reply> {
+        let bytes = Zeroizing::new(command(words));
+        self.stream.send(&bytes)?;
+        match self.received.reply(&mut self.stream) {
+            Ok(Reply::Error(text)) => Err(self.refusal(&text)),
+            Err(error) if error.status() == Status::Protocol => {
+                Err(error.map_message(|message| format!("{}: {message}", self.server)))
+            }
+            reply => reply,
+        }
+    }
+
+    fn run(&mut self, script: &str, keys: &[String], arguments: &[&[u8]]) -> Result<Reply> {
+        let count = keys.len().to_string();
+        let mut words: Vec<&[u8]> = vec![b"EVAL", script.as_bytes(), count.as_bytes()];
+        words.extend(keys.iter().map(String::as_bytes));
+        words.extend(arguments);
+        self.call(&words)
+    }
+
+    fn key(&self, end: &str) -> String {
+        format!("{}{end}", self.prefix)
+    }
+
+    fn malformed(&self) -> Error {
+        malformed().map_message(|message| format!("{}: {message}", self.server))
+    }
+
+    fn number(&self, reply: &Reply) -> Result<u64> {
+        reply.number().ok_or_else(|| self.malformed())
+    }
+
+    /// The error for a command that the server refused. Of its message only the code is shown.
+    fn refusal(&self, text: &str) -> Error {
+        // The error of a command in a script may follow that of the script.
+        let has = |code: &str| text.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == code);
+        let server = &self.server;
+        let denied = |why: &str| Error::new(Status::AccessDenied, format!("{server} {why}"));
+        let down = |why: &str| Error::new(Status::Unavailable, format!("{server} {why}")).with_retryable(true);
+        if has("WRONGPASS") || has("NOAUTH") || text.contains("AUTH ") {
+            denied("rejects the user or the password of `share_url`")
+        } else if has("NOPERM") {
+            denied("does not permit a command or a key; docs/tier.md lists the permissions")
+        } else if has("OOM") {
+            down("is full: raise its maxmemory, or let it evict")
+        } else {
+            let code = text.split(' ').next().unwrap_or_default();
+            let is_code = (1..=16).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_uppercase());
+            down(&format!("refuses a command ({})", if is_code { code } else { "no code" }))
+        }
+    }
+}
+
+fn floor_arguments(floor: Floor) -> [String; 2] {
+    [floor.seen.to_string(), floor.fresh.to_string()]
+}
+
+impl Session for Connection {
+    fn set_deadline(&mut self, deadline: Deadline) {
+        self.stream.set_deadline(deadline);
+    }
+
+    fn look(&mut self, host: &str, confirmed: u64, floor: Floor) -> Result<u64> {
+        let (keys, [seen, fresh]) = ([self.key("rev"), self.key("hosts")], floor_arguments(floor));
+        let confirmed = confirmed.to_string();
+        let arguments = [seen.as_bytes(), fresh.as_bytes(), host.as_bytes(), confirmed.as_bytes()];
+        let reply = self.run(&format!("{REVISION}{LOOK}"), &keys, &arguments)?;
+        self.number(&reply)
+    }
+
+    fn fetch(&mut self, id: &str, floor: Floor) -> Result<Fetched> {
+        let keys = [self.key("rev"), self.key(&format!("{id}:doc")), self.key(&format!("{id}:load"))];
+        let [seen, fresh] = floor_arguments(floor);
+        let reply = self.run(&format!("{REVISION}{FETCH}"), &keys, &[seen.as_bytes(), fresh.as_bytes()])?;
+        let elements = reply.array().and_then(|elements| <[Reply; 4]>::try_from(elements).ok());
+        let [revision, document, left, loading] = elements.ok_or_else(|| self.malformed())?;
+        let left = Duration::from_millis(left.number().unwrap_or(0));
+        let document = match document {
+            Reply::Bytes(bytes) => Some((bytes, left)),
+            _ => None,
+        };
+        Ok(Fetched { revision: self.number(&revision)?, document, is_loading: loading.number() == Some(1) })
+    }
+
+    fn try_lead(&mut self, id: &str, token: &str) -> Result<bool> {
+        let key = self.key(&format!("{id}:load"));
+        let words: [&[u8]; 6] = [b"SET", key.as_bytes(), token.as_bytes(), b"NX", b"PX", LEASE.as_bytes()];
+        Ok(self.call(&words)? != Reply::Nil)
+    }
+
+    fn publish(&mut self, id: &str, token: &str, document: &[u8], lifetime: Duration) -> Result<()> {
+        let keys = [self.key(&format!("{id}:doc")), self.key(&format!("{id}:load"))];
+        let lifetime = lifetime.as_millis().max(1).to_string();
+        self.run(PUBLISH, &keys, &[token.as_bytes(), document, lifetime.as_bytes()]).map(drop)
+    }
+
+    fn release(&mut self, id: &str, token: &str, remove: bool) -> Result<()> {
+        let keys = [self.key(&format!("{id}:doc")), self.key(&format!("{id}:load"))];
+        self.run(RELEASE, &keys, &[token.as_bytes(), if remove { b"1" } else { b"0" }]).map(drop)
+    }
+
+    fn bump(&mut self, floor: Floor) -> Result<u64> {
+        let reply = self.run(BUMP, &[self.key("rev")], &[floor.fresh.to_string().as_bytes()])?;
+        self.number(&reply)
+    }
+
+    fn hosts(&mut self) -> Result<Vec<Host>> {
+        let elements = self.run(HOSTS, &[self.key("hosts")], &[])?.array().ok_or_else(|| self.malformed())?;
+        let (now, pairs) = elements.split_first().ok_or_else(|| self.malformed())?;
+        let now = self.number(now)?;
+        let host = |pair: &[Reply]| {
+            let [Reply::Bytes(name), Reply::Bytes(state)] = pair else { return None };
+            let (time, confirmed) = std::str::from_utf8(state).ok()?.split_once(' ')?;
+            Some(Host {
+                name: String::from_utf8_lossy(name).into_owned(),
+                silent_for: Duration::from_secs(now.saturating_sub(time.parse().ok()?)),
+                confirmed: confirmed.parse().ok()?,
+            })
+        };
+        Ok(pairs.chunks_exact(2).filter_map(host).collect())
+    }
+}

@@ -1,0 +1,178 @@
+//! Every kind of credentials, and which servers a token is sent to.
+
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use serde_json::json;
+use st_secrets::Status;
+
+use crate::common::proxy::{Proxy, Reply};
+use crate::common::servers::azure::{IDENTITY_HEADER, READER, STRANGER, TENANT, VAULT, azure_peer};
+use crate::common::servers::set_variables;
+use crate::common::time::advance;
+use crate::common::write;
+use crate::{Azure, alone, application, at, check, read, refused};
+
+const ONE: &str = r#"[{"azure_secret": "HF-TOKEN"}]"#;
+
+/// The names of Azure lead to the server, and these variables are set.
+fn reads_as_microsofts_client(kind: &str, variables: &dyn Fn(&Azure) -> Vec<(&'static str, String)>) {
+    let azure = Azure::start();
+    let names = azure.real_names();
+    let mut all: Vec<(&str, String)> =
+        names.variables.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    all.extend(variables(&azure));
+    let theirs = azure_peer(kind, &all, &json!(["HF-TOKEN"]));
+    assert_eq!(theirs[0][0], "CANARY-hf", "{theirs}");
+    set_variables(all);
+    let got = read(&at(VAULT, ONE, &[("azure_auth", kind)]), "HF_TOKEN");
+    assert_eq!(json!(got.unwrap_or_else(|error| panic!("{error}"))), theirs[0]);
+}
+
+fn client() -> Vec<(&'static str, String)> {
+    vec![("AZURE_TENANT_ID", TENANT.to_owned()), ("AZURE_CLIENT_ID", READER.to_owned())]
+}
+
+#[test]
+fn certificate_logs_in() {
+    alone!(|| {
+        reads_as_microsofts_client("environment", &|azure| {
+            [client(), vec![("AZURE_CLIENT_CERTIFICATE_PATH", azure.file("certificate.pem"))]].concat()
+        });
+    });
+}
+
+#[test]
+fn workload_identity_logs_in() {
+    alone!(|| {
+        reads_as_microsofts_client("workload_identity", &|azure| {
+            [client(), vec![("AZURE_FEDERATED_TOKEN_FILE", azure.file("token"))]].concat()
+        });
+    });
+}
+
+#[test]
+fn managed_identity_of_app_service_logs_in() {
+    alone!(|| {
+        reads_as_microsofts_client("managed_identity", &|azure| {
+            vec![
+                ("IDENTITY_ENDPOINT", format!("{}/msi/token", azure.url())),
+                ("IDENTITY_HEADER", IDENTITY_HEADER.to_owned()),
+                ("NO_PROXY", "127.0.0.1".to_owned()),
+            ]
+        });
+    });
+}
+
+#[test]
+fn managed_identity_of_a_machine_logs_in() {
+    alone!(|| {
+        reads_as_microsofts_client("managed_identity", &|azure| {
+            vec![("AZURE_POD_IDENTITY_AUTHORITY_HOST", azure.url()), ("NO_PROXY", "127.0.0.1".to_owned())]
+        });
+    });
+}
+
+#[test]
+fn command_line_interface_logs_in() {
+    alone!(|| {
+        let azure = Azure::start();
+        let directory = crate::common::temp();
+        // The program prints the token that the server gives a managed identity.
+        let script = format!(
+            "#!/bin/sh\necho \"$*\" >>{directory}/calls\ncurl -s -H 'Metadata: true' \"{url}/metadata/identity/oauth2/token\
+             ?api-version=2018-02-01&resource=$6\" | sed 's/access_token/accessToken/; s/expires_in/x/'\n",
+            directory = directory.path().display(),
+            url = azure.url(),
+        );
+        let program = write(&directory.path().join("az"), &script);
+        std::fs::set_permissions(program, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let path = format!("{}:{}", directory.path().display(), std::env::var("PATH").unwrap());
+        set_variables([("PATH", path.as_str())]);
+        let secrets = at(&azure.url(), ONE, &[("azure_auth", "cli")]);
+        assert_eq!(read(&secrets, "HF_TOKEN").unwrap().0, "CANARY-hf");
+        assert_eq!(read(&secrets, "HF_TOKEN").unwrap().0, "CANARY-hf");
+        let calls = std::fs::read_to_string(directory.path().join("calls")).unwrap();
+        assert_eq!(calls, "account get-access-token --output json --resource http://127.0.0.1\n");
+        let program = write(&directory.path().join("az"), "#!/bin/sh\necho CANARY >&2\nexit 1\n");
+        std::fs::set_permissions(program, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let secrets = at(&azure.url(), ONE, &[("azure_auth", "cli")]);
+        refused(&secrets, "HF_TOKEN", Status::AccessDenied, &["run `az login`"]);
+    });
+}
+
+#[test]
+fn login_that_is_rejected_is_a_denial() {
+    alone!(|| {
+        let azure = Azure::start();
+        let base = [client(), vec![("AZURE_AUTHORITY_HOST", azure.url())]].concat();
+        set_variables(base.clone());
+        set_variables([("AZURE_CLIENT_SECRET", "CANARY-wrong")]);
+        let secrets = at(&azure.url(), ONE, &[("azure_auth", "environment")]);
+        refused(&secrets, "HF_TOKEN", Status::AccessDenied, &["is denied", "invalid_client", "AADSTS7000215"]);
+        assert_eq!(check(&secrets)["state"], "failed");
+        set_variables([("AZURE_FEDERATED_TOKEN_FILE", azure.file("bad_token"))]);
+        let secrets = at(&azure.url(), ONE, &[("azure_auth", "workload_identity")]);
+        refused(&secrets, "HF_TOKEN", Status::AccessDenied, &["the login of the workload identity", "invalid_client"]);
+        set_variables([("AZURE_CLIENT_ID", STRANGER), ("AZURE_CLIENT_SECRET", "CANARY-client-secret~0001")]);
+        let secrets = at(&azure.url(), ONE, &[("azure_auth", "environment")]);
+        refused(&secrets, "HF_TOKEN", Status::AccessDenied, &["ForbiddenByRbac", STRANGER, "Key Vault Secrets User"]);
+        set_variables([("AZURE_TENANT_ID", "11111111-2222-3333-4444-555555555555")]);
+        let secrets = at(&azure.url(), ONE, &[("azure_auth", "environment")]);
+        refused(&secrets, "HF_TOKEN", Status::Config, &["belongs to the tenant", TENANT]);
+    });
+}
+
+#[test]
+fn token_is_sent_only_to_a_vault_of_its_domain() {
+    alone!(|| {
+        let azure = Azure::start();
+        let (vault, login) = (Proxy::to(&azure.address()), Proxy::to(&azure.address()));
+        set_variables(application(&azure));
+        set_variables([("AZURE_AUTHORITY_HOST", login.url())]);
+        for resource in ["https://vault.azure.net", "https://management.azure.com", "http://127.0.0.1.evil.com"] {
+            let challenge = format!("Bearer authorization=\"{}/x\", resource=\"{resource}\"", vault.url());
+            vault.always(Reply::new(401).header("WWW-Authenticate", &challenge));
+            let secrets = at(&vault.url(), ONE, &[]);
+            refused(&secrets, "HF_TOKEN", Status::Protocol, &["it does not belong to", "azure_vault_url"]);
+        }
+        assert_eq!(login.connections(), 0);
+        assert!(vault.requests().iter().all(|request| request.header("authorization").is_none()));
+        // The next page may not be at another server either.
+        let elsewhere = Proxy::to(&azure.address());
+        vault.heal();
+        let next = json!({"value": [], "nextLink": format!("{}/secrets?x=1", elsewhere.url())});
+        vault.at("GET /secrets?api-version=7.4", Reply::new(200).body(next.to_string()));
+        let secrets = at(&vault.url(), r#"[{"azure_secret": "HF-TOKEN"}, "azure"]"#, &[]);
+        assert!(read(&secrets, "HF_TOKEN").is_ok());
+        vault.heal();
+        assert_eq!(elsewhere.connections(), 0);
+    });
+}
+
+#[test]
+fn token_is_used_until_shortly_before_its_end() {
+    alone!(|| {
+        let azure = Azure::start();
+        let (vault, login) = (Proxy::to(&azure.address()), Proxy::to(&azure.address()));
+        set_variables(application(&azure));
+        set_variables([("AZURE_AUTHORITY_HOST", login.url())]);
+        let secrets = at(&vault.url(), ONE, &[("cache_ttl", "0")]);
+        for _ in 0..3 {
+            read(&secrets, "HF_TOKEN").unwrap();
+        }
+        // One request asks for the challenge.
+        assert_eq!((login.requests().len(), vault.requests().len()), (1, 4));
+        advance(Duration::from_secs(3400));
+        read(&secrets, "HF_TOKEN").unwrap();
+        assert_eq!(login.requests().len(), 2, "less than five minutes were left");
+        let body = r#"{"error": {"code": "Unauthorized", "message": "expired"}}"#;
+        let challenge = "Bearer authorization=\"https://login.microsoftonline.com/x\", resource=\"http://127.0.0.1\"";
+        vault.next(1, Reply::new(401).header("WWW-Authenticate", challenge).body(body));
+        read(&secrets, "HF_TOKEN").unwrap();
+        assert_eq!(login.requests().len(), 3);
+        vault.always(Reply::new(401).header("WWW-Authenticate", challenge).body(body));
+        refused(&secrets, "HF_TOKEN", Status::AccessDenied, &["does not accept the token"]);
+        assert_eq!(login.requests().len(), 4);
+    });
+}

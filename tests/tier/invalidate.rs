@@ -1,0 +1,107 @@
+//! Invalidation of all hosts, with confirmation.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use serde_json::json;
+
+use crate::cluster::Cluster;
+use crate::worker::{Worker, canary, merged};
+
+fn count(report: &serde_json::Value, member: &str) -> usize {
+    report[member].as_array().unwrap_or_else(|| panic!("{report}")).len()
+}
+
+#[test]
+fn hosts_confirm_and_return_nothing_older() {
+    let cluster = Cluster::start();
+    let (mut one, mut other) = (cluster.host(), cluster.host());
+    one.get("A");
+    other.get("A");
+    let begun = AtomicBool::new(false);
+    for round in 1..=3u64 {
+        std::thread::scope(|scope| {
+            // A host that makes calls confirms in one of them.
+            let other = &mut other;
+            let begun = &begun;
+            begun.store(false, Relaxed);
+            let reader = scope.spawn(move || {
+                while !begun.load(Relaxed) {
+                    other.ask("least 10000");
+                }
+            });
+            cluster.put(&round.to_string());
+            let report = one.ask("invalidate-cluster");
+            begun.store(true, Relaxed);
+            assert_eq!((count(&report, "confirmed"), count(&report, "silent")), (2, 0), "{report}");
+            assert_eq!(report["scope"], "cluster");
+            reader.join().unwrap();
+        });
+        assert_eq!(other.ask("least 350000").as_u64(), Some(round));
+        assert_eq!(one.ask("least 1000").as_u64(), Some(round));
+        assert_eq!(cluster.loads() as u64, 1 + round, "one load for the cluster after each invalidation");
+    }
+}
+
+#[test]
+fn listening_host_notices_without_a_get() {
+    let cluster = Cluster::start();
+    let (mut one, mut other) = (cluster.host(), cluster.host());
+    one.get("A");
+    other.get("A");
+    let before = other.ask("generation").as_u64().unwrap();
+    other.send(&format!("listen {before}"));
+    cluster.put("second");
+    let report = one.ask("invalidate-cluster");
+    assert_eq!((count(&report, "confirmed"), count(&report, "silent")), (2, 0), "{report}");
+    assert!(other.answer().unwrap().as_u64().unwrap() > before);
+    assert_eq!(other.get("A"), canary("second"));
+}
+
+#[test]
+fn stopped_host_is_named_and_nothing_older_is_returned_later() {
+    let cluster = Cluster::start();
+    let (mut one, mut other) = (cluster.host(), cluster.host());
+    one.get("A");
+    other.get("A");
+    other.signal(libc::SIGSTOP);
+    cluster.put("second");
+    let report = one.ask("invalidate-cluster-briefly");
+    assert_eq!((count(&report, "confirmed"), count(&report, "silent")), (1, 1), "{report}");
+    other.signal(libc::SIGCONT);
+    // Its next look at the tier is due within a second.
+    other.ask("advance 2");
+    assert_eq!(other.get("A"), canary("second"));
+}
+
+#[test]
+fn stopped_process_keeps_its_host_from_confirming() {
+    let cluster = Cluster::start();
+    let mut one = cluster.host();
+    let settings = cluster.settings();
+    let (mut working, mut stopped) = (Worker::start(&settings), Worker::start(&merged(settings, json!({}))));
+    for worker in [&mut one, &mut working, &mut stopped] {
+        worker.get("A");
+    }
+    stopped.signal(libc::SIGSTOP);
+    one.send("invalidate-cluster-briefly");
+    let report = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| one.answer().unwrap());
+        while !asked.is_finished() {
+            working.ask("least 1000");
+        }
+        asked.join().unwrap()
+    });
+    assert_eq!((count(&report, "confirmed"), count(&report, "silent")), (1, 1), "{report}");
+    stopped.signal(libc::SIGCONT);
+}
+
+#[test]
+fn anyone_may_increase_the_revision() {
+    let cluster = Cluster::start();
+    let mut host = cluster.host();
+    host.get("A");
+    cluster.put("second");
+    cluster.redis.ask(&["INCR", &cluster.redis.key(":rev")]);
+    host.ask("advance 2");
+    assert_eq!(host.get("A"), canary("second"));
+}

@@ -1,0 +1,13 @@
+//! Hosts that share through Redis: each a directory of its own, with processes of its own, before the same OpenBao.
+
+mod cluster;
+#[path = "../common/mod.rs"]
+mod common;
+mod faults;
+mod invalidate;
+mod loads;
+mod redis;
+mod settings;
+#[path = "../share/worker.rs"]
+#[allow(dead_code, reason = "the tests of the share use the rest")]
+mod worker;

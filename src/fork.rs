@@ -211,23 +211,18 @@ pub(crate) fn unprotected<T>(body: impl FnOnce() -> T) -> T {
     body()
 }
 
-/// Checks in debug builds that this thread may take a lock, and counts it. Called by the locks of
-/// [`fork_safe`](crate::fork_safe) and of the cache.
-#[inline]
+/// Checks that this thread may take a lock, and counts it. Called by the locks of [`fork_safe`](crate::fork_safe). That
+/// of a cache needs no protection, because each fork takes it: see [`PauseReaders`].
+#[cfg(debug_assertions)]
 pub(crate) fn lock_taken() {
-    if cfg!(not(debug_assertions)) {
-        return;
-    }
     assert!(is_protected() || !is_strict(), "a thread that is not protected from forks takes a lock");
     LOCKS.set(LOCKS.get() + 1);
 }
 
 /// Reverts [`lock_taken`].
-#[inline]
+#[cfg(debug_assertions)]
 pub(crate) fn lock_released() {
-    if cfg!(debug_assertions) {
-        LOCKS.set(LOCKS.get() - 1);
-    }
+    LOCKS.set(LOCKS.get() - 1);
 }
 
 #[inline]

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Lints everything but the Rust code: the wording and width of comments, imports in circles, the map of the source, C and
+# Lints everything but the Rust code: the wording and width of comments, imports in circles, the map of the source, C,
 # C++, shell, Python, JavaScript.
 set -eu
 cd "$(dirname "$0")/.."

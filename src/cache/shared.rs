@@ -94,17 +94,13 @@ impl<R, W> Shared<R, W> {
 
     #[inline]
     pub(super) fn lock(&self) -> UpgradableGuard<'_, R, W> {
-        fork::lock_taken();
         self.slots.lock();
         UpgradableGuard(self)
     }
 
     /// Takes the lock, unless another thread holds it or waits for it.
     pub(super) fn try_lock(&self) -> Option<UpgradableGuard<'_, R, W>> {
-        self.slots.try_lock().then(|| {
-            fork::lock_taken();
-            UpgradableGuard(self)
-        })
+        self.slots.try_lock().then(|| UpgradableGuard(self))
     }
 }
 
@@ -162,7 +158,6 @@ impl<R, W> Drop for UpgradableGuard<'_, R, W> {
     #[inline]
     fn drop(&mut self) {
         self.0.slots.unlock();
-        fork::lock_released();
     }
 }
 

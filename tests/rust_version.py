@@ -20,7 +20,9 @@ def main() -> int:
     packages = {package["id"]: package for package in metadata["packages"]}
     own = packages.pop(metadata["resolve"]["root"])["rust_version"]
     needs = {f"{package['name']} {package['version']}": package["rust_version"] for package in packages.values()}
-    newer = [f"{name} needs Rust {version}" for name, version in needs.items() if version and number(version) > number(own)]
+    newer = [
+        f"{name} needs Rust {version}" for name, version in needs.items() if version and number(version) > number(own)
+    ]
     if newer:
         print(f"rust-version in Cargo.toml is {own}, but:", *sorted(newer), sep="\n  ")
         return 1

@@ -18,6 +18,32 @@ type Sharing struct {
 	// Refused is the reason why nothing is shared; empty if there is none.
 	Refused   string
 	Documents []SharedDocument
+	// Tier is the server through which hosts share; nil without the setting share_url.
+	Tier *SharingTier
+}
+
+// SharingTier is the server through which hosts share.
+type SharingTier struct {
+	// URL has no password.
+	URL string
+	// Revision is the last one that this host has seen; 0 if it has seen none.
+	Revision uint64
+	// RetryIn is how long the server is left alone after a failure.
+	RetryIn time.Duration
+}
+
+// UnmarshalJSON reads the server as the library describes it: times in seconds, and null for what is missing.
+func (t *SharingTier) UnmarshalJSON(text []byte) error {
+	var read struct {
+		URL      string
+		Revision uint64
+		RetryIn  float64 `json:"retry_in"`
+	}
+	if err := json.Unmarshal(text, &read); err != nil {
+		return err
+	}
+	*t = SharingTier{URL: read.URL, Revision: read.Revision, RetryIn: duration(C.double(read.RetryIn))}
+	return nil
 }
 
 // SharedDocument is a document of AWS or Vault that processes share.

@@ -61,7 +61,8 @@ fn encoded(value: &str, version: &str) -> String {
     number(&mut entries, 1);
     text(&mut entries, version);
     text(&mut entries, value);
-    // Nothing is unusable, and nothing could not be read.
+    // Nothing is unusable, nothing could not be read, and there is no lease.
+    number(&mut entries, 0);
     number(&mut entries, 0);
     number(&mut entries, 0);
     entries.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -244,6 +244,8 @@ export interface Sharing {
     retry_in: number | null;
     [detail: string]: unknown;
   }[];
+  /** The server through which hosts share: its URL without the password, and how long it is left alone after a failure. */
+  tier: { url: string; revision: number | null; retry_in: number | null } | null;
 }
 
 /** A chain of providers. */

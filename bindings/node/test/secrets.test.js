@@ -169,7 +169,7 @@ test('the share is off unless it is set', async (t) => {
   const secrets = new Secrets({ providers: ['env'] });
   await secrets.prefetch();
   secrets.prefetchSync({ timeout: 60 });
-  const nothing = { share: 'off', directory: null, owner: null, refused: null, documents: [] };
+  const nothing = { share: 'off', directory: null, owner: null, refused: null, documents: [], tier: null };
   assert.deepEqual(await secrets.share(), nothing);
   assert.deepEqual(secrets.shareSync(), nothing);
   assert.equal((await secrets.check()).share.state, 'absent');
@@ -216,7 +216,7 @@ test('a directory that cannot be shared is refused with the reason', async (t) =
   fs.chmodSync(directory, 0o755);
   const secrets = new Secrets({ share: 'host', share_dir: directory });
   const { refused, ...share } = await secrets.share();
-  assert.deepEqual(share, { share: 'host', directory, owner: process.geteuid(), documents: [] });
+  assert.deepEqual(share, { share: 'host', directory, owner: process.geteuid(), documents: [], tier: null });
   assert.match(refused, /chmod 700/);
   assert.equal(secrets.checkSync().share.state, 'warning');
 });

@@ -101,7 +101,7 @@ class Share(Case):
             manager.prefetch()
             manager.prefetch(timeout=timedelta(seconds=60))
             asyncio.run(manager.prefetch_async(60))
-            nothing = {"share": "off", "directory": None, "owner": None, "refused": None, "documents": []}
+            nothing = {"share": "off", "directory": None, "owner": None, "refused": None, "documents": [], "tier": None}
             self.assertEqual(manager.share(), nothing)
             self.assertEqual(manager.check()["share"]["state"], "absent")
             with self.assertRaises(st_secrets.errors.InvalidArgumentError):

@@ -95,6 +95,7 @@ same_files "$work/unpacked/$name" <<'LIST'
 ./bindings/python/README.md
 ./docs/audit.md
 ./docs/aws.md
+./docs/azure.md
 ./docs/bench-cache.svg
 ./docs/cache.md
 ./docs/changes.md
@@ -108,7 +109,10 @@ same_files "$work/unpacked/$name" <<'LIST'
 ./docs/faq.md
 ./docs/fleet.md
 ./docs/fleet.svg
+./docs/google.md
+./docs/kubernetes.md
 ./docs/linking.md
+./docs/metrics.md
 ./docs/providers.md
 ./docs/providers.svg
 ./docs/redaction.md
@@ -116,6 +120,7 @@ same_files "$work/unpacked/$name" <<'LIST'
 ./docs/simpletuner.md
 ./docs/store.md
 ./docs/testing.md
+./docs/tier.md
 ./docs/vault.md
 ./examples/cpp/service.cpp
 ./examples/launcher.c

@@ -244,7 +244,7 @@ export interface Sharing {
     retry_in: number | null;
     [detail: string]: unknown;
   }[];
-  /** The server through which hosts share: its URL without the password, and how long it is left alone after a failure. */
+  /** The server through which hosts share: its URL without the password, and the pause after a failure. */
   tier: { url: string; revision: number | null; retry_in: number | null } | null;
 }
 

@@ -83,7 +83,7 @@ fn killed_loader_is_replaced_by_another_host() {
 }
 
 #[test]
-fn deleted_secret_is_removed_from_the_tier() {
+fn cleared_document_is_not_taken_from_the_tier() {
     let cluster = Cluster::start();
     let mut host = cluster.host();
     host.get("A");

@@ -226,9 +226,7 @@ def damage(fleet, kind):
     """The directory of some hosts cannot be used: their ranks load for themselves, the others are as before."""
     percent, config = max(1, 200 / fleet.hosts), dict(PATIENT)
     damaged = [host for host in range(fleet.hosts) if int(percent / 100 * (host + 1)) > int(percent / 100 * host)]
-    options = ["--damage", kind, "--damaged", percent]
-    # A small file system is soon full.
-    options += ["--tmpfs", 16] if kind == "full" else MOUNT
+    options = [*MOUNT, "--damage", kind, "--damaged", percent]
     if kind == "owner":
         needs_other_users(fleet)
     backend = fleet.aws(**NO_QUOTAS)

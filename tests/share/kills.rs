@@ -114,11 +114,14 @@ fn loader_killed_at_any_system_call_harms_no_other() {
 /// A process that strace is attached to.
 fn traced(mut worker: Worker, arguments: &[&str]) -> (Worker, Child) {
     let thread = worker.ask("thread").to_string();
+    let status = format!("/proc/{}/task/{thread}/status", worker.id());
+    let status_has = |text: &str| fs::read_to_string(&status).unwrap().contains(text);
+    // Until it waits for the next request, it may make calls of which strace would see some.
+    soon(|| status_has("State:\tS"));
     let mut strace = Command::new("strace");
     strace.args(arguments).args(["-p", &thread]).stderr(Stdio::null());
     let strace = strace.spawn().expect("strace is needed: make tools");
-    let status = format!("/proc/{}/task/{thread}/status", worker.id());
-    soon(|| fs::read_to_string(&status).unwrap().contains(&format!("TracerPid:\t{}", strace.id())));
+    soon(|| status_has(&format!("TracerPid:\t{}", strace.id())));
     (worker, strace)
 }
 

@@ -1,6 +1,7 @@
 //! Processes that are killed, stopped, or fork.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
@@ -80,9 +81,9 @@ fn loader_killed_at_any_system_call_harms_no_other() {
     let host = Host::start();
     // The first load also creates the directory and the page.
     let at = |number: usize| json!({"share_dir": host.directory.path().join(number.to_string())});
-    let trace = temp();
-    let trace = trace.path().join("trace");
-    let (mut whole, mut strace) = traced(host.worker_with(at(0)), &["-o", trace.to_str().unwrap()]);
+    let traces = temp();
+    let trace = traces.path().join("whole");
+    let (mut whole, mut strace) = traced(host.worker_with(at(0)), &trace, &[]);
     assert_eq!(whole.ask("get-marked A")["value"], canary("first"));
     drop(whole);
     strace.wait().unwrap();
@@ -92,8 +93,8 @@ fn loader_killed_at_any_system_call_harms_no_other() {
     for (index, (call, number)) in calls.iter().enumerate() {
         let (settings, at) = (at(index + 1), format!("killed at {call} number {number}"));
         let inject = format!("inject={call}:signal=SIGKILL:when={number}");
-        let arguments = ["-o", "/dev/null", "-e", &inject];
-        let (mut killed, mut strace) = traced(host.worker_with(settings.clone()), &arguments);
+        let trace = traces.path().join(index.to_string());
+        let (mut killed, mut strace) = traced(host.worker_with(settings.clone()), &trace, &["-e", &inject]);
         let before = host.loads();
         killed.send("get-marked A");
         // How often it waits for the server may differ, and with it the number of calls.
@@ -111,17 +112,17 @@ fn loader_killed_at_any_system_call_harms_no_other() {
     assert!(kills * 4 > calls.len() * 3, "{kills} of {}", calls.len());
 }
 
-/// A process that strace is attached to.
-fn traced(mut worker: Worker, arguments: &[&str]) -> (Worker, Child) {
+/// A process that strace is attached to. The first call in the trace is always the one that waits for the next request:
+/// it counts, so the calls after it have the same numbers in each trace.
+fn traced(mut worker: Worker, trace: &Path, arguments: &[&str]) -> (Worker, Child) {
     let thread = worker.ask("thread").to_string();
     let status = format!("/proc/{}/task/{thread}/status", worker.id());
-    let status_has = |text: &str| fs::read_to_string(&status).unwrap().contains(text);
-    // Until it waits for the next request, it may make calls of which strace would see some.
-    soon(|| status_has("State:\tS"));
+    // Before it waits, it makes calls of which strace would see some.
+    soon(|| fs::read_to_string(&status).unwrap().contains("State:\tS"));
     let mut strace = Command::new("strace");
-    strace.args(arguments).args(["-p", &thread]).stderr(Stdio::null());
+    strace.arg("-o").arg(trace).args(arguments).args(["-p", &thread]).stderr(Stdio::null());
     let strace = strace.spawn().expect("strace is needed: make tools");
-    soon(|| status_has(&format!("TracerPid:\t{}", strace.id())));
+    soon(|| fs::read_to_string(trace).is_ok_and(|trace| trace.starts_with("read(")));
     (worker, strace)
 }
 

@@ -9,6 +9,12 @@ use super::entries::{Entries, Position, Problem};
 use crate::raw_json::{self, RawPairs};
 use crate::secret_memory::{SecretBuffer, SecretBytes};
 
+mod object;
+mod secret_object;
+
+pub(super) use object::JsonObject;
+pub(super) use secret_object::SecretObject;
+
 /// One entry. The slices are parts of the text.
 struct Entry<'a> {
     raw_key: &'a str,

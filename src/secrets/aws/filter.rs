@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::fields::Fields;
 use super::selection::default_name;
 use crate::error::Result;
+use crate::secrets::json::SecretObject;
 use crate::secrets::provider_table::{ProviderTable, invalid};
 use crate::share::Identity;
 
@@ -64,9 +64,9 @@ impl Filter {
     }
 
     /// Whether an element of the response meets the conditions. Returns its name.
-    pub(super) fn name_of(&self, item: &Fields) -> Option<String> {
+    pub(super) fn name_of(&self, item: &SecretObject) -> Option<String> {
         let name = item.text("Name").filter(|name| name.starts_with(&self.prefix))?;
-        let tags = item.objects("Tags");
+        let tags = item.objects("Tags").unwrap_or_default();
         let has = |(key, value): &(String, String)| {
             tags.iter().any(|tag| tag.text("Key") == Some(key) && tag.text("Value").unwrap_or_default() == value)
         };
@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(filter.to_request(), expected);
         let item = |name: &str, tags: Value, deleted: Value| {
             let item = json!({"Name": name, "Tags": tags, "DeletedDate": deleted}).to_string();
-            filter.name_of(&Fields::parse(item.as_bytes()).unwrap())
+            filter.name_of(&SecretObject::parse(item.as_bytes()).unwrap())
         };
         let both = json!([{"Key": "tier", "Value": ""}, {"Key": "app", "Value": "x"}]);
         assert_eq!(item("prod/a", both.clone(), Value::Null).as_deref(), Some("prod/a"));

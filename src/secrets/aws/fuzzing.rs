@@ -1,10 +1,10 @@
 //! Entry points of the fuzzers, see [`crate::fuzzing`].
 
-use super::fields::Fields;
 use super::service_error::ServiceError;
-use super::{ini, xml};
+use super::{ini, times, xml};
 use crate::http::Response;
 use crate::secret_memory::SecretBytes;
+use crate::secrets::json::SecretObject;
 
 /// The secret that no error may quote.
 const CANARY: &str = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY";
@@ -13,14 +13,14 @@ const CANARY: &str = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY";
 /// the request: it is in no message.
 pub fn aws_response(data: &[u8]) {
     let Ok(body) = SecretBytes::copy_from(data) else { return };
-    if let Some(fields) = Fields::parse(data) {
+    if let Some(fields) = SecretObject::parse(data) {
         for name in ["SecretString", "Credentials", "Errors", "Expiration"] {
-            let _ = (fields.text(name), fields.object(name), fields.objects(name), fields.time(name));
-            let _ = fields.milliseconds(name);
+            let _ = (fields.text(name), fields.object(name), fields.objects(name), times::time(&fields, name));
+            let _ = times::milliseconds(&fields, name);
         }
     }
     if let Ok(text) = std::str::from_utf8(data) {
-        let _ = (xml::text(text, &["AssumeRoleResponse", "AssumeRoleResult"]), super::fields::parse_time(text));
+        let _ = (xml::text(text, &["AssumeRoleResponse", "AssumeRoleResult"]), times::parse_time(text));
     }
     for status in [200, 400, 503] {
         let error = ServiceError::parse(&Response::new(status, Vec::new(), body.clone()), &[CANARY.as_bytes()]);

@@ -6,7 +6,6 @@ use zeroize::Zeroizing;
 use super::call::Call;
 use super::client::{AwsClient, AwsResponse, CallError};
 use super::endpoint::{Endpoint, Service, displayed_origin};
-use super::fields::Fields;
 use super::identifiers::is_aws_region;
 use super::keys::AwsCredentials;
 use super::service_error::{ErrorKind, ServiceError};
@@ -15,6 +14,7 @@ use crate::error::{Error, Result, Status};
 use crate::fork;
 use crate::http;
 use crate::secret_memory::SecretBytes;
+use crate::secrets::json::SecretObject;
 
 /// A service in one region, with these credentials.
 pub(super) struct JsonService<'a> {
@@ -77,7 +77,7 @@ impl JsonService<'_> {
     }
 
     /// Makes a call, and parses its response.
-    pub(super) fn ask(&self, what: &str, action: &str, body: &Value) -> Result<Fields, ReadError> {
+    pub(super) fn ask(&self, what: &str, action: &str, body: &Value) -> Result<SecretObject, ReadError> {
         match self.call(action, body, true) {
             Ok(AwsResponse { response, .. }) => Ok(self.parse(what, &response.body)?),
             Err(CallError::Transport(error)) => Err(self.unreachable(what, error).into()),
@@ -86,8 +86,8 @@ impl JsonService<'_> {
     }
 
     /// Parses a response while forks are allowed, because it may be large.
-    pub(super) fn parse(&self, what: &str, body: &SecretBytes) -> Result<Fields> {
-        match fork::unprotected(|| Fields::parse_within(body, || self.deadline.has_passed())) {
+    pub(super) fn parse(&self, what: &str, body: &SecretBytes) -> Result<SecretObject> {
+        match fork::unprotected(|| SecretObject::parse_within(body, || self.deadline.has_passed())) {
             Ok(Some(fields)) => Ok(fields),
             Ok(None) => {
                 let service = self.service.name();

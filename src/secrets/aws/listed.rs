@@ -78,7 +78,11 @@ fn list(service: &JsonService<'_>, filter: &Filter) -> Result<Vec<String>, ReadE
             let why = "the response has no list of secrets; check that the endpoint is Secrets Manager";
             return Err(service.malformed(&what, why).into());
         }
-        names.extend(fork::unprotected(|| page.objects("SecretList")).iter().filter_map(|item| filter.name_of(item)));
+        names.extend(
+            fork::unprotected(|| page.objects("SecretList").unwrap_or_default())
+                .iter()
+                .filter_map(|item| filter.name_of(item)),
+        );
         match page.text("NextToken") {
             Some(next) => body["NextToken"] = Value::from(next),
             None => {

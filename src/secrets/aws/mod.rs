@@ -31,7 +31,6 @@ mod clock_offsets;
 mod credentials;
 mod endpoint;
 mod errors;
-mod fields;
 mod filter;
 #[cfg(fuzzing)]
 pub(super) mod fuzzing;
@@ -56,6 +55,7 @@ mod source;
 mod state;
 mod sts;
 mod target;
+mod times;
 mod uuid;
 mod watched_files;
 mod write;

@@ -64,7 +64,7 @@ fn read(service: &JsonService<'_>, path: &str) -> Result<Vec<Parameter>, ReadErr
             let why = "the response has no list of parameters; check that the endpoint is Systems Manager";
             return Err(service.malformed(&what, why).into());
         }
-        for item in fork::unprotected(|| page.objects("Parameters")) {
+        for item in fork::unprotected(|| page.objects("Parameters").unwrap_or_default()) {
             let key = item.text("Name").and_then(|name| name.strip_prefix(path)).filter(|key| !key.is_empty());
             let (Some(key), Some(value)) = (key, item.get("Value")) else {
                 return Err(service.malformed(&what, "the response has a parameter that is not below it").into());

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::client::{AwsResponse, CallError};
-use super::fields::Fields;
 use super::identifiers::SecretId;
 use super::json_service::{JsonService, ReadError};
 use super::selection::{Form, Selection};
@@ -19,6 +18,7 @@ use crate::http::retry::RetryClass;
 use crate::secret_memory::SecretBytes;
 use crate::secrets::entries::{Entries, Position, Problem};
 use crate::secrets::json;
+use crate::secrets::json::SecretObject;
 
 const SINGLE_ACTION: &str = "GetSecretValue";
 /// The limit of secrets in one call.
@@ -119,14 +119,14 @@ impl SecretsManager<'_> {
                 Err(CallError::Service(service_error)) => return self.failed_batch(ids, &service_error),
             };
             let page = self.service.parse(&named(ids[0]), &response.body)?;
-            for item in fork::unprotected(|| page.objects("SecretValues")) {
+            for item in fork::unprotected(|| page.objects("SecretValues").unwrap_or_default()) {
                 let arn = item.text("ARN").unwrap_or_default();
                 let name = item.text("Name").unwrap_or_default();
                 for (index, id) in ids.iter().enumerate().filter(|(_, id)| id.matches(arn, name)) {
                     results[index] = Some(self.read(id, &item).map_err(ReadError::from));
                 }
             }
-            for item in fork::unprotected(|| page.objects("Errors")) {
+            for item in fork::unprotected(|| page.objects("Errors").unwrap_or_default()) {
                 let text = item.text("SecretId").unwrap_or_default();
                 let Some(index) = ids.iter().position(|id| id.text == text) else { continue };
                 let service_error = ServiceError::of_batch_item(&item, response.status);
@@ -145,7 +145,7 @@ impl SecretsManager<'_> {
     }
 
     /// Reads the entries of a secret: one value, or a JSON object of names and values; as text or base64.
-    fn read(&self, id: &SecretId, fields: &Fields) -> Result<Lookup> {
+    fn read(&self, id: &SecretId, fields: &SecretObject) -> Result<Lookup> {
         let version = fields.text("VersionId").map(Arc::from);
         let decoded: Zeroizing<Vec<u8>>;
         let bytes: &[u8] = match (fields.get("SecretString"), fields.get("SecretBinary")) {

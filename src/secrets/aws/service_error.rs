@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::errors::sanitize;
-use super::fields::Fields;
 use super::xml;
 use crate::error::{Error, Status};
 use crate::http::retry::RetryClass;
 use crate::http::{Response, is_transient_status, retry_after};
+use crate::secrets::json::SecretObject;
 
 /// An error response.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,7 +137,7 @@ impl ServiceError {
     }
 
     /// The error of one secret in the response to BatchGetSecretValue.
-    pub(super) fn of_batch_item(item: &Fields, status: u16) -> ServiceError {
+    pub(super) fn of_batch_item(item: &SecretObject, status: u16) -> ServiceError {
         let text = |name| item.text(name).unwrap_or_default();
         let (code, message) = (bare_code(text("ErrorCode")), sanitize(text("Message"), &[]));
         let from_aws = !code.is_empty();
@@ -262,7 +262,7 @@ struct Parsed {
 }
 
 fn from_json(body: &[u8]) -> Option<Parsed> {
-    let fields = Fields::parse(body)?;
+    let fields = SecretObject::parse(body)?;
     let by_type = fields.text("__type").map(bare_code).filter(|code| !code.is_empty());
     let from_aws = by_type.is_some();
     // Container endpoints use `code`, IAM Identity Center uses `error`.

@@ -8,8 +8,8 @@ use super::call::Call;
 use super::client::{AwsClient, AwsResponse, CallError};
 use super::endpoint::{Endpoint, Service, displayed_origin};
 use super::errors::sanitize;
-use super::fields;
 use super::keys::AwsCredentials;
+use super::times;
 use super::xml;
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
@@ -67,7 +67,7 @@ impl StsCall<'_> {
         else {
             return Err(malformed());
         };
-        let expires = part("Expiration").and_then(|text| fields::parse_time(&text)).ok_or_else(malformed)?;
+        let expires = part("Expiration").and_then(|text| times::parse_time(&text)).ok_or_else(malformed)?;
         Ok((AwsCredentials::new(&id, &secret, Some(&token), Some(expires), origin)?, server_time))
     }
 

@@ -17,8 +17,9 @@ use crate::http::url::percent_encode;
 use crate::process::{self, Limits, RunFailure};
 use crate::secret_memory::SecretBytes;
 use crate::secrets::cloud::{
-    Algorithm, Call, Object, ServerError, Session, SigningKey, Token, base64url, form, header, not_the_server,
+    Algorithm, Call, ServerError, Session, SigningKey, Token, base64url, form, header, not_the_server,
 };
+use crate::secrets::json::SecretObject;
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 const ASSERTION_SECONDS: u64 = 600;
@@ -108,7 +109,7 @@ impl Login<'_> {
             let message = format!("{} is denied: HTTP status {status}{}; {advice}", self.what, error.quoted());
             return Err(Error::new(Status::AccessDenied, message).with_detail(status.into()).authoritative());
         }
-        let token = Object::parse(&response.body).filter(|_| status == 200);
+        let token = SecretObject::parse(&response.body).filter(|_| status == 200);
         let token = token.and_then(|object| parse_token(&object, "access_token", at));
         token.ok_or_else(|| not_the_server(&self.what, status, SERVER))
     }
@@ -128,7 +129,7 @@ impl Login<'_> {
             RunFailure::OutOfMemory(error) => error,
             RunFailure::Read(_) | RunFailure::TooMuch => failed(Status::Protocol, "the output of `az` cannot be read"),
         })?;
-        let token = Object::parse(&output.stdout).and_then(|object| parse_token(&object, "accessToken", at));
+        let token = SecretObject::parse(&output.stdout).and_then(|object| parse_token(&object, "accessToken", at));
         match output.status {
             Some(status) if !status.success() => Err(failed(
                 Status::AccessDenied,
@@ -165,7 +166,7 @@ fn text(text: &str) -> Zeroizing<String> {
     Zeroizing::new(text.to_owned())
 }
 
-fn parse_token(object: &Object, name: &str, at: Instant) -> Option<Token> {
+fn parse_token(object: &SecretObject, name: &str, at: Instant) -> Option<Token> {
     let token: &SecretBytes =
         object.get(name).filter(|token| !token.is_empty() && token.iter().all(u8::is_ascii_graphic))?;
     let until = |end: u64| {

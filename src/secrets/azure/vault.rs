@@ -12,7 +12,8 @@ use crate::error::{Error, Result, Status};
 use crate::fork_safe::Mutex;
 use crate::http::Response;
 use crate::http::url::Url;
-use crate::secrets::cloud::{Call, Common, Filter, Lookup, Named, Object, ServerError, Session, Token, not_the_server};
+use crate::secrets::cloud::{Call, Common, Filter, Lookup, Named, ServerError, Session, Token, not_the_server};
+use crate::secrets::json::SecretObject;
 use crate::settings::Environment;
 use crate::share::Identity;
 
@@ -47,7 +48,7 @@ impl KeyVault {
         if response.status != 200 {
             return failed(&what, &response, &credentials, secret);
         }
-        let object = Object::parse(&response.body).ok_or_else(|| not_vault(&what, 200))?;
+        let object = SecretObject::parse(&response.body).ok_or_else(|| not_vault(&what, 200))?;
         let (Some(value), Some(id)) = (object.get("value"), object.text("id")) else {
             return Err(not_vault(&what, 200));
         };
@@ -65,7 +66,7 @@ impl KeyVault {
             if response.status != 200 {
                 return Err(refused(&what, &response, &credentials, "List"));
             }
-            let object = Object::parse(&response.body);
+            let object = SecretObject::parse(&response.body);
             let items = object.as_ref().and_then(|object| object.objects("value"));
             let (Some(object), Some(items)) = (object, items) else { return Err(not_vault(&what, 200)) };
             for item in items {

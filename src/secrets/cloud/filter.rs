@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::named::default_name;
-use super::object::Object;
 use crate::error::Result;
+use crate::secrets::json::SecretObject;
 use crate::secrets::provider_table::{ProviderTable, invalid};
 use crate::share::Identity;
 
@@ -71,7 +71,7 @@ impl Filter {
     }
 
     /// Whether a secret with this name and these labels meets the conditions.
-    pub(in crate::secrets) fn accepts(&self, name: &str, labels: Option<&Object>) -> bool {
+    pub(in crate::secrets) fn accepts(&self, name: &str, labels: Option<&SecretObject>) -> bool {
         let has = |(name, value): &(String, String)| {
             labels.is_some_and(|labels| labels.texts().any(|(other, its)| other == name && its == value))
         };
@@ -135,8 +135,9 @@ mod tests {
         let table = json!({"google_secrets": {"prefix": "prod-", "labels": {"app": "x", "tier": ""}}, "project": "p"});
         let (filter, name) = read(table).unwrap();
         assert_eq!(name, "google:prod-");
-        let accepts =
-            |name: &str, labels: Value| filter.accepts(name, Object::parse(labels.to_string().as_bytes()).as_ref());
+        let accepts = |name: &str, labels: Value| {
+            filter.accepts(name, SecretObject::parse(labels.to_string().as_bytes()).as_ref())
+        };
         assert!(accepts("prod-a", json!({"tier": "", "app": "x"})));
         assert!(!accepts("dev-a", json!({"tier": "", "app": "x"})));
         assert!(!accepts("prod-a", json!({"tier": "", "app": "xy"})));

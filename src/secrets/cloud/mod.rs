@@ -5,7 +5,7 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | `object`, `server_error` | JSON of responses; errors of servers |
+//! | `server_error` | errors of servers |
 //! | `url`, `named`, `filter`, `target` | settings: URLs, which secrets are read |
 //! | `jwt` | signed tokens |
 //! | `session` | requests of one load |
@@ -18,7 +18,6 @@ mod filter;
 mod jwt;
 mod load;
 mod named;
-mod object;
 mod server_error;
 mod session;
 mod source;
@@ -30,7 +29,6 @@ mod url;
 pub(super) use filter::{Filter, FilterWords};
 pub(super) use jwt::{Algorithm, SigningKey, base64url};
 pub(super) use named::{Named, default_name};
-pub(super) use object::Object;
 pub(super) use server_error::ServerError;
 pub(super) use session::{Call, Session, form, header, not_the_server};
 pub(super) use source::{CloudSource, Common};

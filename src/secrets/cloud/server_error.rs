@@ -2,9 +2,8 @@
 //!
 //! Only a response in a form of their own is an answer of the server. What a gateway, a captive portal or another
 //! program at that address returns counts as an outage or a malformed response.
-
-use super::object::Object;
 use crate::http::Response;
+use crate::secrets::json::SecretObject;
 
 /// The most characters of the server's own text in a message.
 const MAX_QUOTE: usize = 300;
@@ -29,7 +28,7 @@ impl ServerError {
     }
 
     fn of_body(body: &[u8]) -> Option<ServerError> {
-        let whole = Object::parse(body)?;
+        let whole = SecretObject::parse(body)?;
         let Some(error) = whole.object("error") else {
             // The form of OAuth 2.
             let message = whole.text("error_description").unwrap_or_default();

@@ -7,7 +7,8 @@ use crate::error::{Error, Result, Status};
 use crate::files;
 use crate::fork;
 use crate::secret_memory::SecretBytes;
-use crate::secrets::cloud::{Object, is_safe};
+use crate::secrets::cloud::is_safe;
+use crate::secrets::json::SecretObject;
 
 const MAX_FILE: usize = 64 << 10;
 /// The token endpoint, if a file does not name one.
@@ -65,7 +66,7 @@ impl CredentialFile {
         let contents = fork::unprotected(|| files::read(path, MAX_FILE))
             .map_err(|error| error.map_message(|message| format!("credentials for Google: {message}")))?;
         let contents = contents.bytes.freeze();
-        let whole = Object::parse(&contents).ok_or_else(|| invalid(path, "is not a JSON object"))?;
+        let whole = SecretObject::parse(&contents).ok_or_else(|| invalid(path, "is not a JSON object"))?;
         let universe = whole.text("universe_domain").unwrap_or(GOOGLE);
         if universe != GOOGLE && !has_endpoint {
             let what = "is of another universe than googleapis.com; set `google_endpoint_url` to its Secret Manager";
@@ -83,7 +84,7 @@ pub(super) fn invalid(path: &Path, what: impl AsRef<str>) -> Error {
     Error::new(Status::Config, format!("the credentials file {} {}", path.display(), what.as_ref()))
 }
 
-fn credentials(file: &Object) -> Result<Credentials, String> {
+fn credentials(file: &SecretObject) -> Result<Credentials, String> {
     let kind = file.text("type").ok_or("has no \"type\"; it is not a credentials file of Google's tools")?;
     let credentials = match kind {
         "service_account" => Credentials::ServiceAccount {
@@ -121,7 +122,7 @@ fn credentials(file: &Object) -> Result<Credentials, String> {
     }
 }
 
-fn impersonated(file: &Object, source: Credentials) -> Result<Credentials, String> {
+fn impersonated(file: &SecretObject, source: Credentials) -> Result<Credentials, String> {
     let options = file.object("service_account_impersonation");
     let seconds = options.and_then(|options| options.number("token_lifetime_seconds"));
     let delegates = file.text("delegates").map(serde_json::from_str::<Vec<String>>).and_then(Result::ok);
@@ -133,7 +134,7 @@ fn impersonated(file: &Object, source: Credentials) -> Result<Credentials, Strin
     })
 }
 
-fn external(file: &Object) -> Result<External, String> {
+fn external(file: &SecretObject) -> Result<External, String> {
     let source = file.object("credential_source").ok_or("has no \"credential_source\"")?;
     let subject = match (source.text("file"), source.text("url")) {
         (Some(path), _) => Subject::File(PathBuf::from(path)),
@@ -144,7 +145,7 @@ fn external(file: &Object) -> Result<External, String> {
         }
         (None, Some(url)) => {
             let headers = source.object("headers");
-            let headers = headers.iter().flat_map(Object::texts);
+            let headers = headers.iter().flat_map(SecretObject::texts);
             let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
             Subject::Url { url: url.to_owned(), headers }
         }
@@ -180,16 +181,16 @@ fn external(file: &Object) -> Result<External, String> {
     })
 }
 
-fn text(file: &Object, name: &str) -> Result<String, String> {
+fn text(file: &SecretObject, name: &str) -> Result<String, String> {
     file.text(name).map(str::to_owned).ok_or_else(|| format!("has no {name:?}"))
 }
 
-fn secret(file: &Object, name: &str) -> Result<SecretBytes, String> {
+fn secret(file: &SecretObject, name: &str) -> Result<SecretBytes, String> {
     file.get(name).filter(|value| !value.is_empty()).cloned().ok_or_else(|| format!("has no {name:?}"))
 }
 
 /// A URL to which a secret is sent.
-fn url(file: &Object, name: &str) -> Result<Option<String>, String> {
+fn url(file: &SecretObject, name: &str) -> Result<Option<String>, String> {
     match file.text(name) {
         None => Ok(None),
         Some(url) if is_safe(url) => Ok(Some(url.to_owned())),
@@ -204,7 +205,7 @@ mod tests {
     use super::*;
 
     fn parse(file: Value) -> Result<Credentials, String> {
-        credentials(&Object::parse(file.to_string().as_bytes()).unwrap())
+        credentials(&SecretObject::parse(file.to_string().as_bytes()).unwrap())
     }
 
     #[test]

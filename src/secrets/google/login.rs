@@ -14,9 +14,8 @@ use crate::clock::Instant;
 use crate::error::{Error, Result, Status};
 use crate::http::Response;
 use crate::secret_memory::SecretBytes;
-use crate::secrets::cloud::{
-    Algorithm, Call, Object, ServerError, Session, SigningKey, Token, form, header, not_the_server,
-};
+use crate::secrets::cloud::{Algorithm, Call, ServerError, Session, SigningKey, Token, form, header, not_the_server};
+use crate::secrets::json::SecretObject;
 
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 const JWT_SECONDS: u64 = 3600;
@@ -116,7 +115,7 @@ impl Login<'_> {
             }
         };
         let token = match &external.field {
-            Some(field) => Object::parse(&contents).and_then(|object| object.get(field).cloned()),
+            Some(field) => SecretObject::parse(&contents).and_then(|object| object.get(field).cloned()),
             None => Some(contents),
         };
         let token = token.as_deref().and_then(|token| std::str::from_utf8(token).ok()).map(str::trim);
@@ -172,10 +171,10 @@ fn text(text: &str) -> Zeroizing<String> {
 }
 
 /// The object in the response to a login; an error if the server rejects it.
-fn accepted(what: &str, response: &Response, advice: &str) -> Result<Object> {
+fn accepted(what: &str, response: &Response, advice: &str) -> Result<SecretObject> {
     let error = ServerError::parse(response);
     match response.status {
-        200 => Object::parse(&response.body).ok_or_else(|| not_the_server(what, 200, "Google")),
+        200 => SecretObject::parse(&response.body).ok_or_else(|| not_the_server(what, 200, "Google")),
         status if !error.is_own() => Err(not_the_server(what, status, "Google")),
         status => {
             let message = format!("{what} is denied: HTTP status {status}{}; {advice}", error.quoted());
@@ -186,7 +185,7 @@ fn accepted(what: &str, response: &Response, advice: &str) -> Result<Object> {
 
 /// The token in a response.
 fn access_token(response: &Response, name: &str, at: Instant) -> Option<Token> {
-    let object = Object::parse(&response.body)?;
+    let object = SecretObject::parse(&response.body)?;
     let token = object.get(name).filter(|token| !token.is_empty() && token.iter().all(u8::is_ascii_graphic))?;
     Some(Token::new(token.clone(), at, Duration::from_secs(object.number("expires_in")?)))
 }

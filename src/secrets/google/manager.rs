@@ -17,9 +17,8 @@ use crate::fork_safe::Mutex;
 use crate::http::Response;
 use crate::http::url::percent_encode;
 use crate::secret_memory::SecretBytes;
-use crate::secrets::cloud::{
-    Call, Common, Filter, Lookup, Named, Object, ServerError, Session, Token, header, not_the_server,
-};
+use crate::secrets::cloud::{Call, Common, Filter, Lookup, Named, ServerError, Session, Token, header, not_the_server};
+use crate::secrets::json::SecretObject;
 use crate::settings::Environment;
 use crate::share::Identity;
 
@@ -101,7 +100,7 @@ impl SecretManager {
         if response.status != 200 {
             return failed(&what, &response, &source, secret);
         }
-        let object = Object::parse(&response.body);
+        let object = SecretObject::parse(&response.body);
         let name = object.as_ref().and_then(|object| object.text("name"));
         let (Some(object), Some(name)) = (&object, name) else { return Err(not_google(&what, 200)) };
         let version = name.rsplit_once("/versions/").map(|(_, version)| Arc::from(version));
@@ -128,7 +127,7 @@ impl SecretManager {
             if response.status != 200 {
                 return Err(refused(&what, &response, &source, "roles/secretmanager.viewer on the project"));
             }
-            let object = Object::parse(&response.body).ok_or_else(|| not_google(&what, 200))?;
+            let object = SecretObject::parse(&response.body).ok_or_else(|| not_google(&what, 200))?;
             for item in object.objects("secrets").unwrap_or_default() {
                 let name = item.text("name").and_then(|name| name.rsplit('/').next()).filter(|name| is_name(name));
                 let accepts = |name: &&str| filter.accepts(name, item.object("labels").as_ref());
@@ -175,7 +174,7 @@ impl SecretManager {
 }
 
 /// The value in a response, whose checksum must be right.
-fn decoded(payload: &Object, what: &str) -> Result<SecretBytes> {
+fn decoded(payload: &SecretObject, what: &str) -> Result<SecretBytes> {
     let encoded = payload.get("data").map_or(&b""[..], |data| &data[..]);
     let mut value = Zeroizing::new(vec![0; base64::decoded_len_estimate(encoded.len())]);
     let len = STANDARD.decode_slice(encoded, &mut value);

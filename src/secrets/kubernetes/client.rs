@@ -3,10 +3,8 @@
 //! An error of the API server is an object of the kind `Status`. Anything else comes from a gateway or another program
 //! at that address, and is an outage, whatever its status.
 
-use std::collections::HashMap;
 use std::fmt;
 
-use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use super::settings::Settings;
@@ -16,36 +14,12 @@ use crate::fork;
 use crate::http::retry::{Attempts, FailedAttempt, Patience, Retry, RetryClass};
 use crate::http::{self, Client, Request};
 use crate::secret_memory::SecretBytes;
+use crate::secrets::json::JsonObject;
 
 /// The most characters of the server's own text in a message.
 const MAX_QUOTE: usize = 300;
 /// The shortest word that could be a token.
 const MIN_SECRET: usize = 24;
-
-/// A JSON object whose values are slices of its text. `null` counts as absent.
-pub(super) struct Object<'a>(HashMap<String, &'a RawValue>);
-
-impl<'a> Object<'a> {
-    pub(super) fn parse(text: &'a [u8]) -> Option<Object<'a>> {
-        serde_json::from_slice(text).ok().map(Object)
-    }
-
-    pub(super) fn raw(&self, name: &str) -> Option<&'a str> {
-        self.0.get(name).map(|raw| raw.get()).filter(|raw| *raw != "null")
-    }
-
-    pub(super) fn object(&self, name: &str) -> Option<Object<'a>> {
-        Object::parse(self.raw(name)?.as_bytes())
-    }
-
-    pub(super) fn text(&self, name: &str) -> Option<String> {
-        serde_json::from_str(self.raw(name)?).ok()
-    }
-
-    pub(super) fn entries(self) -> impl Iterator<Item = (String, &'a str)> {
-        self.0.into_iter().map(|(name, raw)| (name, raw.get()))
-    }
-}
 
 /// The requests of one load, which share connections and a deadline.
 pub(super) struct Session<'a> {
@@ -187,7 +161,7 @@ struct OwnError {
 
 impl OwnError {
     fn parse(body: &[u8]) -> Option<OwnError> {
-        let object = Object::parse(body)?;
+        let object = JsonObject::parse(body)?;
         if object.text("kind")? != "Status" || object.text("apiVersion")? != "v1" {
             return None;
         }

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use super::client::{Object, Session};
+use super::client::Session;
 use super::settings::Target;
 use crate::error::{Error, Result, Status};
 use crate::fork;
@@ -15,6 +15,7 @@ use crate::http::url::percent_encode;
 use crate::log::{self, Level};
 use crate::secret_memory::SecretBytes;
 use crate::secrets::document::Document;
+use crate::secrets::json::JsonObject;
 
 /// How many Secrets one page of a list has.
 const PAGE: usize = 100;
@@ -48,7 +49,7 @@ fn named(session: &Session<'_>, names: &[String]) -> Result<Document> {
             }
         };
         let version = fork::unprotected(|| {
-            let object = Object::parse(&body).ok_or_else(|| session.not_kubernetes(200))?;
+            let object = JsonObject::parse(&body).ok_or_else(|| session.not_kubernetes(200))?;
             if object.text("kind").as_deref() != Some("Secret") {
                 return Err(session.not_kubernetes(200));
             }
@@ -90,7 +91,7 @@ fn selected(session: &Session<'_>, selector: &str) -> Result<Document> {
 /// Adds the Secrets of a page. Returns how many there are, and where the next page begins.
 fn page(session: &Session<'_>, document: &mut Document, body: &SecretBytes) -> Result<(usize, Option<String>)> {
     let not_kubernetes = || session.not_kubernetes(200);
-    let object = Object::parse(body).ok_or_else(not_kubernetes)?;
+    let object = JsonObject::parse(body).ok_or_else(not_kubernetes)?;
     if object.text("kind").as_deref() != Some("SecretList") {
         return Err(not_kubernetes());
     }
@@ -99,18 +100,18 @@ fn page(session: &Session<'_>, document: &mut Document, body: &SecretBytes) -> R
         None => Vec::new(),
     };
     for item in &items {
-        add(session, document, &Object::parse(item.get().as_bytes()).ok_or_else(not_kubernetes)?)?;
+        add(session, document, &JsonObject::parse(item.get().as_bytes()).ok_or_else(not_kubernetes)?)?;
     }
     Ok((items.len(), object.object("metadata").and_then(|metadata| metadata.text("continue"))))
 }
 
 /// Adds the values of one Secret, and returns its version.
-fn add(session: &Session<'_>, document: &mut Document, secret: &Object<'_>) -> Result<Option<Arc<str>>> {
+fn add(session: &Session<'_>, document: &mut Document, secret: &JsonObject<'_>) -> Result<Option<Arc<str>>> {
     let metadata = secret.object("metadata").ok_or_else(|| session.not_kubernetes(200))?;
     let version: Option<Arc<str>> = metadata.text("resourceVersion").map(Arc::from);
     let Some(data) = secret.raw("data") else { return Ok(version) };
-    let data = Object::parse(data.as_bytes()).ok_or_else(|| session.not_kubernetes(200))?;
-    for (key, raw) in data.entries() {
+    let data = JsonObject::parse(data.as_bytes()).ok_or_else(|| session.not_kubernetes(200))?;
+    for (key, raw) in data.members() {
         if session.deadline.has_passed() {
             let what = "timed out while reading the values";
             return Err(session.error(Status::Timeout, 0, what).with_retryable(true));

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::errors::RequestErrors;
 use super::rate_limit::RateLimiter;
-use super::response::{Object, Response};
+use super::response::Response;
 use super::settings::Settings;
 use crate::clock::Deadline;
 use crate::error::Result;
@@ -15,6 +15,7 @@ use crate::fork_safe::Mutex;
 use crate::http::retry::{Attempts, FailedAttempt, Patience, Retry, RetryClass, RetryDelay};
 use crate::http::{self, Client, Request};
 use crate::secret_memory::SecretBytes;
+use crate::secrets::json::JsonObject;
 
 /// The longest index that is sent back. Vault's has about 150 bytes.
 const MAX_INDEX: usize = 1 << 10;
@@ -116,7 +117,7 @@ impl<'a> Session<'a> {
     }
 
     /// The body of a response as an object.
-    pub(super) fn object<'b>(&self, response: &'b Response) -> Result<Object<'b>> {
+    pub(super) fn object<'b>(&self, response: &'b Response) -> Result<JsonObject<'b>> {
         response.object().ok_or_else(|| self.errors().not_vault(response.status))
     }
 
@@ -139,7 +140,7 @@ impl<'a> Session<'a> {
     pub(super) fn look_up_token<T>(
         &self,
         token: Option<&SecretBytes>,
-        read: impl FnOnce(&Object<'_>) -> T,
+        read: impl FnOnce(&JsonObject<'_>) -> T,
     ) -> Result<T> {
         let response = self.send(&Call::get("auth/token/lookup-self").with_token(token))?;
         if response.status != 200 {

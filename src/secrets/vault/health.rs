@@ -6,11 +6,11 @@ use super::auth::Auth;
 use super::client::{Call, Session};
 use super::errors::is_denial;
 use super::kv::KvReader;
-use super::response::Object;
 use super::settings::Settings;
 use super::token_store::{TokenStore, can_log_in};
 use crate::error::{Error, Result, Status};
 use crate::secrets::document::Document;
+use crate::secrets::json::JsonObject;
 use crate::secrets::provider::{Health, HealthState};
 use crate::shell::quoted;
 
@@ -157,7 +157,7 @@ pub(super) struct TokenInfo {
 }
 
 impl TokenInfo {
-    fn parse(data: &Object<'_>) -> TokenInfo {
+    fn parse(data: &JsonObject<'_>) -> TokenInfo {
         let mut policies = data.texts("policies").unwrap_or_default();
         policies.extend(data.texts("identity_policies").unwrap_or_default());
         TokenInfo { policies, ttl: data.number("ttl").unwrap_or(0), renewable: data.flag("renewable") }

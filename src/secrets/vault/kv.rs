@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::address::encoded;
 use super::client::{Call, Session};
-use super::response::{Object, Response, ServerMessages};
+use super::response::{Response, ServerMessages};
 use super::settings::{KvVersion, Settings};
 use crate::clock::Instant;
 use crate::error::{Error, Result, Status};
@@ -18,6 +18,7 @@ use crate::secret_memory::SecretBytes;
 use crate::secrets::document::Document;
 use crate::secrets::entries::{Entries, Problem};
 use crate::secrets::json;
+use crate::secrets::json::JsonObject;
 
 /// How long a mount is trusted although the secret seems to be missing. If the mount was replaced by one of the other
 /// version, every secret seems to be missing, so after this time its version is detected again.
@@ -59,7 +60,7 @@ enum ReadOutcome<T> {
 }
 
 /// What is taken from the response with the secret. With status 404 its current version was deleted or destroyed.
-type Parse<T> = fn(&Session<'_>, KvVersion, &Response, &Object<'_>) -> Result<T>;
+type Parse<T> = fn(&Session<'_>, KvVersion, &Response, &JsonObject<'_>) -> Result<T>;
 
 /// Finds the secret, and remembers the mount.
 #[derive(Default)]
@@ -237,7 +238,7 @@ fn document_of(
     session: &Session<'_>,
     version: KvVersion,
     response: &Response,
-    object: &Object<'_>,
+    object: &JsonObject<'_>,
 ) -> Result<Document> {
     match version {
         KvVersion::V2 => version2(session, response, object),
@@ -249,8 +250,8 @@ fn document_of(
 pub(super) fn parts<'a>(
     session: &Session<'_>,
     response: &Response,
-    object: &Object<'a>,
-) -> Result<(Object<'a>, Object<'a>)> {
+    object: &JsonObject<'a>,
+) -> Result<(JsonObject<'a>, JsonObject<'a>)> {
     let not_vault = || session.errors().not_vault(response.status);
     let outer = object.object("data").ok_or_else(not_vault)?;
     let Some(metadata) = outer.object("metadata") else {
@@ -265,7 +266,7 @@ pub(super) fn parts<'a>(
 }
 
 /// A secret, or with status 404 a version that was deleted or destroyed.
-fn version2(session: &Session<'_>, response: &Response, object: &Object<'_>) -> Result<Document> {
+fn version2(session: &Session<'_>, response: &Response, object: &JsonObject<'_>) -> Result<Document> {
     let not_vault = || session.errors().not_vault(response.status);
     let (outer, metadata) = parts(session, response, object)?;
     let number = metadata.number("version").map(|number| number.to_string());
@@ -286,7 +287,7 @@ fn version2(session: &Session<'_>, response: &Response, object: &Object<'_>) -> 
     Ok(document)
 }
 
-fn version1(session: &Session<'_>, response: &Response, object: &Object<'_>) -> Result<Document> {
+fn version1(session: &Session<'_>, response: &Response, object: &JsonObject<'_>) -> Result<Document> {
     let raw = object.raw("data").ok_or_else(|| session.errors().not_vault(response.status))?;
     let mut document = document(session, raw, None)?;
     // Without a TTL of its own the secret has the default of the mount, which says nothing about the secret.

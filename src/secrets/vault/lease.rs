@@ -11,7 +11,7 @@ use super::client::{Call, Session};
 use super::dynamic_settings::DynamicSettings;
 use super::kv::{messages_of_error, unusable};
 use super::lifetime::Lifetime;
-use super::response::{Object, Response};
+use super::response::Response;
 use crate::clock::Instant;
 use crate::error::{Error, Result, Status};
 use crate::fork;
@@ -19,6 +19,7 @@ use crate::log::{self, Level};
 use crate::secret_memory::SecretBytes;
 use crate::secrets::document::{Document, Lease};
 use crate::secrets::json;
+use crate::secrets::json::JsonObject;
 
 /// A renewal that results in a lease which is shorter by this has reached the maximum.
 const MAXIMUM_MARGIN: Duration = Duration::from_secs(1);
@@ -65,7 +66,7 @@ pub(super) fn request(
 
 /// The lease in a response. An engine without leases names the end of what it issues in the data: `expiration` of a
 /// certificate, and `ttl` of a password that the server rotates.
-fn lease(object: &Object<'_>, data: Option<&Object<'_>>, began: Instant, owner: [u8; 16]) -> Option<Lease> {
+fn lease(object: &JsonObject<'_>, data: Option<&JsonObject<'_>>, began: Instant, owner: [u8; 16]) -> Option<Lease> {
     let id = object.text("lease_id").filter(|id| !id.is_empty());
     let seconds = object.number("lease_duration").filter(|seconds| *seconds > 0);
     let length = match (&id, seconds) {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::response::Object;
 use crate::clock::Instant;
 use crate::jitter;
+use crate::secrets::json::JsonObject;
 
 /// A token with less than this left, and less than an eighth of its TTL, could expire during a load and is renewed
 /// before it.
@@ -33,7 +33,7 @@ impl Lifetime {
     }
 
     /// The lifetime from `start` on that a response gives in the member `name`, in seconds; 0 is unlimited.
-    pub(super) fn parse(object: &Object<'_>, name: &str, start: Instant) -> Lifetime {
+    pub(super) fn parse(object: &JsonObject<'_>, name: &str, start: Instant) -> Lifetime {
         let ttl = object.number(name).filter(|ttl| *ttl > 0).map(Duration::from_secs);
         Lifetime::new(start, ttl, object.flag("renewable"))
     }

@@ -3,13 +3,9 @@
 //! Only a response in Vault's own form is an answer of the server. What a gateway, a captive portal or another program
 //! at that address returns may be JSON too, but counts as an outage, whatever its status.
 
-use std::collections::HashMap;
-
-use serde_json::value::RawValue;
-use zeroize::Zeroizing;
-
 use crate::fork;
 use crate::secret_memory::SecretBytes;
+use crate::secrets::json::JsonObject;
 
 /// The most characters of the server's own text in a message.
 const MAX_QUOTE: usize = 300;
@@ -24,8 +20,8 @@ pub(super) struct Response {
 
 impl Response {
     /// The body as an object; `None` if it is anything else. Parsed while forks are allowed, as it may be large.
-    pub(super) fn object(&self) -> Option<Object<'_>> {
-        fork::unprotected(|| Object::parse(std::str::from_utf8(&self.body).ok()?))
+    pub(super) fn object(&self) -> Option<JsonObject<'_>> {
+        fork::unprotected(|| JsonObject::parse(&self.body))
     }
 
     /// The server's errors and warnings.
@@ -83,50 +79,6 @@ impl ServerMessages {
 fn looks_secret(word: &str) -> bool {
     let mut parts = word.split(|c: char| !c.is_ascii_alphanumeric() && !"._-+=".contains(c));
     parts.any(|part| part.len() >= MIN_SECRET && part.contains(|c: char| c.is_ascii_digit()))
-}
-
-/// A JSON object whose values are slices of its text. `null` counts as absent.
-pub(super) struct Object<'a>(HashMap<String, &'a RawValue>);
-
-impl<'a> Object<'a> {
-    fn parse(text: &'a str) -> Option<Object<'a>> {
-        serde_json::from_str(text).ok().map(Object)
-    }
-
-    /// The JSON text of a member.
-    pub(super) fn raw(&self, name: &str) -> Option<&'a str> {
-        self.0.get(name).map(|raw| raw.get()).filter(|raw| *raw != "null")
-    }
-
-    pub(super) fn object(&self, name: &str) -> Option<Object<'a>> {
-        Object::parse(self.raw(name)?)
-    }
-
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.raw(name).is_some()
-    }
-
-    pub(super) fn text(&self, name: &str) -> Option<String> {
-        serde_json::from_str(self.raw(name)?).ok()
-    }
-
-    /// A string that is wiped when it is dropped.
-    pub(super) fn secret(&self, name: &str) -> Option<Zeroizing<String>> {
-        self.text(name).map(Zeroizing::new)
-    }
-
-    pub(super) fn number(&self, name: &str) -> Option<u64> {
-        serde_json::from_str(self.raw(name)?).ok()
-    }
-
-    pub(super) fn flag(&self, name: &str) -> bool {
-        self.raw(name) == Some("true")
-    }
-
-    /// A list of strings; `None` if the member is absent or anything else.
-    pub(super) fn texts(&self, name: &str) -> Option<Vec<String>> {
-        serde_json::from_str(self.raw(name)?).ok()
-    }
 }
 
 #[cfg(test)]

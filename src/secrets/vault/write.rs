@@ -9,12 +9,13 @@ use zeroize::Zeroizing;
 use super::address::encoded;
 use super::client::{Call, Session};
 use super::kv::{KvMount, KvReader, messages_of_error, parts, unusable, unusable_path};
-use super::response::{Object, Response};
+use super::response::Response;
 use super::settings::KvVersion;
 use crate::error::{Error, Result, Status};
 use crate::secret_memory::SecretBytes;
 use crate::secrets::entries::Problem;
 use crate::secrets::json;
+use crate::secrets::json::JsonObject;
 
 /// How often the change is made again because of other writers.
 const MAX_TURNS: usize = 16;
@@ -60,7 +61,7 @@ pub(super) fn write(
     Err(session.errors().error(Status::Busy, what).with_retryable(true))
 }
 
-fn base_of(session: &Session<'_>, version: KvVersion, response: &Response, object: &Object<'_>) -> Result<Base> {
+fn base_of(session: &Session<'_>, version: KvVersion, response: &Response, object: &JsonObject<'_>) -> Result<Base> {
     let not_vault = || session.errors().not_vault(response.status);
     if version == KvVersion::V1 {
         let text = object.raw("data").ok_or_else(not_vault)?;

@@ -12,9 +12,9 @@ use crate::error::{Error, Result, Status};
 use crate::http::retry::{Attempts, FailedAttempt, Retry, RetryDelay};
 use crate::http::url::{self, Url};
 use crate::http::{self, Client, Proxy, Request};
-use crate::secrets::aws::fields::Fields;
 use crate::secrets::aws::keys::AwsCredentials;
 use crate::secrets::aws::service_error::{ErrorKind, ServiceError};
+use crate::secrets::json::SecretObject;
 use crate::settings::{Environment, SettingOrigin};
 use crate::share::Identity;
 
@@ -115,7 +115,7 @@ impl Container {
             let (class, retry_after) = (service_error.retry_class(), service_error.retry_after);
             Err(FailedAttempt { error: self.refused(&service_error), class, retry_after })
         })?;
-        let fields = Fields::parse(&response.body);
+        let fields = SecretObject::parse(&response.body);
         let Some(parts) = fields.as_ref().and_then(CredentialFields::of) else {
             return Err(self.error(Status::Protocol, "its response has no AccessKeyId and SecretAccessKey"));
         };

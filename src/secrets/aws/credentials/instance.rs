@@ -11,10 +11,10 @@ use crate::error::{Error, Result, Status};
 use crate::http::Response;
 use crate::secrets::aws::endpoint::{checked_url, displayed_origin};
 use crate::secrets::aws::errors::{config_error, sanitize};
-use crate::secrets::aws::fields::Fields;
 use crate::secrets::aws::identifiers::checked_region;
 use crate::secrets::aws::keys::AwsCredentials;
 use crate::secrets::aws::settings::Settings;
+use crate::secrets::json::SecretObject;
 use crate::settings::{Setting, SettingOrigin};
 use crate::share::Identity;
 
@@ -91,7 +91,7 @@ impl Instance {
         if response.status != 200 {
             return Err(self.unexpected(response.status));
         }
-        let fields = Fields::parse(&response.body);
+        let fields = SecretObject::parse(&response.body);
         let Some(fields) = fields else {
             return Err(self.error(Status::Protocol, "its response is not a JSON object"));
         };

@@ -20,13 +20,14 @@ use crate::secrets::aws::call::Call;
 use crate::secrets::aws::client::{AwsResponse, CallError};
 use crate::secrets::aws::endpoint::Service;
 use crate::secrets::aws::errors::config_error;
-use crate::secrets::aws::fields::Fields;
 use crate::secrets::aws::identifiers::checked_region;
 use crate::secrets::aws::ini::IniValue;
 use crate::secrets::aws::keys::AwsCredentials;
 use crate::secrets::aws::profiles::Profile;
 use crate::secrets::aws::settings::Settings;
+use crate::secrets::aws::times;
 use crate::secrets::json;
+use crate::secrets::json::SecretObject;
 use crate::settings::{Setting, SettingOrigin};
 use crate::share::Identity;
 use crate::shell::quoted;
@@ -49,8 +50,8 @@ pub(in crate::secrets::aws) struct Login {
 /// The contents of the cache file.
 struct Stored {
     text: Zeroizing<String>,
-    fields: Fields,
-    access: Fields,
+    fields: SecretObject,
+    access: SecretObject,
     expires: SystemTime,
 }
 
@@ -114,9 +115,9 @@ impl Login {
     }
 
     fn parse(&self, text: Zeroizing<String>) -> Result<Stored> {
-        let fields = Fields::parse(text.as_bytes()).ok_or_else(|| self.malformed())?;
+        let fields = SecretObject::parse(text.as_bytes()).ok_or_else(|| self.malformed())?;
         let access = fields.object("accessToken").ok_or_else(|| self.malformed())?;
-        let expires = access.time("expiresAt").ok_or_else(|| self.malformed())?;
+        let expires = times::time(&access, "expiresAt").ok_or_else(|| self.malformed())?;
         Ok(Stored { text, fields, access, expires })
     }
 
@@ -160,7 +161,7 @@ impl Login {
 
     /// Returns the text of the file with the credentials of a response; `None` if it has none.
     fn updated(&self, stored: &Stored, response: &[u8], now: SystemTime) -> Option<Zeroizing<String>> {
-        let fields = Fields::parse(response).filter(|_| response.len() <= MAX_BODY)?;
+        let fields = SecretObject::parse(response).filter(|_| response.len() <= MAX_BODY)?;
         let access = fields.object("accessToken")?;
         let lifetime: u64 = fields.text("expiresIn")?.parse().ok()?;
         let expires = OffsetDateTime::from(now) + Duration::from_secs(lifetime.min(1 << 32));
@@ -195,7 +196,7 @@ impl Login {
         }
     }
 
-    fn text<'a>(&self, fields: &'a Fields, name: &str) -> Result<&'a str> {
+    fn text<'a>(&self, fields: &'a SecretObject, name: &str) -> Result<&'a str> {
         fields.text(name).ok_or_else(|| self.malformed())
     }
 

@@ -14,7 +14,8 @@ use crate::fork_safe::Mutex;
 use crate::http::{self, Client, Proxy, Request, Response};
 use crate::secret_memory::SecretBytes;
 use crate::secrets::aws::errors::config_error;
-use crate::secrets::aws::fields::Fields;
+use crate::secrets::aws::times;
+use crate::secrets::json::SecretObject;
 
 /// The limit for responses and token files. Credentials and their tokens are shorter.
 pub(super) const MAX_BODY: usize = 64 << 10;
@@ -88,9 +89,9 @@ pub(super) struct CredentialFields<'a> {
 
 impl<'a> CredentialFields<'a> {
     /// Returns the fields; `None` if id or secret is missing.
-    pub(super) fn of(fields: &'a Fields) -> Option<CredentialFields<'a>> {
+    pub(super) fn of(fields: &'a SecretObject) -> Option<CredentialFields<'a>> {
         let (id, secret) = (fields.text("AccessKeyId")?, fields.text("SecretAccessKey")?);
-        Some(CredentialFields { id, secret, token: fields.text("Token"), expires: fields.time("Expiration") })
+        Some(CredentialFields { id, secret, token: fields.text("Token"), expires: times::time(fields, "Expiration") })
     }
 }
 

@@ -8,10 +8,11 @@ use crate::error::{Error, Result, Status};
 use crate::log::{self, Level};
 use crate::process::{self, Limits, RunFailure};
 use crate::secrets::aws::errors::config_error;
-use crate::secrets::aws::fields::Fields;
 use crate::secrets::aws::ini::IniValue;
 use crate::secrets::aws::keys::AwsCredentials;
 use crate::secrets::aws::profiles::Profile;
+use crate::secrets::aws::times;
+use crate::secrets::json::SecretObject;
 use crate::share::Identity;
 
 /// The limits of its output. Its standard error may contain keys, so it is dropped.
@@ -69,7 +70,7 @@ impl CredentialProcess {
 
     fn parse(&self, output: &[u8]) -> Result<Fetched> {
         let invalid = |why: &str| Err(self.error(Status::Protocol, why));
-        let Some(fields) = Fields::parse(output) else { return invalid("its output is not a JSON object") };
+        let Some(fields) = SecretObject::parse(output) else { return invalid("its output is not a JSON object") };
         if fields.text("Version") != Some("1") {
             return invalid("its output has no `\"Version\": 1`");
         }
@@ -77,10 +78,10 @@ impl CredentialProcess {
             return invalid("its output lacks AccessKeyId or SecretAccessKey");
         };
         let expires = match fields.text("Expiration") {
-            Some(_) if fields.time("Expiration").is_none() => {
+            Some(_) if times::time(&fields, "Expiration").is_none() => {
                 return invalid("its Expiration must be a time like 2026-11-21T02:49:45Z");
             }
-            _ => fields.time("Expiration"),
+            _ => times::time(&fields, "Expiration"),
         };
         let fetched = Fetched::new(
             AwsCredentials::new(id, secret, fields.text("SessionToken"), expires, &self.origin)?,

@@ -18,12 +18,13 @@ use crate::secrets::aws::call::Call;
 use crate::secrets::aws::client::{AwsResponse, CallError};
 use crate::secrets::aws::endpoint::Service;
 use crate::secrets::aws::errors::config_error;
-use crate::secrets::aws::fields::Fields;
 use crate::secrets::aws::identifiers::checked_region;
 use crate::secrets::aws::keys::AwsCredentials;
 use crate::secrets::aws::profiles::Profile;
 use crate::secrets::aws::settings::Settings;
+use crate::secrets::aws::times;
 use crate::secrets::json;
+use crate::secrets::json::SecretObject;
 use crate::settings::excerpt;
 use crate::share::Identity;
 use crate::shell::quoted;
@@ -55,8 +56,8 @@ struct SsoToken {
 }
 
 /// Parses a response, unless it is too long. Responses of IAM Identity Center have a few kilobytes.
-fn parse(body: &[u8]) -> Option<Fields> {
-    if body.len() <= MAX_BODY { Fields::parse(body) } else { None }
+fn parse(body: &[u8]) -> Option<SecretObject> {
+    if body.len() <= MAX_BODY { SecretObject::parse(body) } else { None }
 }
 
 impl SsoLogin {
@@ -128,7 +129,7 @@ impl SsoLogin {
         let malformed = || self.error(Status::Protocol, "the response has no roleCredentials");
         let fields = fields.ok_or_else(malformed)?;
         let text = |name| fields.text(name).ok_or_else(malformed);
-        let expires = fields.milliseconds("expiration").ok_or_else(malformed)?;
+        let expires = times::milliseconds(&fields, "expiration").ok_or_else(malformed)?;
         let (id, secret) = (text("accessKeyId")?, text("secretAccessKey")?);
         let credentials = AwsCredentials::new(id, secret, Some(text("sessionToken")?), Some(expires), &self.origin)?;
         Ok(Fetched::new(credentials, server_time))
@@ -137,8 +138,8 @@ impl SsoLogin {
     /// Returns the token of the login, refreshed if it expires soon and can be refreshed.
     fn token(&self, context: &Context<'_>) -> Result<SsoToken> {
         let token = self.cached()?;
-        let fields = Fields::parse(token.text.as_bytes());
-        let Some(expires) = fields.as_ref().and_then(|fields| fields.time("expiresAt")) else {
+        let fields = SecretObject::parse(token.text.as_bytes());
+        let Some(expires) = fields.as_ref().and_then(|fields| times::time(fields, "expiresAt")) else {
             return Err(self.error(Status::Protocol, format!("{} has no expiresAt", self.cache_file.display())));
         };
         let now = SystemTime::now();
@@ -160,14 +161,14 @@ impl SsoLogin {
         let contents = files::read(&self.cache_file, MAX_SIZE)?;
         let malformed = || self.error(Status::Protocol, format!("{} contains no login", self.cache_file.display()));
         let text = std::str::from_utf8(&contents.bytes).map_err(|_| malformed())?;
-        let fields = Fields::parse(text.as_bytes()).ok_or_else(malformed)?;
+        let fields = SecretObject::parse(text.as_bytes()).ok_or_else(malformed)?;
         let access = Zeroizing::new(fields.text("accessToken").ok_or_else(malformed)?.to_owned());
         Ok(SsoToken { access, text: Zeroizing::new(text.to_owned()) })
     }
 
     /// Refreshes the login; `None` if it has no refresh token. The file is updated, because a refresh token may be
     /// valid for one use only.
-    fn refresh(&self, fields: &Fields, token: &SsoToken, context: &Context<'_>) -> Result<Option<SsoToken>> {
+    fn refresh(&self, fields: &SecretObject, token: &SsoToken, context: &Context<'_>) -> Result<Option<SsoToken>> {
         let [Some(id), Some(secret), Some(refresh)] =
             ["clientId", "clientSecret", "refreshToken"].map(|name| fields.text(name))
         else {

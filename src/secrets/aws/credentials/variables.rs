@@ -2,8 +2,8 @@
 
 use super::static_keys::StaticCredentials;
 use crate::error::Result;
-use crate::secrets::aws::fields;
 use crate::secrets::aws::keys::AwsCredentials;
+use crate::secrets::aws::times;
 use crate::settings::{Environment, Setting};
 
 const ORIGIN: &str = "the variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
@@ -18,7 +18,7 @@ pub(super) fn from_variables(environment: &Environment) -> Result<Option<StaticC
     let token = environment.first(&["AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"])?;
     let expires = match environment.setting("AWS_CREDENTIAL_EXPIRATION")? {
         Some(setting) => {
-            let time = fields::parse_time(setting.text());
+            let time = times::parse_time(setting.text());
             Some(time.ok_or_else(|| setting.invalid("must be a time like 2026-11-21T02:49:45Z"))?)
         }
         None => None,

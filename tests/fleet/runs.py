@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from ranks import MEMORY, Ranks
-from servers import SECRETS, WHOLE
+from servers import SECRETS, WHOLE, Tier
 
 # A deadline that even 10 000 ranks behind AWS's quota of logins meet.
 PATIENT = {"timeout": 60}
@@ -180,6 +180,45 @@ def canaries(fleet):
     return result
 
 
+def aws_of_one_address(fleet):
+    """For all hosts, so that they have the same settings. The gate counts them as one."""
+    backend = fleet.aws()
+    backend.gate.host_url = backend.gate.url
+    return backend
+
+
+def tier(fleet):
+    """All hosts start at once with a cluster tier: one of them logs in and reads."""
+    with Tier(fleet.home) as redis:
+        result = one_round(fleet, aws_of_one_address(fleet), True, MOUNT, **redis.config())
+    result.must_succeed()
+    most = result.most_per_host()
+    result.must(most <= 2, f"the hosts sent {most} equal requests")
+    return result
+
+
+def failing_tier(fleet, disturb):
+    """The tier fails while the hosts start: each host may load for itself."""
+    backend = aws_of_one_address(fleet)
+    with Tier(fleet.home) as redis, backend, fleet.start(backend, True, MOUNT, **PATIENT, **redis.config()) as ranks:
+        backend.gate.reset()
+        ranks.start_round()
+        # The first host is loading.
+        while not backend.gate.counts()["actions"]:
+            time.sleep(0.001)
+        disturb(redis)
+        result = Result(fleet, backend, ranks.report(), backend.gate.counts())
+    result.must_succeed()
+    most = result.most_per_host()
+    result.must(most <= fleet.hosts, f"{fleet.hosts} hosts sent {most} equal requests")
+    return result
+
+
+def restart(redis):
+    redis.stop()
+    redis.start()
+
+
 def warmed(fleet):
     """A process of each host gets the secrets before the ranks start."""
     result = one_round(fleet, fleet.aws(), True, [*MOUNT, "--warm"])
@@ -331,6 +370,10 @@ RUNS = {
     "aws-share": lambda fleet: share(fleet, fleet.aws()),
     "aws-host": host,
     "aws-slow": slow,
+    "aws-tier": tier,
+    "aws-tier-killed": lambda fleet: failing_tier(fleet, Tier.stop),
+    "aws-tier-flushed": lambda fleet: failing_tier(fleet, Tier.flush),
+    "aws-tier-restarted": lambda fleet: failing_tier(fleet, restart),
     "aws-warmed": warmed,
     "aws-launched": launched,
     "aws-canaries": canaries,

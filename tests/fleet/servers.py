@@ -1,7 +1,10 @@
 """The servers of the fleet tests: moto and OpenBao, each behind a gate that counts."""
 
+import base64
+import contextlib
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -189,3 +192,36 @@ class Bao(Server):
     def config(self):
         approle = {"vault_role_id": self.role_id, "vault_secret_id": self.secret_id}
         return {"providers": ["vault"], "vault_path": "fleet", "vault_auth": "approle", **approle}
+
+
+class Tier(contextlib.AbstractContextManager):
+    """A Redis server that all hosts share documents through, with the user that docs/tier.md describes."""
+
+    def __init__(self, home):
+        self.home, self.port, self.server = home, free_port(), None
+        page = (HERE.parent.parent / "docs" / "tier.md").read_text(encoding="utf-8")
+        user = next(line for line in page.splitlines() if line.startswith("user st-secrets "))
+        self.password, self.key = secrets.token_hex(16), base64.b64encode(secrets.token_bytes(32)).decode()
+        lines = f"user default on nopass ~* &* +@all\n{user.replace('PASSWORD', self.password)}\n"
+        (home / "users.acl").write_text(lines)
+        self.start()
+
+    def start(self):
+        """Starts the server, which is empty."""
+        command = ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--save", ""]
+        command += ["--maxclients", "20000", "--tcp-backlog", "4096", "--dir", self.home]
+        command += ["--aclfile", self.home / "users.acl"]
+        self.server = Server(command, self.home / "redis.log", self.home, b"eady to accept connections")
+
+    def stop(self):
+        self.server.__exit__()
+
+    def flush(self):
+        subprocess.run(["redis-cli", "-p", str(self.port), "FLUSHALL"], check=True, stdout=subprocess.DEVNULL)
+
+    def config(self):
+        url = f"redis://st-secrets:{self.password}@127.0.0.1:{self.port}"
+        return {"share_url": url, "share_key": self.key}
+
+    def __exit__(self, *_):
+        self.stop()

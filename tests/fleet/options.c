@@ -20,6 +20,11 @@ static const char usage[] =
     "  --env NAME=VALUE        variable of the hosts\n"
     "  --spread SECONDS        time over which the hosts start; the ranks of a host start at once\n"
     "  --repeat SECONDS        repeat the gets for so long, every --interval SECONDS\n"
+    "  --follow                repeat the gets every --interval SECONDS while the first secret is rotated. Its value is\n"
+    "                          VALUE and the number of the rotation. A line `rotated NANOSECONDS` of standard input says\n"
+    "                          when it was rotated again, the line `end` that it is not rotated any more: each rank goes\n"
+    "                          on until it has read the last value\n"
+    "  --listen                with --follow: the first rank of each host listens for changes between its gets\n"
     "  --warm                  a process of the host gets the secrets first\n"
     "  --kill PERCENT          in so many hosts, kill a rank in the middle of a load\n"
     "  --stop PERCENT          in so many hosts, stop a rank in the middle of a load, for --stop-seconds\n"
@@ -59,6 +64,8 @@ enum {
     SPREAD,
     REPEAT,
     INTERVAL,
+    FOLLOW,
+    LISTEN,
     WARM,
     KILL,
     STOP,
@@ -80,6 +87,8 @@ static const struct option known[] = {{"hosts", 1, NULL, HOSTS},
                                       {"spread", 1, NULL, SPREAD},
                                       {"repeat", 1, NULL, REPEAT},
                                       {"interval", 1, NULL, INTERVAL},
+                                      {"follow", 0, NULL, FOLLOW},
+                                      {"listen", 0, NULL, LISTEN},
                                       {"warm", 0, NULL, WARM},
                                       {"kill", 1, NULL, KILL},
                                       {"stop", 1, NULL, STOP},
@@ -125,6 +134,12 @@ static void set_option(int option, char *value) {
         break;
     case INTERVAL:
         o->interval = atof(value);
+        break;
+    case FOLLOW:
+        o->follow = true;
+        break;
+    case LISTEN:
+        o->listen = true;
         break;
     case WARM:
         o->warm = true;

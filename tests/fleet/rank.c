@@ -40,6 +40,19 @@ static void failed(struct rank *rank, st_status status, const st_error *error) {
     snprintf(rank->message, sizeof rank->message, "%.*s", MESSAGE - 1, error->message);
 }
 
+/* Which rotation this value of a secret is of, and notes when it was read; -1 if it is none. */
+static int rotation_of(const st_bytes *value, const char *prefix, struct rank *rank) {
+    char text[256], *end;
+    size_t len = strlen(prefix);
+    if (value->len <= len || value->len >= sizeof text || memcmp(value->data, prefix, len) != 0) return -1;
+    memcpy(text, value->data, value->len);
+    text[value->len] = '\0';
+    long rotation = strtol(text + len, &end, 10);
+    if (*end || rotation < 0 || rotation >= MAX_ROTATIONS) return -1;
+    rank->last_read[rotation] = now_ns();
+    return (int)rotation;
+}
+
 static void get_all(const st_secrets *secrets, struct rank *rank) {
     for (int i = 0; i < options.expected_count; i++) {
         const struct setting *expected = &options.expected[i];
@@ -54,13 +67,31 @@ static void get_all(const st_secrets *secrets, struct rank *rank) {
             continue;
         }
         size_t len = strlen(expected->value);
-        rank->wrong += value.len != len || memcmp(value.data, expected->value, len) != 0;
+        if (options.follow && i == 0) {
+            int rotation = rotation_of(&value, expected->value, rank);
+            rank->wrong += rotation < 0;
+            if (rotation > rank->rotation) rank->rotation = rotation;
+        } else {
+            rank->wrong += value.len != len || memcmp(value.data, expected->value, len) != 0;
+        }
         rank->stale += (info.flags & ST_SECRET_STALE) != 0;
         rank->cached += (info.flags & ST_SECRET_CACHED) != 0;
 #ifdef ST_SECRET_SHARED
         rank->shared += (info.flags & ST_SECRET_SHARED) != 0;
 #endif
         st_bytes_free(&value);
+    }
+}
+
+/* Gets the secrets until the last rotation was seen. */
+static void follow(const st_secrets *secrets, bool listens, struct rank *rank) {
+    uint64_t seen = 0;
+    while (!fleet->rotations_ended || rank->rotation < fleet->rotation) {
+        st_error error = ST_ERROR_INIT;
+        st_status status = listens ? st_secrets_listen(secrets, seen, options.interval, &seen, &error) : ST_OK;
+        if (status != ST_OK && status != ST_TIMEOUT) failed(rank, status, &error);
+        if (!listens) sleep_seconds(options.interval);
+        get_all(secrets, rank);
     }
 }
 
@@ -76,6 +107,7 @@ static void run_round(int host, bool is_intruder, st_secrets **secrets, struct r
     } else {
         get_all(*secrets, rank);
         rank->ended = now_ns();
+        if (options.follow) follow(*secrets, options.listen && !is_intruder && rank == rank_of(host, 0), rank);
         while (now_ns() - rank->began < (int64_t)(options.repeat * 1e9)) {
             sleep_seconds(options.interval);
             get_all(*secrets, rank);

@@ -6,8 +6,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,8 +98,32 @@ static void damage_pages(void) {
     }
 }
 
+/* Waits a moment for a line about a rotation. */
+static void follow_rotations(void) {
+    struct pollfd input = {STDIN_FILENO, POLLIN, 0};
+    if (fleet->rotations_ended) {
+        sleep_seconds(0.02);
+        return;
+    }
+    if (poll(&input, 1, 20) != 1) return;
+    char line[64];
+    int64_t rotated;
+    if (!fgets(line, sizeof line, stdin)) exit(2);
+    if (strcmp(line, "end\n") == 0) {
+        fleet->rotations_ended = true;
+    } else if (sscanf(line, "rotated %" SCNd64, &rotated) == 1 && fleet->rotation + 1 < MAX_ROTATIONS) {
+        fleet->rotated[fleet->rotation + 1] = rotated;
+        fleet->rotation++;
+    } else {
+        fprintf(stderr, "ranks: no line about a rotation, or too many: %s", line);
+        exit(2);
+    }
+}
+
 int main(int argc, char **argv) {
     parse_options(argc, argv);
+    /* A line that poll does not see must not be in a buffer. */
+    setvbuf(stdin, NULL, _IONBF, 0);
     size_t ranks = (size_t)options.hosts * (size_t)(options.ranks + 1);
     fleet = mmap(NULL, sizeof *fleet + ranks * sizeof(struct rank), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
                  -1, 0);
@@ -113,7 +139,11 @@ int main(int argc, char **argv) {
         syscall(SYS_futex, &fleet->round, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
         while (!all_finished(round)) {
             check_hosts();
-            sleep_seconds(0.02);
+            if (options.follow) {
+                follow_rotations();
+            } else {
+                sleep_seconds(0.02);
+            }
         }
         print_report(round);
     }

@@ -57,7 +57,17 @@ class Ranks:
         return self.report()
 
     def start_round(self):
-        self.process.stdin.write("go\n")
+        self.write("go")
+
+    def rotated(self, time_ns):
+        """The first secret was rotated at this time of the monotonic clock."""
+        self.write(f"rotated {time_ns}")
+
+    def end_rotations(self):
+        self.write("end")
+
+    def write(self, line):
+        self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
 
     def __enter__(self):

@@ -121,6 +121,25 @@ static void print_times(void) {
     free(spans);
 }
 
+/* How long after each rotation each rank last read an older value. */
+static void print_rotations(void) {
+    size_t count = 0, most = (size_t)options.hosts * (size_t)options.ranks * (size_t)fleet->rotation;
+    double *times = calloc(most ? most : 1, sizeof *times);
+    if (!times) die("calloc");
+    for (int host = 0; host < options.hosts; host++)
+        for (int i = 0; i < options.ranks; i++) {
+            int64_t last_older = 0;
+            for (int rotation = 1; rotation <= fleet->rotation; rotation++) {
+                int64_t read = rank_of(host, i)->last_read[rotation - 1];
+                if (read > last_older) last_older = read;
+                int64_t late = last_older - fleet->rotated[rotation];
+                times[count++] = late > 0 ? (double)late / 1e9 : 0;
+            }
+        }
+    print_percentiles("older_after_rotation", times, count);
+    free(times);
+}
+
 void print_report(int round) {
     struct totals ranks = {0}, intruders = {0};
     for (int host = 0; host < options.hosts; host++) {
@@ -131,6 +150,7 @@ void print_report(int round) {
     print_totals(&ranks);
     print_failures(0, options.ranks);
     print_times();
+    if (options.follow) print_rotations();
     if (options.intruder != INTRUDER_NONE) {
         printf(", \"intruders\": {");
         print_totals(&intruders);

@@ -110,6 +110,7 @@ class Moto(Server):
         super().__init__(command, home / "moto.log", home, b"Running on http")
         self.reader = self.role("reader", ACTIONS)
         self.stranger = self.role("stranger", ["s3:GetObject"])
+        self.writer = self.user("writer", ["secretsmanager:PutSecretValue"])
         for name, keys in {**DOCUMENTS, WHOLE: list(SECRETS)}.items():
             document = json.dumps({key: SECRETS[key] for key in keys})
             self.client("secretsmanager").create_secret(Name=name, SecretString=document)
@@ -117,13 +118,19 @@ class Moto(Server):
         self.token_file = home / "web-identity"
         self.token_file.write_text("eyJhbGciOiJub25lIn0.eyJzdWIiOiJmbGVldCJ9.fleet\n")
 
-    def client(self, service):
+    def rotate(self, number):
+        """Replaces the first secret."""
+        name, keys = next(iter(DOCUMENTS.items()))
+        document = json.dumps({key: f"{SECRETS[key]}{number}" for key in keys})
+        self.client("secretsmanager", self.writer).put_secret_value(SecretId=name, SecretString=document)
+
+    def client(self, service, key=("admin", "admin")):
         return boto3.client(
             service,
             endpoint_url=f"http://{self.address}",
             region_name=REGION,
-            aws_access_key_id="admin",
-            aws_secret_access_key="admin",
+            aws_access_key_id=key[0],
+            aws_secret_access_key=key[1],
             config=Config(proxies={}),
         )
 
@@ -131,9 +138,16 @@ class Moto(Server):
         trust = {"Effect": "Allow", "Principal": {"Federated": "*"}, "Action": "sts:AssumeRoleWithWebIdentity"}
         iam = self.client("iam")
         arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(trust))["Role"]["Arn"]
-        statement = {"Effect": "Allow", "Action": actions, "Resource": "*"}
-        iam.put_role_policy(RoleName=name, PolicyName="fleet", PolicyDocument=policy(statement))
+        iam.put_role_policy(RoleName=name, PolicyName="fleet", PolicyDocument=allowed(actions))
         return arn
+
+    def user(self, name, actions):
+        """Returns the key of a new user."""
+        iam = self.client("iam")
+        iam.create_user(UserName=name)
+        iam.put_user_policy(UserName=name, PolicyName="fleet", PolicyDocument=allowed(actions))
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        return key["AccessKeyId"], key["SecretAccessKey"]
 
     def variables(self, gate):
         """The variables of a pod with a web identity."""
@@ -147,6 +161,10 @@ class Moto(Server):
 
     def config(self):
         return {"providers": ["aws"], "aws_secret_name": list(DOCUMENTS)}
+
+
+def allowed(actions):
+    return policy({"Effect": "Allow", "Action": actions, "Resource": "*"})
 
 
 def policy(statement):
@@ -216,8 +234,16 @@ class Tier(contextlib.AbstractContextManager):
     def stop(self):
         self.server.__exit__()
 
+    def ask(self, *words):
+        command = ["redis-cli", "-p", str(self.port), *words]
+        return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
     def flush(self):
-        subprocess.run(["redis-cli", "-p", str(self.port), "FLUSHALL"], check=True, stdout=subprocess.DEVNULL)
+        self.ask("FLUSHALL")
+
+    def bump(self):
+        """Increments the revision, as a script does after a rotation."""
+        self.ask("INCR", self.ask("--scan", "--pattern", "sts1:*:rev"))
 
     def config(self):
         url = f"redis://st-secrets:{self.password}@127.0.0.1:{self.port}"

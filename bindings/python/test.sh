@@ -71,6 +71,9 @@ echo "Metrics, with the client libraries:"
 echo "Types:"
 (cd bindings/python && MYPYPATH=. "$root/build/venv/bin/mypy" --strict --python-version 3.10 --cache-dir "$root/build/mypy" \
     st_secrets tests/typed.py ../../examples/python/launcher.py)
+# Whether they describe what the built module has. A stub need not say which classes of C exclude each other as bases.
+(cd build/python && MYPYPATH=. PYTHONPATH=. "$root/build/venv/bin/python" -m mypy.stubtest --ignore-disjoint-bases \
+    --allowlist "$root/bindings/python/tests/stubtest.txt" st_secrets)
 
 echo "Under AddressSanitizer:"
 asan=$(${CC:-cc} -print-file-name=libasan.so)

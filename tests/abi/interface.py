@@ -1,7 +1,8 @@
 """Compares a public interface with its record in this directory: everything recorded must still be there as it was, and
 everything that is there must be recorded. usage: interface.py PART [--record [--breaking]]
 
-PART is `c`, `rust` or `go`. With --record, writes the record: only additions, or with --breaking all changes."""
+PART is `c`, `rust`, `go`, `python` or `node`; those after `rust` need what the tests of their language build. With
+--record, writes the record: only additions, or with --breaking all changes."""
 
 import argparse
 import difflib
@@ -46,11 +47,21 @@ def compare_lists(name: str, recorded: list[str], current: list[str], report: Re
     report.added += [f"{name}: {line}" for line in new]
 
 
-def go_lines() -> list[str]:
-    """The exported declarations of the Go package, which needs the variables of bindings/go/test.sh."""
-    command = ["go", "run", "api.go"]
-    output = subprocess.run(command, cwd=ROOT / "bindings/go", check=True, stdout=subprocess.PIPE, text=True).stdout
+def printed(directory: str, command: list[str]) -> list[str]:
+    """The lines that a program prints."""
+    output = subprocess.run(command, cwd=ROOT / directory, check=True, stdout=subprocess.PIPE, text=True).stdout
     return output.splitlines()
+
+
+LISTS: dict[str, Callable[[], list[str]]] = {
+    "rust": rust_docs.lines,
+    # With the variables of bindings/go/test.sh.
+    "go": lambda: printed("bindings/go", ["go", "run", "api.go"]),
+    "python": lambda: printed(
+        "build/python", ["env", "PYTHONPATH=.", "../venv/bin/python", "../../tests/abi/python_package.py"]
+    ),
+    "node": lambda: printed("bindings/node/test", ["node", "../../../tests/abi/node_package.js"]),
+}
 
 
 def abidiff(recorded: Path, current: Path, *options: str) -> str:
@@ -82,10 +93,8 @@ def check_list(name: str, lines: Callable[[], list[str]], report: Report, record
 
 
 def check(part: str, report: Report, record: bool, work: Path) -> list[Callable[[], None]]:
-    if part == "rust":
-        return [check_list("rust.txt", rust_docs.lines, report, record)]
-    if part == "go":
-        return [check_list("go.txt", go_lines, report, record)]
+    if part in LISTS:
+        return [check_list(f"{part}.txt", LISTS[part], report, record)]
     path, current = HERE / "c.abi", work / "c.abi"
     c_header.write_abi(current, work)
     if path.exists() or not record:
@@ -96,7 +105,7 @@ def check(part: str, report: Report, record: bool, work: Path) -> list[Callable[
 
 def main() -> int:
     parser = argparse.ArgumentParser()
-    parser.add_argument("part", choices=["c", "rust", "go"])
+    parser.add_argument("part", choices=["c", *LISTS])
     parser.add_argument("--record", action="store_true")
     parser.add_argument("--breaking", action="store_true")
     options = parser.parse_args()

@@ -117,6 +117,9 @@ def main() -> int:
             # The program printed the reason.
             print(f"{options.part}: {error.cmd[0]} failed with status {error.returncode}")
             return 1
+        except FileNotFoundError as error:
+            print(f"{options.part}: {error.filename} is missing: see `make tools` and `make abi-record`")
+            return 1
         if report.broken and not (options.record and options.breaking):
             print(*report.broken, f"{options.part}: {BROKEN}", sep="\n")
             return 1

@@ -45,7 +45,8 @@ def write_abi(path: Path, work: Path) -> None:
     assert number, "ST_ABI_VERSION is not in the header"
     build = ["-g", "-O0", "-shared", "-fPIC", "-nostdlib", f"-Wl,-soname,libst_secrets.so.{number[1]}"]
     compiler = os.environ.get("CC", "cc").split()
-    subprocess.run([*compiler, *build, "-I", HEADER.parent, "-o", library, source], check=True)
+    # The debug information has the path of the source as it is given here.
+    subprocess.run([*compiler, *build, "-I", HEADER.parent, "-o", library, source.name], cwd=work, check=True)
     plain = ["--no-show-locs", "--no-corpus-path", "--no-comp-dir-path", "--type-id-style", "hash"]
     headers = ["--headers-dir", HEADER.parent, "--drop-private-types"]
     subprocess.run(["abidw", *plain, *headers, "--out-file", path, library], check=True)

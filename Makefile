@@ -9,6 +9,8 @@
 # make demo-servers    the same with AWS Secrets Manager and Vault, on servers it starts
 # make test            install what the tests need, run all of them, two suites side by side
 # make lint            check formatting, wording and common mistakes in all languages
+# make advisories      fetch RustSec's list of vulnerable crates, and compare; ADVISORY_DB=DIRECTORY is a clone of it
+# make abi-record      record additions to the public interfaces in tests/abi; BREAKING=1 also records other changes
 # make test-c          test one language: also -rust, -cpp, -python, -node, -go; TEST=… selects tests, see below
 # make test-target     test what TARGET=… builds, with QEMU if it is another machine
 # make test-fleet      start 500 processes at once against moto and OpenBao with quotas
@@ -65,7 +67,7 @@ COMPLETIONS := share/bash-completion/completions/st-secrets share/zsh/site-funct
     share/fish/vendor_completions.d/st-secrets.fish
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock build.rs .cargo/config.toml
 
-.PHONY: all command help demo demo-servers test soak tsan bench install uninstall header clean tools test-rust test-model test-c lint test-python wheel test-node dist-node dist test-cpp test-go test-fleet test-target go-module dist-c coverage
+.PHONY: abi-record advisories all command help demo demo-servers test soak tsan bench install uninstall header clean tools test-rust test-model test-c lint test-python wheel test-node dist-node dist test-cpp test-go test-fleet test-target go-module dist-c coverage
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/lib/libst_secrets.so $(BUILD)/lib/libst_secrets.a
@@ -180,6 +182,20 @@ lint:
 	$(CARGO) clippy --locked --features command --bin st-secrets --test command -- -D warnings
 	$(CARGO) clippy --locked --lib -- -D warnings --cfg fuzzing
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+
+advisories:
+	@sh tests/lint-tools.sh
+	ADVISORY_DB='$(ADVISORY_DB)' sh tests/advisories.sh
+
+# See CONTRIBUTING.md, "Public interfaces".
+abi-record: all
+	@sh tests/tools.sh
+	python3 tests/abi/interface.py c --record $(if $(BREAKING),--breaking)
+	python3 tests/abi/interface.py rust --record $(if $(BREAKING),--breaking)
+	@sh tests/python-tools.sh
+	sh bindings/python/test.sh --record $(if $(BREAKING),--breaking)
+	sh bindings/node/test.sh --record $(if $(BREAKING),--breaking)
+	sh bindings/go/test.sh --record $(if $(BREAKING),--breaking)
 
 # TEST selects tests in the way of each runner, and nothing is packed or installed first:
 #   make test-rust TEST=cache::             names; also arguments of cargo test: TEST='--test chain'

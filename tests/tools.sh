@@ -19,6 +19,8 @@ need make make
 need ld binutils
 need objcopy binutils
 need valgrind valgrind
+need abidiff abigail-tools
+need abidw abigail-tools
 need gdb gdb
 need gcore gdb
 need pkg-config pkg-config

@@ -54,7 +54,7 @@ func archive(path, prefix string) error {
 	}
 	names = slices.DeleteFunc(names, func(name string) bool {
 		kept := slices.Contains([]string{".go", ".c", ".h", ".mod", ".md"}, filepath.Ext(name))
-		return !kept || strings.HasSuffix(name, "_test.go") || name == "package.go"
+		return !kept || strings.HasSuffix(name, "_test.go") || name == "package.go" || name == "api.go"
 	})
 	names = append(names, "../../LICENSE-APACHE", "../../LICENSE-MIT")
 	file, err := os.Create(path)

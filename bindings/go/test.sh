@@ -1,8 +1,9 @@
 #!/bin/sh
 # Tests the Go binding with an installed library, and the packed module in an empty environment.
 #
-# usage: test.sh [REGEXP]
-# With REGEXP, only runs `go test -run REGEXP`, with the library of build/lib.
+# usage: test.sh [REGEXP]      or: test.sh --record [--breaking]
+# With REGEXP, only runs `go test -run REGEXP`, with the library of build/lib. With --record, only writes the record of
+# the exported declarations (tests/abi).
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$root"
@@ -19,6 +20,9 @@ if [ $# -gt 0 ]; then
     # pkg-config finds the library where `make` built it.
     mkdir -p build/go
     printf 'Name: st_secrets\nDescription: st_secrets\nVersion: %s\nLibs: -lst_secrets\n' "$version" >build/go/st_secrets.pc
+    if [ "$1" = --record ]; then
+        exec python3 tests/abi/interface.py go "$@"
+    fi
     cd bindings/go
     exec go test -count=1 -run "$1" .
 fi
@@ -39,6 +43,7 @@ unformatted=$(gofmt -l . ../../examples/go ../../benches/go)
 [ -z "$unformatted" ] || { echo "these files need gofmt: $unformatted" >&2 && exit 1; }
 go vet ./...
 go vet -tags st_secrets_static ./...
+python3 "$root/tests/abi/interface.py" go
 echo "without cgo, one error says what is missing:"
 if CGO_ENABLED=0 go build . 2>"$work/log" || ! grep -q 'needs_cgo.*CGO_ENABLED' "$work/log" ||
     [ "$(grep -c 'go:[0-9]' "$work/log")" != 1 ]; then

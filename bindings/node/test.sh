@@ -2,8 +2,9 @@
 # Runs the tests of the Node binding. They need the library (`make`), Node 20 or newer, a C compiler, the servers that
 # tests/python-tools.sh installs, and the npm packages pinned in test/package-lock.json, which are installed once.
 #
-# usage: test.sh [TEST]
+# usage: test.sh [TEST]      or: test.sh --record [--breaking]
 # With TEST, nothing is packed. TEST is a file (`cache` is test/cache.test.js) or a pattern over the names of tests.
+# With --record, only writes the record of the exported types (tests/abi).
 set -eu
 cd "$(dirname "$0")"
 for command in node npm cc; do
@@ -14,6 +15,9 @@ cmp -s test/package-lock.json test/node_modules/.installed || {
     (cd test && npm ci --silent --no-audit --no-fund)
     cp test/package-lock.json test/node_modules/.installed
 }
+if [ "${1-}" = --record ]; then
+    exec python3 ../../tests/abi/interface.py node "$@"
+fi
 if [ $# -gt 0 ]; then
     sh build.sh
     if [ -e "test/$1.test.js" ]; then
@@ -21,5 +25,6 @@ if [ $# -gt 0 ]; then
     fi
     exec node --test --test-name-pattern="$1" test/*.test.js
 fi
+python3 ../../tests/abi/interface.py node
 sh pack.sh >/dev/null
 exec ../../build/venv/bin/python ../../tests/python/conformance_servers.py node --test test/*.test.js

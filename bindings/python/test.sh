@@ -3,15 +3,18 @@
 # Then checks the shared table of cases with AWS and Vault, the types, and the tests under AddressSanitizer. Needs
 # build/lib, build/bin and build/venv.
 #
-# usage: test.sh [ARGUMENT OF UNITTEST…]
+# usage: test.sh [ARGUMENT OF UNITTEST…]      or: test.sh --record [--breaking]
 # With arguments, such as `test_cache` or `-k clear test_cache`, only runs these tests, in build/venv and without a
-# wheel.
+# wheel. With --record, only writes the record of the public interface (tests/abi).
 set -eu
 cd "$(dirname "$0")/../.."
 root=$PWD
 
 if [ $# -gt 0 ]; then
     build/venv/bin/python bindings/python/build.py build/python >/dev/null
+    if [ "$1" = --record ]; then
+        exec python3 tests/abi/interface.py python "$@"
+    fi
     cd bindings/python/tests
     PYTHONPATH=$root/build/python exec "$root/build/venv/bin/python" -X dev -m unittest "$@"
 fi
@@ -71,6 +74,10 @@ echo "Metrics, with the client libraries:"
 echo "Types:"
 (cd bindings/python && MYPYPATH=. "$root/build/venv/bin/mypy" --strict --python-version 3.10 --cache-dir "$root/build/mypy" \
     st_secrets tests/typed.py ../../examples/python/launcher.py)
+# Whether they describe what the built module has. A stub need not say which classes of C exclude each other as bases.
+(cd build/python && MYPYPATH=. PYTHONPATH=. "$root/build/venv/bin/python" -m mypy.stubtest --ignore-disjoint-bases \
+    --allowlist "$root/bindings/python/tests/stubtest.txt" st_secrets)
+python3 tests/abi/interface.py python
 
 echo "Under AddressSanitizer:"
 asan=$(${CC:-cc} -print-file-name=libasan.so)

@@ -1,5 +1,13 @@
+/// <reference lib="esnext.disposable" />
+// Node's types are used where they are installed, and nothing fails where they are not.
+// @ts-ignore
 /// <reference types="node" />
+// @ts-ignore
 import { Transform, type TransformOptions } from 'node:stream';
+
+/** A Buffer. Without Node's types, the array that it is. */
+type Buffer = typeof globalThis extends { Buffer: { alloc(size: number): infer Type } } ? Type : Uint8Array;
+type AbortSignal = typeof globalThis extends { AbortSignal: { prototype: infer Type } } ? Type : object;
 
 /** Text or bytes. A `Secret` is passed without a copy in JavaScript. */
 export type Value = string | Uint8Array | Secret;
@@ -388,11 +396,15 @@ export interface RedactOptions {
 export class RedactingTransform extends Transform {
   constructor(options?: TransformOptions & RedactOptions);
 }
+/** A stream such as `process.stdout`. */
+export interface Writable {
+  write(...data: never[]): boolean;
+}
 /**
  * Redacts what the program writes to `process.stdout` and `process.stderr`, and so what `console` prints. Returns a
  * function that ends this. What Node itself prints of an uncaught exception is not redacted.
  */
-export function redactOutput(options?: RedactOptions & { streams?: readonly NodeJS.WritableStream[] }): () => void;
+export function redactOutput(options?: RedactOptions & { streams?: readonly Writable[] }): () => void;
 
 /** The size of a cache and its counters since it was created. */
 export interface CacheStats {

@@ -7,21 +7,10 @@ const { execFileSync, spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 const test = require('node:test');
-const { world } = require('./support.js');
+const { project, world } = require('./support.js');
 
 const ROOT = path.join(__dirname, '../../..');
 const { version } = require('../package.json');
-const TARBALL = path.join(ROOT, 'build/dist', `st-secrets-${version}.tgz`);
-
-/** An empty project with the package installed. */
-function project(t) {
-  const { directory, write } = world(t, { HF_TOKEN: 'hf_from_the_environment' });
-  write('package.json', '{"name": "consumer", "private": true}');
-  const offline = { ...process.env, npm_config_offline: 'true', CC: '/bin/false' };
-  execFileSync('npm', ['install', '--no-audit', '--no-fund', '--silent', TARBALL], { cwd: directory, env: offline });
-  const run = (...args) => execFileSync(process.execPath, args, { cwd: directory, encoding: 'utf8' });
-  return { directory, write, run };
-}
 
 test('the package works from CommonJS and from modules, which share one instance', (t) => {
   const { write, run } = project(t);
@@ -57,18 +46,29 @@ test('the package contains the required files and no others', (t) => {
   assert.deepEqual(fs.readdirSync(path.join(root, 'prebuilt/linux-x64')).sort(), ['st-secrets', 'st_secrets.node']);
   const { dependencies, peerDependenciesMeta, scripts } = require('../package.json');
   assert.deepEqual([dependencies, scripts], [undefined, undefined]);
-  // The types refer to Node's, which TypeScript users install themselves.
+  // The types refer to Node's where TypeScript users have them.
   assert.deepEqual(peerDependenciesMeta, { '@types/node': { optional: true } });
 });
 
-test('the types accept correct code and reject errors', (t) => {
-  const { directory, write } = project(t);
-  fs.symlinkSync(path.join(__dirname, 'node_modules/@types'), path.join(directory, 'node_modules/@types'));
-  for (const file of ['types.mts', 'types_wrong.cts']) write(file, fs.readFileSync(path.join(__dirname, file)));
+/** Checks that files of this directory compile in a project, where the types of the package are checked too. */
+function compiles(consumer, files, ...options) {
+  for (const file of files) consumer.write(file, fs.readFileSync(path.join(__dirname, file)));
   const tsc = path.join(__dirname, 'node_modules/typescript/bin/tsc');
-  const options = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022', '--types', 'node', '--lib', 'es2022'];
-  const { status, stdout } = spawnSync(process.execPath, [tsc, ...options, 'types.mts', 'types_wrong.cts'], { cwd: directory, encoding: 'utf8' });
+  const all = [tsc, '--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022', ...options, ...files];
+  const { status, stdout } = spawnSync(process.execPath, all, { cwd: consumer.directory, encoding: 'utf8' });
   assert.deepEqual([status, stdout], [0, '']);
+}
+
+test('the types accept correct code and reject errors', (t) => {
+  const consumer = project(t);
+  fs.symlinkSync(path.join(__dirname, 'node_modules/@types'), path.join(consumer.directory, 'node_modules/@types'));
+  compiles(consumer, ['types.mts', 'types_wrong.cts'], '--types', 'node', '--lib', 'es2022');
+});
+
+test("the types need neither Node's types nor those of the web", (t) => {
+  const consumer = project(t);
+  compiles(consumer, ['types_plain.cts']);
+  compiles(consumer, ['types_plain.cts'], '--lib', 'es2022');
 });
 
 test('the add-on exports only the entry for Node, needs only system libraries, and is never unloaded', () => {

@@ -7,10 +7,21 @@ const { execFileSync, spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 const test = require('node:test');
-const { project, world } = require('./support.js');
+const { world } = require('./support.js');
 
 const ROOT = path.join(__dirname, '../../..');
 const { version } = require('../package.json');
+const TARBALL = path.join(ROOT, 'build/dist', `st-secrets-${version}.tgz`);
+
+/** An empty project with the package installed. */
+function project(t) {
+  const { directory, write } = world(t, { HF_TOKEN: 'hf_from_the_environment' });
+  write('package.json', '{"name": "consumer", "private": true}');
+  const offline = { ...process.env, npm_config_offline: 'true', CC: '/bin/false' };
+  execFileSync('npm', ['install', '--no-audit', '--no-fund', '--silent', TARBALL], { cwd: directory, env: offline });
+  const run = (...args) => execFileSync(process.execPath, args, { cwd: directory, encoding: 'utf8' });
+  return { directory, write, run };
+}
 
 test('the package works from CommonJS and from modules, which share one instance', (t) => {
   const { write, run } = project(t);
@@ -50,12 +61,12 @@ test('the package contains the required files and no others', (t) => {
   assert.deepEqual(peerDependenciesMeta, { '@types/node': { optional: true } });
 });
 
-/** Checks that files of this directory compile in a project, where the types of the package are checked too. */
-function compiles(consumer, files, ...options) {
-  for (const file of files) consumer.write(file, fs.readFileSync(path.join(__dirname, file)));
+/** Checks that the files of this directory compile in a project, where the types of the package are checked too. */
+function compiles(project, files, ...options) {
+  for (const file of files) project.write(file, fs.readFileSync(path.join(__dirname, file)));
   const tsc = path.join(__dirname, 'node_modules/typescript/bin/tsc');
   const all = [tsc, '--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022', ...options, ...files];
-  const { status, stdout } = spawnSync(process.execPath, all, { cwd: consumer.directory, encoding: 'utf8' });
+  const { status, stdout } = spawnSync(process.execPath, all, { cwd: project.directory, encoding: 'utf8' });
   assert.deepEqual([status, stdout], [0, '']);
 }
 

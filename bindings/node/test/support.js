@@ -1,6 +1,5 @@
 'use strict';
 
-const { execFileSync } = require('node:child_process');
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
@@ -8,8 +7,6 @@ const { Worker } = require('node:worker_threads');
 
 // The package under its own name, as users import it.
 const st = require('st-secrets');
-
-const TARBALL = path.join(__dirname, '../../../build/dist', `st-secrets-${require('../package.json').version}.tgz`);
 
 /** Creates a directory for a test, which is also its home, and removes all secrets from the environment. */
 function world(t, env = {}) {
@@ -34,16 +31,6 @@ function world(t, env = {}) {
       return file;
     },
   };
-}
-
-/** An empty project with the packed package installed, without network or compiler. */
-function project(t) {
-  const { directory, write } = world(t, { HF_TOKEN: 'hf_from_the_environment' });
-  write('package.json', '{"name": "consumer", "private": true}');
-  const offline = { ...process.env, npm_config_offline: 'true', CC: '/bin/false' };
-  execFileSync('npm', ['install', '--no-audit', '--no-fund', '--silent', TARBALL], { cwd: directory, env: offline });
-  const run = (...args) => execFileSync(process.execPath, args, { cwd: directory, encoding: 'utf8' });
-  return { directory, write, run };
 }
 
 /** Returns a check that an error is the library's, with this status. */
@@ -80,4 +67,4 @@ function resident() {
   return Number(/^VmRSS:\s+(\d+)/m.exec(fs.readFileSync('/proc/self/status', 'utf8'))[1]);
 }
 
-module.exports = { inWorker, project, resident, sleep, st, status, turn, until, world };
+module.exports = { inWorker, resident, sleep, st, status, turn, until, world };

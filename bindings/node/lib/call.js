@@ -1,7 +1,7 @@
 'use strict';
 
 const native = require('./native.js');
-const { AbortError, STATUS, StSecretsError, failure } = require('./errors.js');
+const { AbortError, STATUS, failure } = require('./errors.js');
 const { handleOf } = require('./handle.js');
 const { optionsOf } = require('./options.js');
 
@@ -41,34 +41,12 @@ function onAbort(signal, abort) {
   };
 }
 
-/** Gives an error that was made without any JavaScript on the stack that of now. One error may have several callers. */
-function addStack(error, below = addStack) {
-  if (error instanceof StSecretsError && !error.stack.includes('\n    at ')) Error.captureStackTrace(error, below);
-  return error;
-}
-
-/**
- * Waits for a call on another thread. An error receives the stack of the functions that await this promise, which costs
- * nothing unless it is rejected.
- */
-async function withStack(promise) {
-  try {
-    return await promise;
-  } catch (error) {
-    throw addStack(error, withStack);
-  }
-}
-
 /**
  * Makes a call on another thread. If the signal is aborted, the promise is rejected at once; a call that is being made
  * ends by its timeout.
  */
 function start(signal, name, ...args) {
   throwIfAborted(signal);
-  return withStack(begin(signal, name, args));
-}
-
-function begin(signal, name, args) {
   if (!signal) return native[name](...args);
   const promise = native[name](...args);
   const id = native.lastCall();
@@ -134,4 +112,4 @@ function isThenable(value) {
   return (typeof value === 'object' || typeof value === 'function') && value !== null && typeof value.then === 'function';
 }
 
-module.exports = { addStack, isThenable, method, start, throwIfAborted, waitFor };
+module.exports = { isThenable, method, start, throwIfAborted, waitFor };

@@ -1,7 +1,7 @@
 'use strict';
 
 const native = require('./native.js');
-const { addStack, method, start, throwIfAborted } = require('./call.js');
+const { method, start, throwIfAborted } = require('./call.js');
 const { STATUS, StSecretsError } = require('./errors.js');
 const { Handle, PROCESS, handleOf, settingsText } = require('./handle.js');
 const { Providers } = require('./providers.js');
@@ -171,9 +171,7 @@ class Secrets extends Handle {
   /** Returns the results of several keys, each a secret or an error, with the answers of JavaScript providers. */
   #settled(items, answers) {
     return items.map((item, at) => {
-      if (item instanceof StSecretsError) {
-        return { status: 'rejected', reason: addStack(this.#providers.explain(item, answers[at])) };
-      }
+      if (item instanceof StSecretsError) return { status: 'rejected', reason: this.#providers.explain(item, answers[at]) };
       return { status: 'fulfilled', value: secretOf(item) };
     });
   }

@@ -98,8 +98,8 @@ func (c *Cipher) DecryptInto(token string, buf []byte) (int, error) {
 	return call.copiedInto(C.st_decrypt_into(c.native(), address, size, to, capacity, &call.size, &call.err), len(buf))
 }
 
-// RotateKey writes a new key to the key file, for which it may wait for another process. Tokens of the old key can still
-// be decrypted. After an error of ctx, the key may be written.
+// RotateKey writes a new key to the key file, for which it may wait for another process. Tokens of the old key can
+// still be decrypted. After an error of ctx, the key may be written.
 func (c *Cipher) RotateKey(ctx context.Context) error {
 	return c.do(ctx, func(call *call) C.st_status { return C.st_rotate_key(c.native(), &call.err) })
 }

@@ -114,7 +114,8 @@ func (s *Store) HasCredential(ctx context.Context, id CredentialID) (exists bool
 	})
 }
 
-// StoredCredential describes a credential, without its value. Times are ISO 8601; LastUsedAt is empty if it was not used.
+// StoredCredential describes a credential, without its value. Times are ISO 8601; LastUsedAt is empty if it was not
+// used.
 type StoredCredential struct {
 	ID         int64  `json:"id"`
 	UserID     int64  `json:"user_id"`

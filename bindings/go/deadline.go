@@ -52,8 +52,8 @@ func detached[T any](ctx context.Context, do func() (T, error), drop func(T)) (T
 	}
 }
 
-// withinCopy is within for a call that gets bytes of the caller. If ctx can be cancelled, the call gets a copy, which is
-// wiped: the caller may return, and change or wipe its bytes, before the call ends.
+// withinCopy is within for a call that gets bytes of the caller. If ctx can be cancelled, the call gets a copy, which
+// is wiped: the caller may return, and change or wipe its bytes, before the call ends.
 func withinCopy[T any](ctx context.Context, value []byte, do func(value []byte) (T, error)) (T, error) {
 	switch {
 	case ctx.Err() != nil:

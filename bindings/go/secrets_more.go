@@ -23,8 +23,8 @@ func (s *Secrets) WebhookSecret(ctx context.Context) (*Secret, error) {
 	return s.Get(ctx, KeyCloudWebhookSecret)
 }
 
-// Set writes a secret, which must be UTF-8, to the secrets file, or to the provider of the setting `set_provider`. After
-// an error of ctx, the secret may have been written.
+// Set writes a secret, which must be UTF-8, to the secrets file, or to the provider of the setting `set_provider`.
+// After an error of ctx, the secret may have been written.
 func (s *Secrets) Set(ctx context.Context, key string, value []byte) error {
 	name, nameLen := text(key)
 	return s.doWith(ctx, value, func(c *call, value unsafe.Pointer, size C.size_t) C.st_status {

@@ -195,8 +195,8 @@ class KubernetesSecretProvider(_TableProvider):
 class VaultDynamicProvider(_TableProvider):
     """A credential that HashiCorp Vault or OpenBao issues for a lease: of a database, a cloud, a certificate authority.
 
-    `path` is the path of the API, `keys` maps fields of its answer to keys (None: the fields are the keys),
-    `parameters` are sent with the request, and `revoke` gives the lease back when the manager is closed. `name`
+    `path` is the path of the API, and `keys` maps members of its response to keys; None takes all, under their own
+    names. `parameters` are sent with a POST, and with `revoke` the lease is revoked when the manager is closed. `name`
     identifies the provider in errors.
     """
 
@@ -292,6 +292,5 @@ def _tables(kept: Kept) -> dict[str, dict[str, Any]]:
     tables = [table for table in kept.settings.get("providers") or () if isinstance(table, dict)]
     if not tables:
         return {}
-    return dict(
-        zip(_names_of(_native.Secrets(Kept({**kept.settings, "providers": tables}).json())), tables, strict=True)
-    )
+    settings = Kept({**kept.settings, "providers": tables, "share": "off"})  # only for the names
+    return dict(zip(_names_of(_native.Secrets(settings.json())), tables, strict=True))

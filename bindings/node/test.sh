@@ -14,6 +14,10 @@ cmp -s test/package-lock.json test/node_modules/.installed || {
     (cd test && npm ci --silent --no-audit --no-fund)
     cp test/package-lock.json test/node_modules/.installed
 }
+cmp -s test/runners/package.json test/runners/node_modules/.installed || {
+    (cd test/runners && npm install --silent --no-audit --no-fund --no-package-lock)
+    cp test/runners/package.json test/runners/node_modules/.installed
+}
 if [ $# -gt 0 ]; then
     sh build.sh
     if [ -e "test/$1.test.js" ]; then

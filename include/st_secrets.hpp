@@ -31,6 +31,7 @@
 #include "st_secrets/config.hpp"
 #include "st_secrets/function_key.hpp"
 #include "st_secrets/library.hpp"
+#include "st_secrets/path.hpp"
 #include "st_secrets/redactor.hpp"
 #include "st_secrets/secrets.hpp"
 #include "st_secrets/store.hpp"

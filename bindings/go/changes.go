@@ -5,8 +5,6 @@ import "C"
 
 import (
 	"context"
-	"encoding/json"
-	"math"
 	"time"
 )
 
@@ -16,28 +14,20 @@ const listenSlice = time.Second
 // Generation returns a number that increases when anything that the manager serves changed: a document, a file, or what
 // another process of this host published or invalidated. It reads memory only.
 func (s *Secrets) Generation() (uint64, error) {
-	c, err := s.begin()
-	if err != nil {
-		return 0, err
-	}
-	defer s.end(c)
-	err = c.error(C.st_secrets_generation(s.native(), &c.number, &c.err))
-	return uint64(c.number), err
+	return calling(s.handle, func(c *call) (uint64, error) {
+		err := c.error(C.st_secrets_generation(s.native(), &c.number, &c.err))
+		return uint64(c.number), err
+	})
 }
 
 // Listen waits until the generation is another one than since, and returns it. While it waits, it looks for changes: of
 // files once a second, and of documents when they are due. It returns an error when ctx is done.
 func (s *Secrets) Listen(ctx context.Context, since uint64) (uint64, error) {
 	for {
-		generation, err := within(ctx, func(float64) (uint64, error) {
-			c, err := s.begin()
-			if err != nil {
-				return 0, err
-			}
-			defer s.end(c)
+		generation, err := run(ctx, s.handle, func(c *call) (uint64, error) {
 			status := C.st_secrets_listen(s.native(), C.uint64_t(since), C.double(listenSlice.Seconds()), &c.number, &c.err)
 			return uint64(c.number), c.error(status)
-		}, func(uint64) {})
+		})
 		if err != nil || generation != since {
 			return generation, err
 		}
@@ -55,23 +45,12 @@ type Confirmation struct {
 }
 
 // Invalidate makes all processes of this host drop what they have cached, and returns when all have confirmed that, or
-// after timeout. The setting share must be host. key is the key that changed, or empty for all; at present everything
-// is dropped in both cases.
-func (s *Secrets) Invalidate(key string, timeout time.Duration) (Confirmation, error) {
-	var confirmation Confirmation
-	name, nameLen := text(key)
-	if key == "" {
-		name = nil
-	}
-	seconds := timeout.Seconds()
-	if timeout == Forever {
-		seconds = math.Inf(1)
-	}
-	report, err := s.copied(func(c *call) C.st_status {
-		return C.st_secrets_invalidate(s.native(), name, nameLen, C.ST_SCOPE_HOST, C.double(seconds), &c.bytes, &c.err)
-	})
-	if err == nil {
-		err = json.Unmarshal(report, &confirmation)
-	}
-	return confirmation, err
+// after timeout, or with an error when ctx is done. The setting share must be host. key is the key that changed, or
+// empty for all; at present everything is dropped in both cases.
+func (s *Secrets) Invalidate(ctx context.Context, key string, timeout time.Duration) (Confirmation, error) {
+	name, nameLen := optional(key)
+	limit := seconds(timeout)
+	return parsed[Confirmation](s.copied(ctx, func(c *call) C.st_status {
+		return C.st_secrets_invalidate(s.native(), name, nameLen, C.ST_SCOPE_HOST, limit, &c.bytes, &c.err)
+	}))
 }

@@ -14,7 +14,7 @@ func TestListenReturnsWhenAFileChanged(t *testing.T) {
 	secrets := opened(t, Settings{"file_path": path})
 	before, err := secrets.Generation()
 	must(t, err)
-	must(t, secrets.Set("A", []byte("1")))
+	must(t, secrets.Set(background, "A", []byte("1")))
 	after, err := secrets.Listen(background, before)
 	must(t, err)
 	if after <= before {
@@ -45,14 +45,14 @@ func TestListenEndsWithItsContextAndItsManager(t *testing.T) {
 }
 
 func TestInvalidateNamesTheProcessesOfTheHost(t *testing.T) {
-	_, err := opened(t, nil).Invalidate("A", time.Second)
+	_, err := opened(t, nil).Invalidate(background, "A", time.Second)
 	expect(t, err, ErrConfig)
 	directory, err := os.MkdirTemp("/dev/shm", "st-secrets-test-")
 	must(t, err)
 	t.Cleanup(func() { must(t, os.RemoveAll(directory)) })
 	secrets := opened(t, Settings{"share": "host", "share_dir": directory})
 	for _, key := range []string{"A", ""} {
-		confirmation, err := secrets.Invalidate(key, Forever)
+		confirmation, err := secrets.Invalidate(background, key, Forever)
 		must(t, err)
 		equal(t, len(confirmation.Confirmed), 1)
 		equal(t, confirmation.Confirmed[0], os.Getpid())

@@ -4,6 +4,7 @@ package stsecrets
 import "C"
 
 import (
+	"context"
 	"runtime"
 	"unsafe"
 )
@@ -97,9 +98,10 @@ func (c *Cipher) DecryptInto(token string, buf []byte) (int, error) {
 	return call.copiedInto(C.st_decrypt_into(c.native(), address, size, to, capacity, &call.size, &call.err), len(buf))
 }
 
-// RotateKey writes a new key to the key file. Tokens of the old key can still be decrypted.
-func (c *Cipher) RotateKey() error {
-	return c.do(func(call *call) C.st_status { return C.st_rotate_key(c.native(), &call.err) })
+// RotateKey writes a new key to the key file, for which it may wait for another process. Tokens of the old key can
+// still be decrypted. After an error of ctx, the key may be written.
+func (c *Cipher) RotateKey(ctx context.Context) error {
+	return c.do(ctx, func(call *call) C.st_status { return C.st_rotate_key(c.native(), &call.err) })
 }
 
 // Reencrypt re-encrypts a token under the newest key and reports whether the result differs.

@@ -131,7 +131,7 @@ func (w *world) find(step object, key, text string) (object, error) {
 		for _, key := range step["keys"].([]any) {
 			keys = append(keys, key.(string))
 		}
-		found, err := w.secrets.GetMany(keys...)
+		found, err := w.secrets.GetMany(background, keys...)
 		results := []object{}
 		for _, each := range found {
 			result := outcome(revealed(each.Secret, each.Err))
@@ -142,11 +142,11 @@ func (w *world) find(step object, key, text string) (object, error) {
 		}
 		return object{"results": results}, err
 	case "secrets.set":
-		return nil, w.secrets.Set(key, []byte(text))
+		return nil, w.secrets.Set(background, key, []byte(text))
 	case "secrets.set_replicate_token":
-		return nil, w.secrets.SetReplicateToken([]byte(text))
+		return nil, w.secrets.SetReplicateToken(background, []byte(text))
 	case "secrets.delete":
-		existed, err := w.secrets.Delete(key)
+		existed, err := w.secrets.Delete(background, key)
 		return object{"existed": existed}, err
 	case "secrets.refresh":
 		return nil, w.secrets.Refresh(ctx)
@@ -216,7 +216,7 @@ func (w *world) encrypt(step object, text string) (object, error) {
 		}
 		return answer, err
 	case "cipher.rotate_key":
-		return nil, w.cipher.RotateKey()
+		return nil, w.cipher.RotateKey(background)
 	}
 	panic(fmt.Sprintf("%s is unknown", step["do"]))
 }

@@ -4,7 +4,8 @@ package stsecrets
 import "C"
 
 import (
-	"encoding/json"
+	"context"
+	"errors"
 	"runtime/cgo"
 	"unsafe"
 )
@@ -15,97 +16,125 @@ type CredentialID struct {
 	Provider, Name string
 }
 
-// beginWith is begin for calls that also use a cipher; nil is that of the process.
-func (s *Store) beginWith(cipher **Cipher) (*call, error) {
-	if *cipher == nil {
-		*cipher = defaultCipher
-	}
-	if err := (*cipher).handle.acquire(); err != nil {
-		return nil, err
-	}
-	c, err := s.begin()
-	if err != nil {
-		(*cipher).handle.release()
-	}
-	return c, err
+// credential is a CredentialID as the library takes it.
+type credential struct {
+	user                 C.int64_t
+	provider, name       *C.char
+	providerLen, nameLen C.size_t
 }
 
-func (s *Store) endWith(cipher *Cipher, c *call) {
-	s.end(c)
-	cipher.handle.release()
+func (id CredentialID) native() (n credential) {
+	n.user = C.int64_t(id.UserID)
+	n.provider, n.providerLen = text(id.Provider)
+	n.name, n.nameLen = text(id.Name)
+	return n
+}
+
+// withCipher makes a call that uses a cipher; nil is that of the process.
+func withCipher[T any](s *Store, cipher *Cipher, do func(c *call, cipher *C.st_cipher) (T, error)) (T, error) {
+	if cipher == nil {
+		cipher = defaultCipher
+	}
+	if err := cipher.handle.acquire(); err != nil {
+		var none T
+		return none, err
+	}
+	defer cipher.handle.release()
+	return calling(s.handle, func(c *call) (T, error) { return do(c, cipher.native()) })
+}
+
+// withSecrets makes a call that uses a manager; nil is that of the process.
+func withSecrets[T any](secrets *Secrets, do func(secrets *C.st_secrets) (T, error)) (T, error) {
+	if secrets == nil {
+		secrets = defaultSecrets
+	}
+	if err := secrets.handle.acquire(); err != nil {
+		var none T
+		return none, err
+	}
+	defer secrets.handle.release()
+	return do(secrets.native())
 }
 
 // SetCredential encrypts a credential with the cipher (nil: that of the process), stores it and returns its row id.
-func (s *Store) SetCredential(cipher *Cipher, id CredentialID, value []byte) (int64, error) {
-	c, err := s.beginWith(&cipher)
-	if err != nil {
-		return 0, err
-	}
-	defer s.endWith(cipher, c)
-	provider, providerLen := text(id.Provider)
-	name, nameLen := text(id.Name)
-	address, size := data(value)
-	err = c.error(C.st_credential_set(s.native(), cipher.native(), C.int64_t(id.UserID), provider, providerLen, name, nameLen,
-		address, size, &c.id, &c.err))
-	return int64(c.id), err
+// After an error of ctx, it may be stored.
+func (s *Store) SetCredential(ctx context.Context, cipher *Cipher, id CredentialID, value []byte) (int64, error) {
+	of := id.native()
+	return withinCopy(ctx, value, func(value []byte) (int64, error) {
+		return withCipher(s, cipher, func(c *call, cipher *C.st_cipher) (int64, error) {
+			address, size := data(value)
+			err := c.error(C.st_credential_set(s.native(), cipher, of.user, of.provider, of.providerLen, of.name, of.nameLen,
+				address, size, &c.id, &c.err))
+			return int64(c.id), err
+		})
+	})
 }
 
 // Credential returns the value of a user's active credential and records its use.
-func (s *Store) Credential(cipher *Cipher, id CredentialID) (*Secret, error) {
-	c, err := s.beginWith(&cipher)
-	if err != nil {
-		return nil, err
-	}
-	defer s.endWith(cipher, c)
-	provider, providerLen := text(id.Provider)
-	name, nameLen := text(id.Name)
-	return c.secret(C.st_credential_get(s.native(), cipher.native(), C.int64_t(id.UserID), provider, providerLen, name, nameLen,
-		&c.bytes, &c.err))
+func (s *Store) Credential(ctx context.Context, cipher *Cipher, id CredentialID) (*Secret, error) {
+	of := id.native()
+	return within(ctx, func(float64) (*Secret, error) {
+		return withCipher(s, cipher, func(c *call, cipher *C.st_cipher) (*Secret, error) {
+			return c.secret(C.st_credential_get(s.native(), cipher, of.user, of.provider, of.providerLen, of.name, of.nameLen,
+				&c.bytes, &c.err))
+		})
+	}, func(late *Secret) { late.Close() })
 }
 
 // DeleteCredential removes a credential and reports whether it existed.
-func (s *Store) DeleteCredential(id CredentialID) (existed bool, err error) {
-	provider, providerLen := text(id.Provider)
-	name, nameLen := text(id.Name)
-	return s.existed(func(c *call) C.st_status {
-		return C.st_credential_delete(s.native(), C.int64_t(id.UserID), provider, providerLen, name, nameLen, &c.flag, &c.err)
+func (s *Store) DeleteCredential(ctx context.Context, id CredentialID) (existed bool, err error) {
+	of := id.native()
+	return s.existed(ctx, func(c *call) C.st_status {
+		return C.st_credential_delete(s.native(), of.user, of.provider, of.providerLen, of.name, of.nameLen, &c.flag, &c.err)
 	})
 }
 
 // DeactivateCredential makes a credential inactive, until it is set again, and reports whether it existed.
-func (s *Store) DeactivateCredential(id CredentialID) (existed bool, err error) {
-	provider, providerLen := text(id.Provider)
-	name, nameLen := text(id.Name)
-	return s.existed(func(c *call) C.st_status {
-		return C.st_credential_deactivate(s.native(), C.int64_t(id.UserID), provider, providerLen, name, nameLen, &c.flag, &c.err)
+func (s *Store) DeactivateCredential(ctx context.Context, id CredentialID) (existed bool, err error) {
+	of := id.native()
+	return s.existed(ctx, func(c *call) C.st_status {
+		return C.st_credential_deactivate(s.native(), of.user, of.provider, of.providerLen, of.name, of.nameLen, &c.flag, &c.err)
 	})
 }
 
 // MarkCredentialUsed records the use of an active credential that the program has from an earlier call, and reports
 // whether there is one. [Store.Credential] and [Store.ResolveCredential] do this themselves.
-func (s *Store) MarkCredentialUsed(id CredentialID) (existed bool, err error) {
-	provider, providerLen := text(id.Provider)
-	name, nameLen := text(id.Name)
-	return s.existed(func(c *call) C.st_status {
-		return C.st_credential_mark_used(s.native(), C.int64_t(id.UserID), provider, providerLen, name, nameLen, &c.flag, &c.err)
+func (s *Store) MarkCredentialUsed(ctx context.Context, id CredentialID) (existed bool, err error) {
+	of := id.native()
+	return s.existed(ctx, func(c *call) C.st_status {
+		return C.st_credential_mark_used(s.native(), of.user, of.provider, of.providerLen, of.name, of.nameLen, &c.flag, &c.err)
 	})
 }
 
 // HasCredential reports whether a user has an active credential of this name.
-func (s *Store) HasCredential(id CredentialID) (bool, error) {
-	provider, providerLen := text(id.Provider)
-	name, nameLen := text(id.Name)
-	return s.existed(func(c *call) C.st_status {
-		return C.st_credential_exists(s.native(), C.int64_t(id.UserID), provider, providerLen, name, nameLen, &c.flag, &c.err)
+func (s *Store) HasCredential(ctx context.Context, id CredentialID) (exists bool, err error) {
+	of := id.native()
+	return s.existed(ctx, func(c *call) C.st_status {
+		return C.st_credential_exists(s.native(), of.user, of.provider, of.providerLen, of.name, of.nameLen, &c.flag, &c.err)
 	})
 }
 
+// StoredCredential describes a credential, without its value. Times are ISO 8601; LastUsedAt is empty if it was not
+// used.
+type StoredCredential struct {
+	ID         int64  `json:"id"`
+	UserID     int64  `json:"user_id"`
+	Provider   string `json:"provider"`
+	Name       string `json:"name"`
+	CreatedAt  string `json:"created_at"`
+	UpdatedAt  string `json:"updated_at"`
+	LastUsedAt string `json:"last_used_at"`
+	IsActive   bool   `json:"is_active"`
+	// Encrypted is false for plain text.
+	Encrypted bool `json:"encrypted"`
+}
+
 // Credentials lists credentials without their values, of a user ([Unknown]: all users) and a provider (empty: all).
-func (s *Store) Credentials(userID int64, provider string) (json.RawMessage, error) {
+func (s *Store) Credentials(ctx context.Context, userID int64, provider string) ([]StoredCredential, error) {
 	name, nameLen := optional(provider)
-	return s.copied(func(c *call) C.st_status {
+	return parsed[[]StoredCredential](s.copied(ctx, func(c *call) C.st_status {
 		return C.st_credential_list(s.native(), C.int64_t(userID), name, nameLen, &c.bytes, &c.err)
-	})
+	}))
 }
 
 // Origin is the origin of a credential that [Store.ResolveCredential] returns.
@@ -122,79 +151,89 @@ const (
 
 // ResolveCredential returns the user's own credential, or else the secret globalKey of the manager (empty: there is
 // none). A nil cipher or manager is that of the process.
-func (s *Store) ResolveCredential(cipher *Cipher, secrets *Secrets, id CredentialID, globalKey string) (*Secret, Origin, error) {
-	if secrets == nil {
-		secrets = defaultSecrets
+func (s *Store) ResolveCredential(ctx context.Context, cipher *Cipher, secrets *Secrets, id CredentialID, globalKey string) (*Secret, Origin, error) {
+	type found struct {
+		secret *Secret
+		origin Origin
 	}
-	if err := secrets.handle.acquire(); err != nil {
-		return nil, 0, err
-	}
-	defer secrets.handle.release()
-	c, err := s.beginWith(&cipher)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer s.endWith(cipher, c)
-	provider, providerLen := text(id.Provider)
-	name, nameLen := text(id.Name)
+	of := id.native()
 	global, globalLen := optional(globalKey)
-	secret, err := c.secret(C.st_credential_resolve(s.native(), cipher.native(), secrets.native(), C.int64_t(id.UserID),
-		provider, providerLen, name, nameLen, global, globalLen, &c.outcome, &c.bytes, &c.err))
-	return secret, Origin(c.outcome), err
+	result, err := within(ctx, func(float64) (found, error) {
+		return withSecrets(secrets, func(secrets *C.st_secrets) (found, error) {
+			return withCipher(s, cipher, func(c *call, cipher *C.st_cipher) (found, error) {
+				secret, err := c.secret(C.st_credential_resolve(s.native(), cipher, secrets, of.user, of.provider, of.providerLen,
+					of.name, of.nameLen, global, globalLen, &c.outcome, &c.bytes, &c.err))
+				return found{secret, Origin(c.outcome)}, err
+			})
+		})
+	}, func(late found) { late.secret.Close() })
+	return result.secret, result.origin, err
 }
 
 // CredentialOrigin returns where [Store.ResolveCredential] would find a credential, without using it.
-func (s *Store) CredentialOrigin(secrets *Secrets, id CredentialID, globalKey string) (Origin, error) {
-	if secrets == nil {
-		secrets = defaultSecrets
-	}
-	if err := secrets.handle.acquire(); err != nil {
-		return OriginNone, err
-	}
-	defer secrets.handle.release()
-	c, err := s.begin()
-	if err != nil {
-		return OriginNone, err
-	}
-	defer s.end(c)
-	provider, providerLen := text(id.Provider)
-	name, nameLen := text(id.Name)
+func (s *Store) CredentialOrigin(ctx context.Context, secrets *Secrets, id CredentialID, globalKey string) (Origin, error) {
+	of := id.native()
 	global, globalLen := optional(globalKey)
-	err = c.error(C.st_credential_source(s.native(), secrets.native(), C.int64_t(id.UserID), provider, providerLen, name, nameLen,
-		global, globalLen, &c.outcome, &c.err))
-	return Origin(c.outcome), err
+	return within(ctx, func(float64) (Origin, error) {
+		return withSecrets(secrets, func(secrets *C.st_secrets) (Origin, error) {
+			return calling(s.handle, func(c *call) (Origin, error) {
+				err := c.error(C.st_credential_source(s.native(), secrets, of.user, of.provider, of.providerLen, of.name, of.nameLen,
+					global, globalLen, &c.outcome, &c.err))
+				return Origin(c.outcome), err
+			})
+		})
+	}, nil)
 }
 
-// RotateCredentials creates a new key and re-encrypts every stored credential under it.
-func (s *Store) RotateCredentials(cipher *Cipher) error {
-	c, err := s.beginWith(&cipher)
-	if err != nil {
-		return err
-	}
-	defer s.endWith(cipher, c)
-	return c.error(C.st_credentials_rotate(s.native(), cipher.native(), &c.err))
+// RotateCredentials creates a new key and re-encrypts every stored credential under it. After an error of ctx, that may
+// be done.
+func (s *Store) RotateCredentials(ctx context.Context, cipher *Cipher) error {
+	_, err := within(ctx, func(float64) (struct{}, error) {
+		return withCipher(s, cipher, func(c *call, cipher *C.st_cipher) (struct{}, error) {
+			return struct{}{}, c.error(C.st_credentials_rotate(s.native(), cipher, &c.err))
+		})
+	}, nil)
+	return err
+}
+
+// Reencryption is the result of [Store.ReencryptCredentials].
+type Reencryption struct {
+	// Total is the number of credentials.
+	Total uint64 `json:"total"`
+	// Reencrypted, Unchanged: those that were under another key, and those that had the newest one.
+	Reencrypted uint64 `json:"reencrypted"`
+	Unchanged   uint64 `json:"unchanged"`
+	// Migrated is plain text that is now encrypted, Plain that which was left unchanged.
+	Migrated uint64 `json:"migrated"`
+	Plain    uint64 `json:"plain"`
+	// Unreadable are the ids of those that no available key decrypts. They were left unchanged.
+	Unreadable []int64 `json:"unreadable"`
 }
 
 // ReencryptCredentials re-encrypts every stored credential under the newest key, with plain unencrypted ones too, in
 // one transaction. It calls progress (which may be nil); if that returns false, it changes nothing and returns
-// [ErrAbandoned]. The report is a JSON object with the number of credentials and the ids of the unreadable ones.
-func (s *Store) ReencryptCredentials(cipher *Cipher, plain bool, progress func(done, total uint64) bool) (json.RawMessage, error) {
-	c, err := s.beginWith(&cipher)
-	if err != nil {
-		return nil, err
-	}
-	defer s.endWith(cipher, c)
+// [ErrAbandoned]. When ctx is done, the transaction is rolled back at the next credential.
+func (s *Store) ReencryptCredentials(ctx context.Context, cipher *Cipher, plain bool, progress func(done, total uint64) bool) (Reencryption, error) {
 	flags := C.uint32_t(0)
 	if plain {
 		flags = C.ST_REENCRYPT_PLAIN
 	}
-	function := C.uintptr_t(0)
-	if progress != nil {
-		handle := cgo.NewHandle(progress)
-		defer handle.Delete()
-		function = C.uintptr_t(handle)
+	report := func(done, total uint64) bool { return ctx.Err() == nil && (progress == nil || progress(done, total)) }
+	text, err := within(ctx, func(float64) ([]byte, error) {
+		function := C.uintptr_t(0)
+		if progress != nil || ctx.Done() != nil {
+			handle := cgo.NewHandle(report)
+			defer handle.Delete()
+			function = C.uintptr_t(handle)
+		}
+		return withCipher(s, cipher, func(c *call, cipher *C.st_cipher) ([]byte, error) {
+			return c.copied(C.st_go_credentials_reencrypt(s.native(), cipher, flags, function, &c.bytes, &c.err))
+		})
+	}, nil)
+	if errors.Is(err, ErrAbandoned) && ctx.Err() != nil {
+		err = ended(ctx) // not ErrAbandoned, if the rollback came first
 	}
-	return c.copied(C.st_go_credentials_reencrypt(s.native(), cipher.native(), flags, function, &c.bytes, &c.err))
+	return parsed[Reencryption](text, err)
 }
 
 //export st_go_progress

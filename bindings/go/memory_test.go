@@ -28,7 +28,7 @@ func TestMemoryStaysConstantOverManyCalls(t *testing.T) {
 	must(t, err)
 	cached := newCachedUsers(t, CachedOptions{MaxSize: 50}, func(_ context.Context, id int) (*user, error) { return &user{ID: id}, nil })
 	store, _, _ := newTestStore(t)
-	must(t, store.SaveProviderConfig("replicate", []byte(`{"a": 1}`)))
+	must(t, store.SaveProviderConfig(background, "replicate", []byte(`{"a": 1}`)))
 	ctx, cancel := context.WithTimeout(background, time.Hour)
 	defer cancel()
 	buffer := make([]byte, 1000)
@@ -42,7 +42,7 @@ func TestMemoryStaysConstantOverManyCalls(t *testing.T) {
 		"GetWith":        func(int) error { secret, _, err := secrets.GetWith(ctx, "A", CachedOnly); return closed(secret, err) },
 		"GetInto":        func(int) error { _, err := secrets.GetInto("A", buffer); return err },
 		"GetMany": func(int) error {
-			found, err := secrets.GetMany("A", "B")
+			found, err := secrets.GetMany(background, "A", "B")
 			found[0].Secret.Close()
 			return err
 		},
@@ -81,7 +81,7 @@ func TestMemoryStaysConstantOverManyCalls(t *testing.T) {
 			store, err := OpenStore(Settings{"state_dir": "/nowhere"})
 			return errors.Join(err, store.Close())
 		},
-		"ProviderConfig": func(int) error { _, err := store.ProviderConfig("replicate"); return err },
+		"ProviderConfig": func(int) error { _, err := store.ProviderConfig(background, "replicate"); return err },
 		"Encrypt":        func(int) error { _, err := cipher.Encrypt(buffer[:50]); return err },
 		"Decrypt":        func(int) error { return closed(cipher.Decrypt(token)) },
 	}

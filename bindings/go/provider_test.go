@@ -231,7 +231,7 @@ func TestSetLogger(t *testing.T) {
 	if strings.Contains(said, hidden) {
 		t.Error("the value is in the log")
 	}
-	_, err := secrets.GetMany("A_LOGGED")
+	_, err := secrets.GetMany(background, "A_LOGGED")
 	must(t, err)
 	equal(t, log.String(), said)
 }

@@ -80,7 +80,7 @@ func (r *Redactor) Add(name string, value []byte) (bool, error) {
 // Redact returns the text with every value replaced.
 func (r *Redactor) Redact(text []byte) ([]byte, error) {
 	address, size := data(text)
-	return r.copied(func(call *call) C.st_status {
+	return r.copied(context.Background(), func(call *call) C.st_status {
 		return C.st_redact(r.native(), address, size, &call.bytes, &call.err)
 	})
 }

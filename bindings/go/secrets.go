@@ -107,15 +107,12 @@ func (s *Secrets) GetWith(ctx context.Context, key string, flags GetFlags) (*Sec
 		info   Info
 	}
 	result, err := within(ctx, func(timeout float64) (found, error) {
-		c, err := s.begin()
-		if err != nil {
-			return found{}, err
-		}
-		defer s.end(c)
-		name, nameLen := text(key)
-		status := C.st_secrets_get_with(s.native(), name, nameLen, C.double(timeout), C.uint32_t(flags), &c.bytes, &c.info, &c.err)
-		secret, err := c.secret(status)
-		return found{secret, c.account()}, err
+		return calling(s.handle, func(c *call) (found, error) {
+			name, nameLen := text(key)
+			status := C.st_secrets_get_with(s.native(), name, nameLen, C.double(timeout), C.uint32_t(flags), &c.bytes, &c.info, &c.err)
+			secret, err := c.secret(status)
+			return found{secret, c.account()}, err
+		})
 	}, func(late found) { late.secret.Close() })
 	return result.secret, result.info, err
 }
@@ -157,24 +154,34 @@ type Result struct {
 	Err error
 }
 
-// GetMany returns several values within one timeout, that of the setting timeout, in the order of the keys.
-func (s *Secrets) GetMany(keys ...string) ([]Result, error) {
-	c, err := s.begin()
-	if err != nil {
-		return nil, err
-	}
-	defer s.end(c)
+// GetMany returns several values within one timeout, that of the setting timeout, in the order of the keys. If ctx is
+// done before, the lookup continues on a goroutine of its own until then.
+func (s *Secrets) GetMany(ctx context.Context, keys ...string) ([]Result, error) {
 	var names []byte
 	for _, key := range keys {
 		names = append(append(names, key...), 0)
 	}
-	values, statuses := make([]C.st_bytes, len(keys)+1), make([]C.st_status, len(keys)+1)
+	count := len(keys)
+	return within(ctx, func(float64) ([]Result, error) {
+		return calling(s.handle, func(c *call) ([]Result, error) { return s.getMany(c, names, count) })
+	}, func(late []Result) {
+		for _, result := range late {
+			if result.Secret != nil {
+				result.Secret.Close()
+			}
+		}
+	})
+}
+
+// getMany returns the values of keys that each end with a zero byte.
+func (s *Secrets) getMany(c *call, names []byte, count int) ([]Result, error) {
+	values, statuses := make([]C.st_bytes, count+1), make([]C.st_status, count+1)
 	address, size := data(names)
-	err = c.error(C.st_secrets_get_many(s.native(), (*C.char)(address), size, C.size_t(len(keys)), &values[0], &statuses[0], &c.err))
-	if err != nil {
-		return nil, err
+	status := C.st_secrets_get_many(s.native(), (*C.char)(address), size, C.size_t(count), &values[0], &statuses[0], &c.err)
+	if status != C.ST_OK {
+		return nil, c.error(status)
 	}
-	results := make([]Result, len(keys))
+	results := make([]Result, count)
 	for i := range results {
 		if statuses[i] == C.ST_OK {
 			results[i].Secret = newSecret(&values[i])

@@ -2,7 +2,6 @@ package stsecrets
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"os"
 	"strings"
@@ -34,7 +33,7 @@ func TestErrorFields(t *testing.T) {
 
 func TestErrorReportsErrno(t *testing.T) {
 	secrets := opened(t, Settings{"providers": []string{"file"}, "file_path": fileWith(t, "{}") + "/not/there"})
-	err := secrets.Set("A", []byte("x"))
+	err := secrets.Set(background, "A", []byte("x"))
 	var failure *Error
 	if !errors.As(err, &failure) || syscall.Errno(failure.Detail) != syscall.ENOTDIR {
 		t.Errorf("%#v", err)
@@ -44,16 +43,14 @@ func TestErrorReportsErrno(t *testing.T) {
 func TestSettingsOfGoTypes(t *testing.T) {
 	secrets := opened(t, Settings{"timeout": 1500 * time.Millisecond, "miss_ttl": 2, "providers": []string{"env"}, "env_prefix": "P",
 		"strict_permissions": true, "file_path": nil})
-	text, err := secrets.Describe()
+	described, err := secrets.Describe()
 	must(t, err)
-	var described struct {
-		Timeout   float64
-		Providers []struct{ Name, Prefix string }
-	}
-	must(t, json.Unmarshal(text, &described))
-	equal(t, described.Timeout, 1.5)
+	equal(t, described.Timeout, 1500*time.Millisecond)
+	equal(t, described.MissTTL, 2*time.Second)
+	equal(t, described.CacheTTL > 0 && described.MaxStale > 0 && described.MaxBackoff > 0, true)
 	equal(t, len(described.Providers), 1)
-	equal(t, described.Providers[0].Prefix, "P")
+	equal(t, described.Providers[0].Name, "env")
+	equal(t, described.Providers[0].Members["prefix"], any("P"))
 
 	for name, settings := range map[string]Settings{"file_pth": {"file_pth": "x"}, "timeout": {"timeout": make(chan int)}} {
 		_, err := Open(settings)
@@ -109,15 +106,22 @@ func valueOfKey(t *testing.T, secrets *Secrets, key string) string {
 }
 
 func TestCheckReportsProviders(t *testing.T) {
-	report, err := opened(t, Settings{"providers": []string{"env"}}).Check()
+	path := fileWith(t, `{"A": "x"}`)
+	must(t, os.Chmod(path, 0o644))
+	secrets := opened(t, Settings{"providers": []string{"env", "file"}, "file_path": path})
+	equal(t, valueOfKey(t, secrets, "A"), "x")
+	report, err := secrets.Check(background)
 	must(t, err)
-	var checked struct {
-		OK        bool
-		Providers []struct{ Name, State string }
-	}
-	must(t, json.Unmarshal(report, &checked))
-	equal(t, checked.OK, true)
-	equal(t, checked.Providers[0].Name, "env")
+	equal(t, report.OK, true)
+	equal(t, report.Providers[0].Name, "env")
+	equal(t, report.Providers[0].State == StateOK && report.Providers[0].Detail != "", true)
+	equal(t, report.Providers[1].State == StateWarning && report.Providers[1].Advice != "", true)
+	equal(t, report.Memory.MappedBytes > 0 && report.Memory.State != "", true)
+	equal(t, report.Share.State, StateAbsent)
+	failed, err := opened(t, Settings{"providers": []string{"file"}, "file_path": fileWith(t, "[")}).Check(background)
+	must(t, err)
+	equal(t, failed.OK, false)
+	equal(t, failed.Providers[0].State, StateFailed)
 }
 
 func TestGetInto(t *testing.T) {
@@ -148,13 +152,13 @@ func TestManagerClosedFailsEveryCall(t *testing.T) {
 		"Get":          func() error { _, err := secrets.Get(background, "A"); return err },
 		"Get with ctx": func() error { _, err := secrets.Get(ctx, "A"); return err },
 		"GetInto":      func() error { _, err := secrets.GetInto("A", nil); return err },
-		"GetMany":      func() error { _, err := secrets.GetMany("A"); return err },
-		"Set":          func() error { return secrets.Set("A", nil) },
-		"Delete":       func() error { _, err := secrets.Delete("A"); return err },
+		"GetMany":      func() error { _, err := secrets.GetMany(background, "A"); return err },
+		"Set":          func() error { return secrets.Set(background, "A", nil) },
+		"Delete":       func() error { _, err := secrets.Delete(background, "A"); return err },
 		"Refresh":      func() error { return secrets.Refresh(ctx) },
 		"ClearCache":   secrets.ClearCache,
 		"Describe":     func() error { _, err := secrets.Describe(); return err },
-		"Check":        func() error { _, err := secrets.Check(); return err },
+		"Check":        func() error { _, err := secrets.Check(background); return err },
 		"FilePath":     func() error { _, err := secrets.FilePath(); return err },
 		"AddProvider":  func() error { return secrets.AddProvider("x", 0, load(nil, new(bool))) },
 	}
@@ -196,9 +200,9 @@ func TestInvalidKeysFail(t *testing.T) {
 		_, err := secrets.Get(background, key)
 		expect(t, err, ErrInvalidArgument)
 	}
-	_, err := secrets.GetMany("A", "a\x00b")
+	_, err := secrets.GetMany(background, "A", "a\x00b")
 	expect(t, err, ErrInvalidArgument)
-	found, err := secrets.GetMany()
+	found, err := secrets.GetMany(background)
 	must(t, err)
 	equal(t, len(found), 0)
 	must(t, os.Setenv("HF_TOKEN_OF_GO", strings.Repeat("v", 100_000)))

@@ -4,6 +4,7 @@ package stsecrets
 import "C"
 
 import (
+	"context"
 	"encoding/json"
 	"time"
 )
@@ -67,18 +68,9 @@ type SharedDocument struct {
 
 // Share returns what is shared with other processes of this host, without any secret and without a query.
 func (s *Secrets) Share() (Sharing, error) {
-	c, err := s.begin()
-	if err != nil {
-		return Sharing{}, err
-	}
-	defer s.end(c)
-	text, err := c.copied(C.st_secrets_share(s.native(), &c.bytes, &c.err))
-	if err != nil {
-		return Sharing{}, err
-	}
-	var sharing Sharing
-	err = json.Unmarshal(text, &sharing)
-	return sharing, err
+	return parsed[Sharing](s.copied(context.Background(), func(c *call) C.st_status {
+		return C.st_secrets_share(s.native(), &c.bytes, &c.err)
+	}))
 }
 
 // UnmarshalJSON reads a document as the library describes it: times in seconds, and null for what is missing.

@@ -5,7 +5,7 @@ import "C"
 
 import (
 	"bufio"
-	"encoding/json"
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -44,13 +44,9 @@ type ProviderStats struct {
 
 // Stats returns the counters of the manager, without a query. The child of a fork goes on from those of its parent.
 func (s *Secrets) Stats() (Stats, error) {
-	text, err := s.copied(func(c *call) C.st_status { return C.st_secrets_stats(s.native(), &c.bytes, &c.err) })
-	if err != nil {
-		return Stats{}, err
-	}
-	var stats Stats
-	err = json.Unmarshal(text, &stats)
-	return stats, err
+	return parsed[Stats](s.copied(context.Background(), func(c *call) C.st_status {
+		return C.st_secrets_stats(s.native(), &c.bytes, &c.err)
+	}))
 }
 
 type metric struct {

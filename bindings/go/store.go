@@ -4,6 +4,7 @@ package stsecrets
 import "C"
 
 import (
+	"context"
 	"encoding/json"
 	"runtime"
 	"unsafe"
@@ -92,80 +93,86 @@ func optional(s string) (*C.char, C.size_t) {
 }
 
 // json returns the JSON of a call that takes a name.
-func (s *Store) json(name string, get func(*C.st_store, *C.char, C.size_t, *C.st_bytes, *C.st_error) C.st_status) (json.RawMessage, error) {
+func (s *Store) json(ctx context.Context, name string, get func(*C.st_store, *C.char, C.size_t, *C.st_bytes, *C.st_error) C.st_status) (json.RawMessage, error) {
 	address, size := text(name)
-	return s.copied(func(c *call) C.st_status { return get(s.native(), address, size, &c.bytes, &c.err) })
+	return s.copied(ctx, func(c *call) C.st_status { return get(s.native(), address, size, &c.bytes, &c.err) })
 }
 
 // ProviderConfig returns the configuration of a provider: a JSON object as it was written, {} if there is none.
 // SimpleTuner may have written NaN or Infinity, which encoding/json rejects; and it may contain a webhook's secret.
-func (s *Store) ProviderConfig(provider string) (json.RawMessage, error) {
-	return s.json(provider, func(s *C.st_store, name *C.char, size C.size_t, out *C.st_bytes, err *C.st_error) C.st_status {
+func (s *Store) ProviderConfig(ctx context.Context, provider string) (json.RawMessage, error) {
+	return s.json(ctx, provider, func(s *C.st_store, name *C.char, size C.size_t, out *C.st_bytes, err *C.st_error) C.st_status {
 		return C.st_provider_config_get(s, name, size, out, err)
 	})
 }
 
 // WebhookConfig returns the webhook settings of a provider, with defaults. They may contain the webhook's secret.
-func (s *Store) WebhookConfig(provider string) (json.RawMessage, error) {
-	return s.json(provider, func(s *C.st_store, name *C.char, size C.size_t, out *C.st_bytes, err *C.st_error) C.st_status {
+func (s *Store) WebhookConfig(ctx context.Context, provider string) (json.RawMessage, error) {
+	return s.json(ctx, provider, func(s *C.st_store, name *C.char, size C.size_t, out *C.st_bytes, err *C.st_error) C.st_status {
 		return C.st_provider_webhook_get(s, name, size, out, err)
 	})
 }
 
 // CostLimit returns the cost limit of a provider, with defaults.
-func (s *Store) CostLimit(provider string) (json.RawMessage, error) {
-	return s.json(provider, func(s *C.st_store, name *C.char, size C.size_t, out *C.st_bytes, err *C.st_error) C.st_status {
+func (s *Store) CostLimit(ctx context.Context, provider string) (json.RawMessage, error) {
+	return s.json(ctx, provider, func(s *C.st_store, name *C.char, size C.size_t, out *C.st_bytes, err *C.st_error) C.st_status {
 		return C.st_provider_cost_limit_get(s, name, size, out, err)
 	})
 }
 
 // SaveProviderConfig replaces the configuration of a provider with a JSON object, which is stored as it is written.
-func (s *Store) SaveProviderConfig(provider string, config []byte) error {
+func (s *Store) SaveProviderConfig(ctx context.Context, provider string, config []byte) error {
 	name, nameLen := text(provider)
-	address, size := data(config)
-	return s.do(func(c *call) C.st_status {
-		return C.st_provider_config_save(s.native(), name, nameLen, (*C.char)(address), size, &c.err)
+	return s.doWith(ctx, config, func(c *call, config unsafe.Pointer, size C.size_t) C.st_status {
+		return C.st_provider_config_save(s.native(), name, nameLen, (*C.char)(config), size, &c.err)
 	})
 }
 
 // UpdateProviderConfig merges the members of a JSON object into the configuration of a provider.
-func (s *Store) UpdateProviderConfig(provider string, members []byte) error {
+func (s *Store) UpdateProviderConfig(ctx context.Context, provider string, members []byte) error {
 	name, nameLen := text(provider)
-	address, size := data(members)
-	return s.do(func(c *call) C.st_status {
-		return C.st_provider_config_update(s.native(), name, nameLen, (*C.char)(address), size, &c.err)
+	return s.doWith(ctx, members, func(c *call, members unsafe.Pointer, size C.size_t) C.st_status {
+		return C.st_provider_config_update(s.native(), name, nameLen, (*C.char)(members), size, &c.err)
 	})
 }
 
 // DeleteProviderConfig removes the configuration of a provider and reports whether it existed.
-func (s *Store) DeleteProviderConfig(provider string) (existed bool, err error) {
+func (s *Store) DeleteProviderConfig(ctx context.Context, provider string) (existed bool, err error) {
 	name, nameLen := text(provider)
-	return s.existed(func(c *call) C.st_status {
+	return s.existed(ctx, func(c *call) C.st_status {
 		return C.st_provider_config_delete(s.native(), name, nameLen, &c.flag, &c.err)
 	})
 }
 
-// ProviderConfigs lists the configured providers: objects with provider and updated_at.
-func (s *Store) ProviderConfigs() (json.RawMessage, error) {
-	return s.copied(func(c *call) C.st_status { return C.st_provider_config_list(s.native(), &c.bytes, &c.err) })
+// ConfiguredProvider is a provider that has a configuration, and when it was last written, as ISO 8601 in UTC.
+type ConfiguredProvider struct {
+	Provider  string `json:"provider"`
+	UpdatedAt string `json:"updated_at"`
+}
+
+// ProviderConfigs lists the providers that have a configuration, in alphabetical order.
+func (s *Store) ProviderConfigs(ctx context.Context) ([]ConfiguredProvider, error) {
+	return parsed[[]ConfiguredProvider](s.copied(ctx, func(c *call) C.st_status {
+		return C.st_provider_config_list(s.native(), &c.bytes, &c.err)
+	}))
 }
 
 // HardwareInfo returns the hardware prices: {id: {"name": …, "cost_per_second": …}}.
-func (s *Store) HardwareInfo() (json.RawMessage, error) {
-	return s.copied(func(c *call) C.st_status { return C.st_hardware_info_get(s.native(), &c.bytes, &c.err) })
+func (s *Store) HardwareInfo(ctx context.Context) (json.RawMessage, error) {
+	return s.copied(ctx, func(c *call) C.st_status { return C.st_hardware_info_get(s.native(), &c.bytes, &c.err) })
 }
 
 // SetHardwareInfo replaces the cached prices with a JSON object for 300 s. Nothing is stored.
 func (s *Store) SetHardwareInfo(info []byte) error {
 	address, size := data(info)
-	return s.do(func(c *call) C.st_status {
+	return s.do(context.Background(), func(c *call) C.st_status {
 		return C.st_hardware_info_set(s.native(), (*C.char)(address), size, &c.err)
 	})
 }
 
 // ClearHardwareInfo removes the cached prices, so that the next call reads the configuration again.
 func (s *Store) ClearHardwareInfo() error {
-	return s.do(func(c *call) C.st_status { return C.st_hardware_info_clear(s.native(), &c.err) })
+	return s.do(context.Background(), func(c *call) C.st_status { return C.st_hardware_info_clear(s.native(), &c.err) })
 }
 
 // DefaultHardwareInfo returns the built-in default prices.
@@ -176,24 +183,18 @@ func DefaultHardwareInfo() (json.RawMessage, error) {
 }
 
 // DefaultHardwareCostPerHour returns the hourly price of the default device, gpu-l40s.
-func (s *Store) DefaultHardwareCostPerHour() (float64, error) {
-	c, err := s.begin()
-	if err != nil {
-		return 0, err
-	}
-	defer s.end(c)
-	err = c.error(C.st_hardware_default_cost_per_hour(s.native(), &c.cost, &c.err))
-	return float64(c.cost), err
+func (s *Store) DefaultHardwareCostPerHour(ctx context.Context) (float64, error) {
+	return run(ctx, s.handle, func(c *call) (float64, error) {
+		err := c.error(C.st_hardware_default_cost_per_hour(s.native(), &c.cost, &c.err))
+		return float64(c.cost), err
+	})
 }
 
 // HardwareCostPerHour returns the hourly price of a device.
-func (s *Store) HardwareCostPerHour(id string) (float64, error) {
-	c, err := s.begin()
-	if err != nil {
-		return 0, err
-	}
-	defer s.end(c)
+func (s *Store) HardwareCostPerHour(ctx context.Context, id string) (float64, error) {
 	address, size := text(id)
-	err = c.error(C.st_hardware_cost_per_hour(s.native(), address, size, &c.cost, &c.err))
-	return float64(c.cost), err
+	return run(ctx, s.handle, func(c *call) (float64, error) {
+		err := c.error(C.st_hardware_cost_per_hour(s.native(), address, size, &c.cost, &c.err))
+		return float64(c.cost), err
+	})
 }

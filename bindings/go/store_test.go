@@ -22,84 +22,80 @@ func newTestStore(t *testing.T) (*Store, *Cipher, string) {
 	return store, cipher, directory
 }
 
-// decoded decodes JSON of the store.
-func decoded[T any](t *testing.T, text json.RawMessage, err error) T {
-	t.Helper()
-	must(t, err)
-	var value T
-	must(t, json.Unmarshal(text, &value))
-	return value
-}
-
-type entry struct {
-	ID            int64
-	ActorID       *int64  `json:"actor_id"`
-	ActorUsername *string `json:"actor_username"`
-	Action        string
-}
-
 func TestStoreRecordsTheActor(t *testing.T) {
 	store, _, _ := newTestStore(t)
 	ada, err := store.As(Actor{7, "ada", "10.0.0.7"})
 	must(t, err)
-	_, err = ada.Audit(AuditEntry{EventType: "job.submitted", Action: "submitted it", Details: json.RawMessage(`{"gpus": 8}`)})
+	_, err = ada.Audit(background, AuditEntry{EventType: "job.submitted", Action: "submitted it", Details: json.RawMessage(`{"gpus": 8}`)})
 	must(t, err)
 	must(t, ada.Close())
 	unknown, err := store.As(Actor{UserID: Unknown})
 	must(t, err)
 	defer unknown.Close()
-	must(t, unknown.SaveProviderConfig("replicate", []byte(`{"a": 1}`)))
+	must(t, unknown.SaveProviderConfig(background, "replicate", []byte(`{"a": 1}`)))
 
-	found, err := store.AuditEntries(nil)
-	entries := decoded[[]entry](t, found, err)
-	equal(t, len(entries), 2)
-	equal(t, entries[0].ActorID == nil && entries[0].ActorUsername == nil, true)
-	equal(t, *entries[1].ActorID == 7 && *entries[1].ActorUsername == "ada", true)
-	found, err = store.AuditEntries([]byte(`{"actor_id": 7}`))
-	equal(t, len(decoded[[]entry](t, found, err)), 1)
-	broken, report, err := store.VerifyAudit(0, 0)
-	equal(t, broken, 0)
-	equal(t, decoded[struct {
-		Checked int `json:"entries_checked"`
-	}](t, report, err).Checked, 2)
-	listed, err := store.ProviderConfigs()
-	equal(t, len(decoded[[]any](t, listed, err)), 1)
+	found, err := store.AuditEntries(background, nil)
+	must(t, err)
+	equal(t, len(found), 2)
+	equal(t, found[0].ActorID == nil && found[0].ActorUsername == "", true)
+	equal(t, *found[1].ActorID == 7 && found[1].ActorUsername == "ada" && found[1].ActorIP == "10.0.0.7", true)
+	equal(t, found[1].ID == 1 && found[1].Timestamp != "" && found[1].EventType == "job.submitted", true)
+	equal(t, found[1].Action, "submitted it")
+	equal(t, string(found[1].Details), `{"gpus": 8}`)
+	equal(t, found[1].EntryHash != "" && found[1].EntryHash == found[0].PreviousHash, true)
+	found, err = store.AuditEntries(background, []byte(`{"actor_id": 7}`))
+	must(t, err)
+	equal(t, len(found), 1)
+	report, err := store.VerifyAudit(background, 0, 0)
+	must(t, err)
+	equal(t, report.Valid && report.EntriesChecked == 2 && report.FirstID == 1 && report.LastID == 2, true)
+	equal(t, report.BrokenID, 0)
+	listed, err := store.ProviderConfigs(background)
+	must(t, err)
+	equal(t, len(listed), 1)
+	equal(t, listed[0].Provider == "replicate" && listed[0].UpdatedAt != "", true)
 }
 
 func TestStoreCredentialsAndRotation(t *testing.T) {
 	store, cipher, _ := newTestStore(t)
 	for user := range int64(3) {
-		_, err := store.SetCredential(cipher, CredentialID{user, "replicate", "api_token"}, fmt.Appendf(nil, "token of %d", user))
+		_, err := store.SetCredential(background, cipher, CredentialID{user, "replicate", "api_token"}, fmt.Appendf(nil, "token of %d", user))
 		must(t, err)
 	}
-	must(t, store.RotateCredentials(cipher))
-	secret, err := store.Credential(cipher, CredentialID{2, "replicate", "api_token"})
+	must(t, store.RotateCredentials(background, cipher))
+	secret, err := store.Credential(background, cipher, CredentialID{2, "replicate", "api_token"})
 	equal(t, valueOf(t, secret, err), "token of 2")
-	listed, err := store.Credentials(Unknown, "")
-	equal(t, len(decoded[[]any](t, listed, err)), 3)
-	listed, err = store.Credentials(1, "replicate")
-	equal(t, len(decoded[[]any](t, listed, err)), 1)
+	listed, err := store.Credentials(background, Unknown, "")
+	must(t, err)
+	equal(t, len(listed), 3)
+	listed, err = store.Credentials(background, 1, "replicate")
+	must(t, err)
+	equal(t, len(listed), 1)
+	equal(t, listed[0].UserID == 1 && listed[0].Provider == "replicate" && listed[0].Name == "api_token", true)
+	equal(t, listed[0].IsActive && listed[0].Encrypted && listed[0].ID > 0 && listed[0].CreatedAt != "", true)
 
-	must(t, cipher.RotateKey())
+	must(t, cipher.RotateKey(background))
 	var reports []uint64
-	report, err := store.ReencryptCredentials(cipher, true, func(done, total uint64) bool {
+	report, err := store.ReencryptCredentials(background, cipher, true, func(done, total uint64) bool {
 		reports = append(reports, done)
 		return true
 	})
-	equal(t, decoded[struct{ Reencrypted int }](t, report, err).Reencrypted, 3)
+	must(t, err)
+	equal(t, report.Reencrypted == 3 && report.Total == 3 && len(report.Unreadable) == 0, true)
 	equal(t, len(reports) > 0 && reports[len(reports)-1] == 3, true)
-	report, err = store.ReencryptCredentials(cipher, false, nil)
-	equal(t, decoded[struct{ Unchanged int }](t, report, err).Unchanged, 3)
+	report, err = store.ReencryptCredentials(background, cipher, false, nil)
+	must(t, err)
+	equal(t, report.Unchanged, 3)
 
-	must(t, cipher.RotateKey())
+	must(t, cipher.RotateKey(background))
 	for _, progress := range []func(done, total uint64) bool{
 		func(uint64, uint64) bool { return false },
 		func(uint64, uint64) bool { panic("no") },
 	} {
-		_, err = store.ReencryptCredentials(cipher, false, progress)
+		_, err = store.ReencryptCredentials(background, cipher, false, progress)
 		expect(t, err, ErrAbandoned)
 	}
-	secret, err = store.Credential(cipher, CredentialID{0, "replicate", "api_token"})
+	secret, err = store.Credential(background, cipher, CredentialID{0, "replicate", "api_token"})
 	equal(t, valueOf(t, secret, err), "token of 0")
 }
 
@@ -111,43 +107,43 @@ func TestStoreCredentialStates(t *testing.T) {
 	defer secrets.Close()
 	id := CredentialID{7, "replicate", "api_token"}
 	nobody := CredentialID{Unknown, "replicate", "api_token"}
-	is := func(expected bool, call func(CredentialID) (bool, error)) {
+	is := func(expected bool, call func(context.Context, CredentialID) (bool, error)) {
 		t.Helper()
-		found, err := call(id)
+		found, err := call(background, id)
 		must(t, err)
 		equal(t, found, expected)
 	}
 	from := func(id CredentialID, key string, expected Origin) {
 		t.Helper()
-		origin, err := store.CredentialOrigin(secrets, id, key)
+		origin, err := store.CredentialOrigin(background, secrets, id, key)
 		must(t, err)
 		equal(t, origin, expected)
 	}
-	for _, call := range []func(CredentialID) (bool, error){store.HasCredential, store.MarkCredentialUsed, store.DeactivateCredential} {
+	for _, call := range []func(context.Context, CredentialID) (bool, error){store.HasCredential, store.MarkCredentialUsed, store.DeactivateCredential} {
 		is(false, call)
 	}
 	from(id, "SHARED_TOKEN", OriginGlobal)
 	from(id, "", OriginNone)
-	first, err := store.SetCredential(cipher, id, []byte("own"))
+	first, err := store.SetCredential(background, cipher, id, []byte("own"))
 	must(t, err)
 	is(true, store.HasCredential)
 	is(true, store.MarkCredentialUsed)
 	from(id, "", OriginUser)
 	from(nobody, "SHARED_TOKEN", OriginGlobal)
-	secret, origin, err := store.ResolveCredential(cipher, secrets, nobody, "SHARED_TOKEN")
+	secret, origin, err := store.ResolveCredential(background, cipher, secrets, nobody, "SHARED_TOKEN")
 	equal(t, valueOf(t, secret, err), "shared")
 	equal(t, origin, OriginGlobal)
-	_, _, err = store.ResolveCredential(cipher, secrets, nobody, "")
+	_, _, err = store.ResolveCredential(background, cipher, secrets, nobody, "")
 	expect(t, err, ErrNotFound)
 	is(true, store.DeactivateCredential)
 	is(false, store.HasCredential)
 	is(true, store.DeactivateCredential)
-	again, err := store.SetCredential(cipher, id, []byte("again"))
+	again, err := store.SetCredential(background, cipher, id, []byte("again"))
 	must(t, err)
 	equal(t, again, first)
 	is(true, store.HasCredential)
 	must(t, secrets.Close())
-	_, err = store.CredentialOrigin(secrets, id, "SHARED_TOKEN")
+	_, err = store.CredentialOrigin(background, secrets, id, "SHARED_TOKEN")
 	expect(t, err, ErrClosed)
 }
 
@@ -155,12 +151,12 @@ func TestStoreDefaultPrices(t *testing.T) {
 	store, _, _ := newTestStore(t)
 	defaults, err := DefaultHardwareInfo()
 	must(t, err)
-	info, err := store.HardwareInfo()
+	info, err := store.HardwareInfo(background)
 	must(t, err)
 	equal(t, string(info), string(defaults))
 	equal(t, strings.Contains(string(info), "gpu-h100"), true)
 	must(t, store.SetHardwareInfo([]byte(`{"gpu-l40s": {"cost_per_second": 1}}`)))
-	cost, err := store.DefaultHardwareCostPerHour()
+	cost, err := store.DefaultHardwareCostPerHour(background)
 	must(t, err)
 	equal(t, cost, 3600)
 }
@@ -174,14 +170,14 @@ func TestStoreAndCipherDefaults(t *testing.T) {
 	defer ResetStore(nil)
 	defer ResetCipher(nil)
 	id := CredentialID{7, "replicate", "api_token"}
-	secret, origin, err := DefaultStore().ResolveCredential(nil, nil, id, "SHARED_TOKEN")
+	secret, origin, err := DefaultStore().ResolveCredential(background, nil, nil, id, "SHARED_TOKEN")
 	equal(t, valueOf(t, secret, err), "shared")
 	equal(t, origin, OriginGlobal)
-	_, err = DefaultStore().SetCredential(nil, id, []byte("own"))
+	_, err = DefaultStore().SetCredential(background, nil, id, []byte("own"))
 	must(t, err)
 	must(t, DefaultStore().Close())
 	must(t, DefaultCipher().Close())
-	secret, origin, err = DefaultStore().ResolveCredential(nil, nil, id, "SHARED_TOKEN")
+	secret, origin, err = DefaultStore().ResolveCredential(background, nil, nil, id, "SHARED_TOKEN")
 	equal(t, valueOf(t, secret, err), "own")
 	equal(t, origin, OriginUser)
 }
@@ -191,24 +187,24 @@ func TestStoreAndCipherClosedFail(t *testing.T) {
 	id := CredentialID{7, "replicate", "api_token"}
 	must(t, cipher.Close())
 	must(t, cipher.Close())
-	_, err := store.Credential(cipher, id)
+	_, err := store.Credential(background, cipher, id)
 	expect(t, err, ErrClosed)
 	_, err = cipher.Encrypt(nil)
 	expect(t, err, ErrClosed)
 	_, err = cipher.Decrypt("")
 	expect(t, err, ErrClosed)
-	expect(t, cipher.RotateKey(), ErrClosed)
+	expect(t, cipher.RotateKey(background), ErrClosed)
 
 	must(t, store.Close())
 	must(t, store.Close())
 	open, err := OpenCipher(Settings{"key": "a key"})
 	must(t, err)
 	defer open.Close()
-	_, err = store.Credential(open, id)
+	_, err = store.Credential(background, open, id)
 	expect(t, err, ErrClosed)
-	_, err = store.ProviderConfig("replicate")
+	_, err = store.ProviderConfig(background, "replicate")
 	expect(t, err, ErrClosed)
-	_, err = store.Audit(AuditEntry{EventType: "x", Action: "y"})
+	_, err = store.Audit(background, AuditEntry{EventType: "x", Action: "y"})
 	expect(t, err, ErrClosed)
 	_, err = store.As(Actor{})
 	expect(t, err, ErrClosed)

@@ -18,6 +18,10 @@ cmp -s test/package-lock.json test/node_modules/.installed || {
 if [ "${1-}" = --record ]; then
     exec python3 ../../tests/abi/interface.py node "$@"
 fi
+cmp -s test/runners/package.json test/runners/node_modules/.installed || {
+    (cd test/runners && npm install --silent --no-audit --no-fund --no-package-lock)
+    cp test/runners/package.json test/runners/node_modules/.installed
+}
 if [ $# -gt 0 ]; then
     sh build.sh
     if [ -e "test/$1.test.js" ]; then

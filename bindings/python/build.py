@@ -9,6 +9,7 @@ For another machine, `make wheel TARGET=…` sets CC, and BUILD, ARCH and BINUTI
 the prefix of its tools.
 """
 
+import ast
 import base64
 import hashlib
 import os
@@ -44,6 +45,8 @@ def version():
 
 
 def headers():
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        sys.exit("free-threaded builds of Python (python3.14t) are not supported: use one with the GIL")
     for place in (sysconfig.get_path("include"), sysconfig.get_path("platinclude")):
         if place and (Path(place) / "Python.h").exists():
             return place
@@ -103,31 +106,34 @@ def platform(*binaries):
     return f"manylinux_2_{max(map(int, needed))}_{machine}"
 
 
-def metadata():
-    return f"""Metadata-Version: 2.4
-Name: st-secrets
-Version: {version()}
-Summary: Secrets, a TTL cache and credential encryption for training stacks, format-compatible with SimpleTuner
-Keywords: secrets,cache,encryption,vault,aws
-License-Expression: MIT OR Apache-2.0
-License-File: LICENSE-APACHE
-License-File: LICENSE-MIT
-Requires-Python: >=3.10
-Classifier: Intended Audience :: Developers
-Classifier: Operating System :: POSIX :: Linux
-Classifier: Programming Language :: C
-Classifier: Programming Language :: Python :: 3 :: Only
-Classifier: Programming Language :: Python :: 3.10
-Classifier: Programming Language :: Python :: 3.11
-Classifier: Programming Language :: Python :: 3.12
-Classifier: Programming Language :: Python :: 3.13
-Classifier: Programming Language :: Python :: Implementation :: CPython
-Classifier: Programming Language :: Rust
-Classifier: Topic :: Security :: Cryptography
-Classifier: Typing :: Typed
-Description-Content-Type: text/markdown
+def table(name):
+    """Returns a table of pyproject.toml. Its strings and arrays are also Python's; tomllib exists from 3.11 on."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    body = re.search(rf"^\[{re.escape(name)}\]\n(.*?)(?=^\[\w|\Z)", text, re.MULTILINE | re.DOTALL)[1]
+    values = re.findall(r"""^([\w-]+) = (".*?"|\[.*?\])$""", body, re.MULTILINE | re.DOTALL)
+    return {key: ast.literal_eval(value) for key, value in values}
 
-{(HERE / "README.md").read_text(encoding="utf-8")}"""
+
+def metadata():
+    """Returns the core metadata of pyproject.toml, for a wheel and a source distribution."""
+    project = table("project")
+    several = {
+        "License-File": project["license-files"],
+        "Classifier": project["classifiers"],
+        "Project-URL": [f"{label}, {url}" for label, url in table("project.urls").items()],
+    }
+    lines = [
+        "Metadata-Version: 2.4",
+        f"Name: {project['name']}",
+        f"Version: {version()}",
+        f"Summary: {project['description']}",
+        f"Keywords: {','.join(project['keywords'])}",
+        f"License-Expression: {project['license']}",
+        f"Requires-Python: {project['requires-python']}",
+        *(f"{field}: {value}" for field, values in several.items() for value in values),
+        "Description-Content-Type: text/markdown",
+    ]
+    return "\n".join(lines) + "\n\n" + (ROOT / project["readme"]).read_text(encoding="utf-8")
 
 
 def wheel(package, target):

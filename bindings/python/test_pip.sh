@@ -63,3 +63,26 @@ if PATH=$work/empty "$(realpath "$python")" -c \
     echo "a build without make succeeds" && exit 1
 fi
 grep -q '^make is missing: .*rustup' "$work/message" || { cat "$work/message" && exit 1; }
+
+# What the build reads from pyproject.toml is what a TOML parser reads.
+"$python" - <<'PYTHON'
+import sys, tomllib
+
+sys.path.insert(0, "bindings/python")
+import build
+
+with open("pyproject.toml", "rb") as file:
+    project = tomllib.load(file)["project"]
+urls = project.pop("urls")
+assert build.table("project") == project, build.table("project")
+assert build.table("project.urls") == urls, build.table("project.urls")
+
+# A free-threaded Python, which is simulated, is refused.
+build.sysconfig.get_config_var = lambda name: 1 if name == "Py_GIL_DISABLED" else None
+try:
+    build.headers()
+except SystemExit as end:
+    assert "free-threaded" in str(end), end
+else:
+    raise AssertionError("a free-threaded Python is not refused")
+PYTHON

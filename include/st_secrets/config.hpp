@@ -3,6 +3,7 @@
 #define ST_SECRETS_CONFIG_HPP
 
 #include "bytes.hpp"
+#include "path.hpp"
 
 #include <cmath>
 #include <cstdint>
@@ -51,23 +52,11 @@ public:
 #define ST_SETTING(key, Type, kind) \
     Config &key(Type value) & { return kind(#key, value), *this; } \
     Config &&key(Type value) && { return kind(#key, value), std::move(*this); }
-// The path of a file or directory, as text or as `std::filesystem::path`, which this does not include.
-#define ST_PATH_SETTING(key) \
-    ST_SETTING(key, std::string_view, text) \
-    template <class Path, class = decltype(Path::preferred_separator)> \
-    Config &key(const Path &value) & { \
-        return text(#key, value.native()), *this; \
-    } \
-    template <class Path, class = decltype(Path::preferred_separator)> \
-    Config &&key(const Path &value) && { \
-        return text(#key, value.native()), std::move(*this); \
-    }
-
     // The order of the providers, and settings common to all of them. Providers with settings of their own, such as
     // `exec`, are given as JSON: `set("providers", R"(["env", {"exec": ["sops", "-d", "secrets.json"]}])")`.
     ST_SETTING(providers, Texts, list)
     ST_SETTING(env_prefix, std::string_view, text)
-    ST_PATH_SETTING(file_path)
+    ST_SETTING(file_path, PathText, text)
     ST_SETTING(strict_permissions, bool, flag)
     ST_SETTING(set_provider, std::string_view, text)
     ST_SETTING(timeout, Seconds, time)
@@ -88,7 +77,7 @@ public:
     ST_SETTING(aws_version_id, std::string_view, text)
     ST_SETTING(aws_version_stage, std::string_view, text)
     ST_SETTING(aws_agent_url, std::string_view, text)
-    ST_SETTING(aws_agent_token_file, std::string_view, text)
+    ST_SETTING(aws_agent_token_file, PathText, text)
     // Parameters of AWS Systems Manager. For several paths: `set_list("aws_parameters_path", {…})`.
     ST_SETTING(aws_parameters_path, std::string_view, text)
     ST_SETTING(aws_parameters_endpoint_url, std::string_view, text)
@@ -102,17 +91,17 @@ public:
     ST_SETTING(google_secret_name, std::string_view, text)
     ST_SETTING(google_project, std::string_view, text)
     ST_SETTING(google_location, std::string_view, text)
-    ST_SETTING(google_credentials_file, std::string_view, text)
+    ST_SETTING(google_credentials_file, PathText, text)
     ST_SETTING(google_endpoint_url, std::string_view, text)
     // Secrets of Kubernetes. For several: `set_list("kubernetes_secret", {…})`.
     ST_SETTING(kubernetes_secret, std::string_view, text)
     ST_SETTING(kubernetes_selector, std::string_view, text)
     ST_SETTING(kubernetes_namespace, std::string_view, text)
     ST_SETTING(kubernetes_url, std::string_view, text)
-    ST_SETTING(kubernetes_ca_cert, std::string_view, text)
-    ST_SETTING(kubernetes_token_file, std::string_view, text)
-    ST_SETTING(kubernetes_client_cert, std::string_view, text)
-    ST_SETTING(kubernetes_client_key, std::string_view, text)
+    ST_SETTING(kubernetes_ca_cert, PathText, text)
+    ST_SETTING(kubernetes_token_file, PathText, text)
+    ST_SETTING(kubernetes_client_cert, PathText, text)
+    ST_SETTING(kubernetes_client_key, PathText, text)
 
     // HashiCorp Vault and OpenBao.
     ST_SETTING(vault_url, std::string_view, text)
@@ -120,35 +109,35 @@ public:
     ST_SETTING(vault_path, std::string_view, text)
     ST_SETTING(vault_kv_version, std::string_view, text)
     ST_SETTING(vault_namespace, std::string_view, text)
-    ST_PATH_SETTING(vault_ca_cert)
+    ST_SETTING(vault_ca_cert, PathText, text)
     ST_SETTING(vault_token, std::string_view, text)
-    ST_PATH_SETTING(vault_token_file)
+    ST_SETTING(vault_token_file, PathText, text)
     ST_SETTING(vault_auth, std::string_view, text)
     ST_SETTING(vault_auth_mount, std::string_view, text)
     ST_SETTING(vault_role_id, std::string_view, text)
     ST_SETTING(vault_secret_id, std::string_view, text)
-    ST_PATH_SETTING(vault_secret_id_file)
+    ST_SETTING(vault_secret_id_file, PathText, text)
     ST_SETTING(vault_secret_id_wrapped, bool, flag)
     ST_SETTING(vault_role, std::string_view, text)
-    ST_PATH_SETTING(vault_jwt_file)
+    ST_SETTING(vault_jwt_file, PathText, text)
     ST_SETTING(vault_username, std::string_view, text)
     ST_SETTING(vault_password, std::string_view, text)
-    ST_PATH_SETTING(vault_password_file)
-    ST_PATH_SETTING(vault_client_cert)
-    ST_PATH_SETTING(vault_client_key)
+    ST_SETTING(vault_password_file, PathText, text)
+    ST_SETTING(vault_client_cert, PathText, text)
+    ST_SETTING(vault_client_key, PathText, text)
 
     // What processes of this host share.
     ST_SETTING(share, std::string_view, text)
-    ST_PATH_SETTING(share_dir)
+    ST_SETTING(share_dir, PathText, text)
     ST_SETTING(share_key, std::string_view, text)
     ST_SETTING(share_url, std::string_view, text)
-    ST_PATH_SETTING(share_ca_cert)
-    ST_PATH_SETTING(share_client_cert)
-    ST_PATH_SETTING(share_client_key)
+    ST_SETTING(share_ca_cert, PathText, text)
+    ST_SETTING(share_client_cert, PathText, text)
+    ST_SETTING(share_client_key, PathText, text)
 
     // Settings of a cipher.
     ST_SETTING(key, std::string_view, text)
-    ST_PATH_SETTING(key_file)
+    ST_SETTING(key_file, PathText, text)
     ST_SETTING(previous_keys, Texts, list)
     ST_SETTING(generate, bool, flag)
 
@@ -161,14 +150,13 @@ public:
     ST_SETTING(absent_ttl, Seconds, time)
 
     // Settings of a store.
-    ST_PATH_SETTING(state_dir)
-    ST_PATH_SETTING(database)
-    ST_PATH_SETTING(audit_database)
+    ST_SETTING(state_dir, PathText, text)
+    ST_SETTING(database, PathText, text)
+    ST_SETTING(audit_database, PathText, text)
 
     // Settings of a redactor.
     ST_SETTING(redact_min, unsigned, number)
     ST_SETTING(redact_with, std::string_view, text)
-#undef ST_PATH_SETTING
 #undef ST_SETTING
 
     /// The first invalid setting; `Status::ok` if there is none.

@@ -4,6 +4,7 @@
 
 #include "cipher.hpp"
 #include "loader.hpp"
+#include "path.hpp"
 #include "secrets.hpp"
 
 namespace st {
@@ -117,11 +118,12 @@ public:
     Result<std::string> try_describe() const { return handle_.text(::st_store_describe); }
     /// Writes a complete copy of a database to a file while the database is in use. An existing database of this name
     /// is overwritten with `replace` only.
-    void backup(std::string_view path, StoreDatabase which = StoreDatabase::main, bool replace = false) const {
+    void backup(PathText path, StoreDatabase which = StoreDatabase::main, bool replace = false) const {
         try_backup(path, which, replace).value();
     }
-    Result<void> try_backup(std::string_view path, StoreDatabase which = StoreDatabase::main,
+    Result<void> try_backup(PathText file, StoreDatabase which = StoreDatabase::main,
                             bool replace = false) const noexcept {
+        const std::string_view path = file;
         return handle_.call<void>([&](const st_store *store, st_error *error) {
             const std::uint32_t replacing = replace ? static_cast<std::uint32_t>(ST_BACKUP_REPLACE) : 0u;
             ::st_store_backup(store, detail::data(path), path.size(), static_cast<std::uint32_t>(which) | replacing,

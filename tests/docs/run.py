@@ -21,7 +21,7 @@ from documents import ROOT, anchors, blocks, documents, links, prose
 
 CC, CXX = (sys.argv[1:] + ["cc", "c++"][len(sys.argv) - 1 :])[:2]
 # The bindings' own pages are tested with the bindings.
-OURS = [path for path in documents() if path.parent.parent.name != "bindings"]
+OURS = [path for path in documents() if path.parent.parent != ROOT / "bindings"]
 NOT_TESTED = {"text", "mermaid", "hcl"}
 DOCKERFILE = {"FROM", "RUN", "COPY", "WORKDIR", "ENV", "ENTRYPOINT", "CMD", "USER"}
 

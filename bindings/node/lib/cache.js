@@ -2,11 +2,12 @@
 
 const { types } = require('node:util');
 const native = require('./native.js');
-const { isThenable, start, throwIfAborted, waitFor } = require('./call.js');
+const { start, throwIfAborted, waitFor } = require('./call.js');
 const { STATUS, StSecretsError, failure } = require('./errors.js');
 const { Handle, Opened, handleOf, jsonText } = require('./handle.js');
 const { optionsOf } = require('./options.js');
 const { input } = require('./secret.js');
+const { isThenable } = require('./thenable.js');
 
 const DEFAULT_TTL = -1;
 /**

@@ -47,10 +47,10 @@ function onAbort(signal, abort) {
  */
 function start(signal, name, ...args) {
   throwIfAborted(signal);
-  if (!signal) return native[name](...args);
   const promise = native[name](...args);
+  if (!signal) return promise.catch(withStack);
   const id = native.lastCall();
-  return new Promise((resolve, reject) => {
+  const settled = new Promise((resolve, reject) => {
     // Handles the result in any case, so that a rejection after an abort is not unhandled.
     promise.then(resolve, reject);
     const callOff = onAbort(signal, () => {
@@ -59,6 +59,13 @@ function start(signal, name, ...args) {
     });
     promise.then(callOff, callOff);
   });
+  return settled.catch(withStack);
+}
+
+/** Throws an error of another thread, which has no stack, with that of the callers that await the promise. */
+function withStack(error) {
+  Error.captureStackTrace(error, withStack);
+  throw error;
 }
 
 /** Waits for a shared promise, up to `timeout` seconds and until the signal is aborted. */
@@ -107,9 +114,4 @@ function method(Class, name, nativeName, parameters, prepare, finish = (result) 
   }
 }
 
-/** Whether a value is a promise, of any library. */
-function isThenable(value) {
-  return (typeof value === 'object' || typeof value === 'function') && value !== null && typeof value.then === 'function';
-}
-
-module.exports = { isThenable, method, start, throwIfAborted, waitFor };
+module.exports = { method, start, throwIfAborted, waitFor };

@@ -9,6 +9,11 @@ SOURCES[12] = 'kubernetes';
 SOURCES[15] = 'aws_parameters';
 SOURCES[16] = 'credentials';
 
+/** Returns the name of a source; later versions of the library may have others. */
+function sourceName(source) {
+  return SOURCES[source] ?? `source ${source}`;
+}
+
 /** The library's statuses that the binding itself uses. */
 const STATUS = {
   OK: 0,
@@ -28,7 +33,7 @@ class StSecretsError extends Error {
     super(message);
     this.status = status;
     this.code = code;
-    this.source = SOURCES[source] ?? `source ${source}`;
+    this.source = sourceName(source);
     this.detail = detail;
     this.retryable = retryable;
   }
@@ -52,4 +57,4 @@ function failure(status, message) {
   return new StSecretsError(status, native.statusName(status), message, 0, 0, retryable);
 }
 
-module.exports = { AbortError, STATUS, StSecretsError, failure };
+module.exports = { AbortError, STATUS, StSecretsError, failure, sourceName };

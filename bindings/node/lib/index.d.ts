@@ -15,43 +15,92 @@ export type Value = string | Uint8Array | Secret;
 export type Key = string | Uint8Array;
 /** The library's settings by name: `file_path`, `vault_url`, `cache_ttl`. Times are in seconds. */
 export type Settings = {
-  readonly [name: string]: string | number | boolean | readonly (string | ExecProvider | AwsSecretProvider | AwsSecretsProvider)[] | null | undefined;
+  readonly [name: string]: string | number | boolean | readonly (string | ProviderElement)[] | null | undefined;
 };
 
-/** An element of `providers`: the output of a program, which is run without a shell. */
-export interface ExecProvider {
+/** An element of the setting `providers` with members of its own. */
+export type ProviderElement =
+  | ExecProvider
+  | AwsSecretProvider
+  | AwsSecretsProvider
+  | GoogleSecretProvider
+  | GoogleSecretsProvider
+  | AzureSecretProvider
+  | AzureSecretsProvider
+  | KubernetesSecretProvider
+  | VaultDynamicProvider;
+interface Named {
+  /** Identifies the provider in errors, and differs between several of them. */
+  readonly name?: string;
+}
+interface OneSecret extends Named {
+  /** The key of its value; default: the name of the secret. */
+  readonly as?: string;
+}
+interface ManySecrets extends Named {
+  /** "value": each secret is one value, found by its name without the prefix. "json": each is an object. */
+  readonly format?: 'value' | 'json';
+}
+/** Texts that all have to be met exactly. */
+type Texts = Readonly<Record<string, string>>;
+
+/** The output of a program, which is run without a shell. */
+export interface ExecProvider extends Named {
   /** The program and its arguments. */
   readonly exec: readonly string[];
-  /** Identifies the provider in errors, and differs between several of them; default "exec". */
-  readonly name?: string;
   /** Detected by default. */
   readonly format?: 'json' | 'dotenv' | 'value';
   /** The key of the value, if the whole output is one. */
   readonly as?: string;
+  /** Files with which the output changes; with the setting `share`, the processes of a host share it. */
+  readonly depends_on?: readonly string[];
 }
-
-/** An element of `providers`: a secret of AWS Secrets Manager that is one value. */
-export interface AwsSecretProvider {
+/** A secret of AWS Secrets Manager that is one value. */
+export interface AwsSecretProvider extends OneSecret {
   /** The name or ARN of the secret. */
   readonly aws_secret: string;
-  /** The key of its value; default the name of the secret. */
-  readonly as?: string;
-  /** Identifies the provider in errors; default "aws:" and the key. */
-  readonly name?: string;
 }
-
-/** An element of `providers`: all secrets of AWS Secrets Manager that meet conditions. */
-export interface AwsSecretsProvider {
-  readonly aws_secrets: {
-    /** What the name begins with. */
-    readonly prefix?: string;
-    /** Tags that the secret has, with these values exactly. */
-    readonly tags?: Readonly<Record<string, string>>;
-  };
-  /** "value", the default: each secret is one value, found by its name below the prefix. "json": each is an object. */
-  readonly format?: 'value' | 'json';
-  /** Identifies the provider in errors; default "aws:" and the prefix or the first tag. */
-  readonly name?: string;
+/** All secrets of AWS Secrets Manager whose names begin with the prefix and that have these tags. */
+export interface AwsSecretsProvider extends ManySecrets {
+  readonly aws_secrets: { readonly prefix?: string; readonly tags?: Texts };
+}
+/** A secret of Google Secret Manager that is one value. */
+export interface GoogleSecretProvider extends OneSecret {
+  /** Its name, alone or below `projects/…/secrets/`. */
+  readonly google_secret: string;
+  /** A number or an alias; default: the newest one. */
+  readonly version?: string;
+}
+/** All secrets of Google Secret Manager whose names begin with the prefix and that have these labels. */
+export interface GoogleSecretsProvider extends ManySecrets {
+  readonly google_secrets: { readonly prefix?: string; readonly labels?: Texts };
+}
+/** A secret of Azure Key Vault that is one value. */
+export interface AzureSecretProvider extends OneSecret {
+  readonly azure_secret: string;
+  /** Default: the newest one. */
+  readonly version?: string;
+}
+/** All secrets of Azure Key Vault whose names begin with the prefix and that have these tags. */
+export interface AzureSecretsProvider extends ManySecrets {
+  readonly azure_secrets: { readonly prefix?: string; readonly tags?: Texts };
+}
+/** One or several Secrets of a Kubernetes API server; of several, the first that has a key supplies it. */
+export interface KubernetesSecretProvider extends Named {
+  readonly kubernetes_secret: string | readonly string[];
+  /** Default: the setting `kubernetes_namespace`. */
+  readonly namespace?: string;
+}
+/** A credential that Vault or OpenBao issues for a lease. */
+export interface VaultDynamicProvider extends Named {
+  /** The path of the API: `database/creds/trainer`. */
+  readonly vault_dynamic: string;
+  /** Which members of the response are secrets, and their keys; default: all, under their own names. */
+  readonly as?: Texts;
+  /** Sent with a POST; default: the path is read. */
+  readonly parameters?: Readonly<Record<string, unknown>>;
+  /** Revoke the lease when the manager is closed. */
+  readonly revoke?: boolean;
 }
 
 export interface CallOptions {
@@ -174,12 +223,21 @@ export interface Description {
   providers: { name: string; [detail: string]: unknown }[];
   [detail: string]: unknown;
 }
-/** The health of the providers of a manager, with remedies (`advice`) and without any secret. */
+/** The health of what `check` checks. `absent`: not configured, or no file. */
+export interface Health {
+  state: 'ok' | 'absent' | 'warning' | 'failed';
+  detail: string;
+  /** What to do, if there is anything to do. */
+  advice?: string;
+}
+/** The health of a manager, without any secret. `ok` is false if a provider failed. */
 export interface Check {
   ok: boolean;
-  providers: { name: string; state: 'ok' | 'absent' | 'warning' | 'failed'; detail: string; advice?: string }[];
-  memory: { state: string; [detail: string]: unknown };
-  share: { state: 'ok' | 'absent' | 'warning'; detail: string; advice?: string };
+  providers: (Health & { name: string })[];
+  /** The memory that holds secrets. */
+  memory: Health & { mapped_bytes: number; unlocked_bytes: number };
+  /** The directory that is shared with other processes, and the server of `share_url`. */
+  share: Health;
 }
 /** The counters of a manager since it was opened. All but `last_load_seconds` only grow. */
 export interface Stats {
@@ -570,6 +628,22 @@ export interface AuditEntry {
   targetId?: string;
   details?: Document;
 }
+/** An entry of the audit trail; the members are the columns of the table. */
+export interface RecordedEntry {
+  id: number;
+  timestamp: string;
+  event_type: string;
+  actor_id: number | null;
+  actor_username: string | null;
+  actor_ip: string | null;
+  target_type: string | null;
+  target_id: string | null;
+  action: string;
+  /** An object, unless SimpleTuner has written something else. */
+  details: Json;
+  previous_hash: string;
+  entry_hash: string;
+}
 /** An event type of SimpleTuner. */
 export interface AuditEventType {
   /** The name of SimpleTuner's constant: `AUTH_LOGIN_FAILED`. */
@@ -782,8 +856,8 @@ export class Store extends Handle {
   logAudit(entry: AuditEntry, options?: CallOptions): Promise<number>;
   logAuditSync(entry: AuditEntry): number;
   /** Returns the entries of the audit trail that match the filter, newest first. */
-  queryAudit(filter?: AuditFilter | string, options?: CallOptions): Promise<Json[]>;
-  queryAuditSync(filter?: AuditFilter | string): Json[];
+  queryAudit(filter?: AuditFilter | string, options?: CallOptions): Promise<RecordedEntry[]>;
+  queryAuditSync(filter?: AuditFilter | string): RecordedEntry[];
   /** Verifies the chain from entry `first` to `last`; default: the whole trail. */
   verifyAudit(range?: { first?: number; last?: number }, options?: CallOptions): Promise<AuditReport>;
   verifyAuditSync(range?: { first?: number; last?: number }): AuditReport;

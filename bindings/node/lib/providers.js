@@ -1,9 +1,10 @@
 'use strict';
 
 const { types } = require('node:util');
-const { isThenable, waitFor } = require('./call.js');
+const { waitFor } = require('./call.js');
 const { AbortError, STATUS, StSecretsError } = require('./errors.js');
 const { Secret, input } = require('./secret.js');
+const { isThenable } = require('./thenable.js');
 
 const DEFAULT_TTL = -1;
 /** The index of the exception in an answer; the add-on reads the elements before it. */

@@ -2,15 +2,10 @@
 
 const { inspect, types } = require('node:util');
 const native = require('./native.js');
+const { sourceName } = require('./errors.js');
 
 const REDACTED = 'Secret(redacted)';
 const FLAGS = { STALE: 1, CACHED: 2, DEGRADED: 4, SHARED: 8, LEASED: 16 };
-const SOURCES = ['none', 'env', 'file', 'aws', 'vault', 'custom', 'store', 'encryption', 'huggingface', 'exec'];
-SOURCES[10] = 'google';
-SOURCES[11] = 'azure';
-SOURCES[12] = 'kubernetes';
-SOURCES[15] = 'aws_parameters';
-SOURCES[16] = 'credentials';
 
 /** Required by the constructor, so that users cannot call it: any other `External` would be misread as a value. */
 const OWN = Symbol('own');
@@ -86,7 +81,7 @@ function infoOf(provider, version, source, flags, age, expiresIn) {
   return {
     provider,
     version: version === '' ? null : version,
-    source: SOURCES[source] ?? `source ${source}`,
+    source: sourceName(source),
     stale: (flags & FLAGS.STALE) !== 0,
     cached: (flags & FLAGS.CACHED) !== 0,
     degraded: (flags & FLAGS.DEGRADED) !== 0,

@@ -171,8 +171,9 @@ class Secrets extends Handle {
   /** Returns the results of several keys, each a secret or an error, with the answers of JavaScript providers. */
   #settled(items, answers) {
     return items.map((item, at) => {
-      if (item instanceof StSecretsError) return { status: 'rejected', reason: this.#providers.explain(item, answers[at]) };
-      return { status: 'fulfilled', value: secretOf(item) };
+      if (!(item instanceof StSecretsError)) return { status: 'fulfilled', value: secretOf(item) };
+      Error.captureStackTrace(item);
+      return { status: 'rejected', reason: this.#providers.explain(item, answers[at]) };
     });
   }
 

@@ -16,6 +16,9 @@ const SOURCES = { 1: 'user', 2: 'global' };
 const NOBODY = -1;
 const OF_RESOLVE = ['cipher', 'secrets', 'signal'];
 const OF_SOURCE = ['secrets', 'signal'];
+/** Of a credential; `globalKey` has no effect where no other secret may take its place. */
+const OF_CREDENTIAL = ['userId', 'provider', 'name', 'globalKey'];
+const OF_ENTRY = ['eventType', 'action', 'targetType', 'targetId', 'details'];
 
 let ofProcess;
 
@@ -88,7 +91,8 @@ class Store extends Handle {
   }
 }
 
-function queryArguments({ userId, provider, name, globalKey }, { secrets }, answers) {
+function queryArguments(which, { secrets }, answers) {
+  const { userId, provider, name, globalKey } = optionsOf(which, 'a credential', OF_CREDENTIAL);
   const user = userId === null ? NOBODY : userId;
   return [secrets ? handleOf(secrets) : null, user, provider, name, globalKey ?? null, answers];
 }
@@ -138,6 +142,12 @@ function json(value) {
   return jsonText(value);
 }
 
+/** Returns what names a credential. */
+function nameOf(which) {
+  const { userId, provider, name } = optionsOf(which, 'a credential', OF_CREDENTIAL);
+  return [userId, provider, name];
+}
+
 const ofProvider = (store, [provider]) => [store, provider];
 const itself = (store) => [store];
 const withDocument = (store, [provider, document]) => [store, provider, json(document)];
@@ -157,22 +167,25 @@ method(Store, 'hardwareCostPerHour', 'hardwareCostPerHour', 1, ofProvider);
 method(Store, 'defaultHardwareCostPerHour', 'hardwareDefaultCostPerHour', 0, itself);
 
 method(Store, 'setCredential', 'credentialSet', [2, 'cipher'], (store, [which, value], { cipher }) => [
-  ...[store, cipherOf(cipher), which.userId, which.provider, which.name],
+  ...[store, cipherOf(cipher), ...nameOf(which)],
   input(value),
 ]);
 method(
   ...[Store, 'getCredential', 'credentialGet', [1, 'cipher']],
-  (store, [which], { cipher }) => [store, cipherOf(cipher), which.userId, which.provider, which.name],
+  (store, [which], { cipher }) => [store, cipherOf(cipher), ...nameOf(which)],
   secretOf,
 );
-const withName = (store, [which]) => [store, which.userId, which.provider, which.name];
+const withName = (store, [which]) => [store, ...nameOf(which)];
 method(Store, 'deleteCredential', 'credentialDelete', 1, withName);
 method(Store, 'deactivateCredential', 'credentialDeactivate', 1, withName);
 method(Store, 'markCredentialUsed', 'credentialMarkUsed', 1, withName);
 method(Store, 'hasCredential', 'credentialExists', 1, withName);
 method(
   ...[Store, 'listCredentials', 'credentialList', 1],
-  (store, [{ userId = NOBODY, provider = null } = {}]) => [store, userId, provider],
+  (store, [of]) => {
+    const { userId = NOBODY, provider = null } = optionsOf(of, 'listCredentials', ['userId', 'provider']);
+    return [store, userId, provider];
+  },
   parse,
 );
 method(Store, 'rotateCredentials', 'credentialsRotate', [0, 'cipher'], (store, _, { cipher }) => [store, cipherOf(cipher)]);
@@ -182,12 +195,19 @@ method(
   parse,
 );
 
-method(Store, 'logAudit', 'auditLog', 1, (store, [entry]) => [
-  ...[store, entry.eventType, entry.action],
-  ...[entry.targetType ?? null, entry.targetId ?? null, json(entry.details)],
-]);
+method(Store, 'logAudit', 'auditLog', 1, (store, [entry]) => {
+  const { eventType, action, targetType = null, targetId = null, details } = optionsOf(entry, 'an audit entry', OF_ENTRY);
+  return [store, eventType, action, targetType, targetId, json(details)];
+});
 method(Store, 'queryAudit', 'auditQuery', 1, (store, [filter]) => [store, json(filter)], parse);
-method(Store, 'verifyAudit', 'auditVerify', 1, (store, [{ first = 0, last = 0 } = {}]) => [store, first, last], parse);
+method(
+  ...[Store, 'verifyAudit', 'auditVerify', 1],
+  (store, [range]) => {
+    const { first = 0, last = 0 } = optionsOf(range, 'verifyAudit', ['first', 'last']);
+    return [store, first, last];
+  },
+  parse,
+);
 method(Store, 'auditStats', 'auditStats', 0, itself, parse);
 method(
   ...[Store, 'exportAudit', 'auditExport', [1, 'format']],

@@ -101,6 +101,15 @@ static napi_value status_name(napi_env env, napi_callback_info info) {
     return name;
 }
 
+/* Defines the environment of the program, which differs from the `process.env` of modules that Jest runs. */
+static bool define_process_env(napi_env env, napi_value exports) {
+    napi_value global, process, variables;
+    return napi_get_global(env, &global) == napi_ok &&
+           napi_get_named_property(env, global, "process", &process) == napi_ok &&
+           napi_get_named_property(env, process, "env", &variables) == napi_ok &&
+           napi_set_named_property(env, exports, "processEnv", variables) == napi_ok;
+}
+
 NAPI_MODULE_INIT() {
     napi_value version;
     const napi_property_descriptor functions[] = {
@@ -113,9 +122,10 @@ NAPI_MODULE_INIT() {
         napi_create_string_utf8(env, st_version(), NAPI_AUTO_LENGTH, &version) == napi_ok &&
         napi_set_named_property(env, exports, "version", version) == napi_ok &&
         napi_set_named_property(env, exports, "versionNumber", make_number(env, st_version_number())) == napi_ok &&
-        define_handles(env, exports) && define_calls(env, exports) && define_secrets(env, exports) &&
-        define_cipher(env, exports) && define_store(env, exports) && define_cache(env, exports) &&
-        define_redact(env, exports) && define_objects(env, exports) && define_log(env, exports);
+        define_process_env(env, exports) && define_handles(env, exports) && define_calls(env, exports) &&
+        define_secrets(env, exports) && define_cipher(env, exports) && define_store(env, exports) &&
+        define_cache(env, exports) && define_redact(env, exports) && define_objects(env, exports) &&
+        define_log(env, exports);
     if (good) return exports;
     napi_throw_error(env, NULL, "cannot initialize st-secrets");
     return NULL;

@@ -5,7 +5,7 @@ const { spawnSync } = require('node:child_process');
 const test = require('node:test');
 const { st, status, world } = require('./support.js');
 
-const { Cache, Cipher, Secret, Secrets, Store } = st;
+const { Cache, Cipher, Secret, Secrets, Store, StSecretsError } = st;
 
 test('arguments of the wrong type throw a TypeError that names them', async () => {
   const secrets = new Secrets({ providers: ['env'] });
@@ -42,11 +42,12 @@ test('an unknown option is refused, with the names of those that exist', async (
   const which = { userId: 1, provider: 'p', name: 'n' };
   await assert.rejects(secrets.get('A', wrong), {
     name: 'TypeError',
-    message: 'get has no option "timout"; it has timeout, signal, refresh, cachedOnly, default',
+    message: 'get has no option "timout"; did you mean "timeout"?',
   });
   assert.throws(() => store.deleteCredentialSync(which, wrong), {
     message: 'deleteCredentialSync has no option "timout"; it has signal',
   });
+  await assert.rejects(secrets.get('A', { cached_only: true }), { message: /did you mean "cachedOnly"\?$/ });
   await assert.rejects(secrets.get('A', 5), { message: 'the options of get must be an object' });
   const calls = [
     () => secrets.getSync('A', wrong),
@@ -62,6 +63,13 @@ test('an unknown option is refused, with the names of those that exist', async (
     () => st.cached(() => 1, { name: 'f', prefix: 'x' }),
     () => Cipher.open({ key: 'k' }, wrong),
     () => store.as({ user: 1 }),
+    () => store.listCredentials({ userid: 1 }),
+    () => store.getCredential({ ...which, user: 1 }),
+    () => store.setCredentialSync({ ...which, user: 1 }, 'x'),
+    () => store.hasCredential({ ...which, global: 'K' }),
+    () => store.resolveCredential({ ...which, key: 'K' }),
+    () => store.verifyAudit({ begin: 1 }),
+    () => store.logAudit({ eventType: 'a', action: 'b', target: 'c' }),
     () => store.resolveCredential(which, wrong),
     () => store.resolveCredentialSync(which, wrong),
     () => store.getCredentialSource(which, wrong),
@@ -74,6 +82,38 @@ test('an unknown option is refused, with the names of those that exist', async (
     await assert.rejects(async () => call(), { name: 'TypeError', message: /has no option/ }, String(call));
   }
   for (const none of [undefined, null, {}]) await assert.rejects(secrets.get('NO_SUCH', none), status('ST_NOT_FOUND'));
+});
+
+test('a rejected promise has the stack of its callers', async (t) => {
+  world(t);
+  const secrets = new Secrets({ providers: ['env'] });
+  const cipher = new Cipher({ key: 'k' });
+  const { signal } = new AbortController();
+  const calls = {
+    get: async function callerOfGet() {
+      await secrets.get('NO_SUCH');
+    },
+    get2: async function callerWithSignal() {
+      await secrets.get('NO_SUCH', { signal });
+    },
+    set: async function callerOfSet() {
+      await secrets.set('A', 'x');
+    },
+    decrypt: async function callerOfDecrypt() {
+      await Promise.all([cipher.decrypt('not a token')]);
+    },
+  };
+  calls.many = async function callerOfGetMany() {
+    const [{ reason }] = await secrets.getMany(['NO_SUCH']);
+    throw reason;
+  };
+  for (const call of Object.values(calls)) {
+    const error = await call().catch((error) => error);
+    assert.ok(error instanceof StSecretsError, error);
+    assert.match(error.stack, new RegExp(`^StSecretsError: .*\\n(    at .*\\n)*    at async (Object\\.)?${call.name} `), error.stack);
+    assert.match(error.stack, /misuse\.test\.js/);
+    assert.doesNotMatch(error.stack, /withStack/);
+  }
 });
 
 test('values out of range are an error of the library', async () => {

@@ -6,6 +6,7 @@ import {
   Redactor,
   type Secret,
   Secrets,
+  type Settings,
   StSecretsError,
   Store,
   cached,
@@ -16,6 +17,15 @@ import {
 } from 'st-secrets';
 
 const secrets = new Secrets({ providers: ['env', { exec: ['sops', '-d', 's.json'], as: 'A' }], timeout: 2.5, strict_permissions: true });
+const elements: Settings = {
+  providers: [
+    { aws_secrets: { prefix: 'prod/', tags: { app: 'x' } }, format: 'json' },
+    { google_secret: 'db', as: 'DB_PASSWORD', version: '3' },
+    { azure_secrets: { tags: { app: 'x' } }, name: 'azure' },
+    { kubernetes_secret: ['a', 'b'], namespace: 'ml' },
+    { vault_dynamic: 'database/creds/train', as: { password: 'DB_PASSWORD' }, revoke: true },
+  ],
+};
 const secret: Secret = await secrets.get('HF_TOKEN', { timeout: 1, signal: AbortSignal.timeout(100) });
 const text: string = secret.text();
 const bytes: Buffer = secret.bytes();
@@ -25,7 +35,7 @@ const provider: string | undefined = secret.info?.provider;
 const shared: boolean | undefined = secret.info?.shared;
 await secrets.prefetch({ timeout: 1, signal: AbortSignal.timeout(100) });
 const ages: (number | null)[] = (await secrets.share()).documents.map((document) => document.age);
-const state: 'ok' | 'absent' | 'warning' = secrets.checkSync().share.state;
+const state: 'ok' | 'absent' | 'warning' | 'failed' = secrets.checkSync().share.state;
 secrets.addProvider('mine', async (key, { timeout, signal }) => (!signal?.aborted && key === 'A' ? { value: `${timeout}`, ttl: 1 } : null));
 for (const result of await secrets.getMany(['A', 'B'])) {
   if (result.status === 'fulfilled') result.value.dispose();
@@ -63,4 +73,5 @@ try {
 } catch (error) {
   if (error instanceof StSecretsError && error.code === 'ST_BAD_TOKEN' && error.retryable) console.error(error.status);
 }
-export const all = { added, redacted, endRedaction, text, bytes, size, either, provider, shared, ages, state, hit, object, loaded, user, config, source, version, key: functionKey('p', 'f', [1]) };
+const actors: (number | null)[] = (await store.queryAudit({ limit: 1 })).map((entry) => entry.actor_id);
+export const all = { actors, elements, added, redacted, endRedaction, text, bytes, size, either, provider, shared, ages, state, hit, object, loaded, user, config, source, version, key: functionKey('p', 'f', [1]) };

@@ -75,8 +75,11 @@ from .secrets import (
     GoogleSecretsProvider,
     HashiCorpVaultProvider,
     HuggingFaceProvider,
+    KubernetesProvider,
+    KubernetesSecretProvider,
     SecretProvider,
     SecretsManager,
+    VaultDynamicProvider,
     get_secrets_manager,
 )
 from .storage import ProviderConfigStore
@@ -131,6 +134,8 @@ __all__ = [
     "HashiCorpVaultProvider",
     "HuggingFaceProvider",
     "InvalidArgumentError",
+    "KubernetesProvider",
+    "KubernetesSecretProvider",
     "NotFoundError",
     "ProtocolError",
     "ProviderConfigStore",
@@ -159,6 +164,7 @@ __all__ = [
     "Store",
     "TTLCache",
     "UnavailableError",
+    "VaultDynamicProvider",
     "WrongTypeError",
     "cached",
     "clear_hardware_info_cache",

@@ -3,47 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import TYPE_CHECKING, Any, Final
+
+from .reports import ProviderStats, Stats
 
 if TYPE_CHECKING:
     from .secrets import SecretsManager
 
 __all__ = ["PrometheusCollector", "ProviderStats", "Stats", "observe"]
-
-
-class ProviderStats(TypedDict):
-    """The counters of one provider."""
-
-    name: str
-    found: int
-    """Gets that had their value from this provider."""
-    hits: int
-    """Those of them that had it from memory, without a query of its source."""
-    stale: int
-    """Those of them that had an expired value."""
-    loads: int
-    """How often its source was read, or its method was called."""
-    load_failures: int
-    """Loads that failed, in whole or in part."""
-    shared_loads: int
-    """Documents that another process of this host had loaded."""
-    retries: int
-    """Requests that were repeated."""
-    load_seconds: float
-    """The time of all loads."""
-    last_load_seconds: float
-    longest_load_seconds: float
-
-
-class Stats(TypedDict):
-    """The counters of a manager since it was created."""
-
-    gets: int
-    """Gets; each key of `get_many` is one."""
-    not_found: int
-    failed: int
-    providers: list[ProviderStats]
-    """In their order."""
 
 
 # Member, unit of OpenTelemetry, what it is.

@@ -13,15 +13,44 @@ import math
 import os
 import threading
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from . import _async, _native
 from ._log import forget_logged, passed_over
+from ._providers import (
+    AWSParametersProvider,
+    AWSSecretsManagerProvider,
+    AzureKeyVaultProvider,
+    CredentialsProvider,
+    EnvironmentSecretProvider,
+    FileSecretProvider,
+    GoogleSecretManagerProvider,
+    HashiCorpVaultProvider,
+    HuggingFaceProvider,
+    KubernetesProvider,
+    SecretProvider,
+    delete_secret,
+    getter,
+    is_built_in,
+    set_secret,
+)
 from ._settings import Kept, Settings
+from ._table_providers import (
+    AWSSecretProvider,
+    AWSSecretsProvider,
+    AzureSecretProvider,
+    AzureSecretsProvider,
+    ExecProvider,
+    GoogleSecretProvider,
+    GoogleSecretsProvider,
+    KubernetesSecretProvider,
+    VaultDynamicProvider,
+    kind_of,
+    provider_of,
+)
 from .errors import Error, NotFoundError
 
 if TYPE_CHECKING:
@@ -29,7 +58,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from .metrics import Stats
+    from .reports import Check, Confirmation, Description, Sharing, Stats
 
 D = TypeVar("D")
 
@@ -50,365 +79,13 @@ __all__ = [
     "GoogleSecretsProvider",
     "HashiCorpVaultProvider",
     "HuggingFaceProvider",
+    "KubernetesProvider",
+    "KubernetesSecretProvider",
     "SecretProvider",
     "SecretsManager",
+    "VaultDynamicProvider",
     "get_secrets_manager",
 ]
-
-
-class SecretProvider(ABC):
-    """A provider of secrets.
-
-    Custom providers are subclasses, or any object with these methods. If `get_secret` raises, the provider failed: that
-    is logged, and the following providers are used.
-
-    Both methods may be coroutines (`async def`). Coroutines of providers run in an event loop of their own, in another
-    thread, and are cancelled when the time limit of the lookup ends.
-    """
-
-    @abstractmethod
-    def get_secret(self, key: str) -> str | None | Awaitable[str | None]:
-        """Returns the value, or None if this provider does not have it."""
-
-    @abstractmethod
-    def is_available(self) -> bool | Awaitable[bool]:
-        """Returns whether the provider is configured."""
-
-
-class _Provider(SecretProvider):
-    """One of the library's own providers, used alone."""
-
-    _provider: str
-
-    def __init__(self, kept: Kept) -> None:
-        self._kept = Kept({key: value for key, value in kept.settings.items() if value is not None})
-        self._secrets = _native.Secrets(Kept({**kept.settings, "providers": [self._setting()]}).json())
-
-    def get_secret(self, key: str) -> str | None:
-        """Returns the value, or None if this provider does not have it or fails, which is logged."""
-        return self._secrets.get(key)
-
-    def _setting(self) -> str | dict[str, Any]:
-        """Returns the element of the setting `providers`."""
-        return self._provider
-
-    def is_available(self) -> bool:
-        """Returns whether the provider is configured and healthy. For AWS and Vault this sends a request."""
-        try:
-            providers = json.loads(self._secrets._check())["providers"]
-        except Error as error:
-            passed_over(error)
-            return False
-        return providers[0]["state"] in ("ok", "warning")
-
-
-class EnvironmentSecretProvider(_Provider):
-    """Environment variables: `hf-token` is read from HF_TOKEN, or with a prefix from PREFIX_HF_TOKEN."""
-
-    _provider = "env"
-
-    def __init__(self, prefix: str = "") -> None:
-        super().__init__(Kept({"env_prefix": prefix or None}))
-
-
-class FileSecretProvider(_Provider):
-    """A JSON or YAML file, or a directory with one file for each secret."""
-
-    _provider = "file"
-
-    def __init__(self, file_path: str | Path | None = None) -> None:
-        super().__init__(Kept({"file_path": file_path}))
-
-    def set_secret(self, key: str, value: str) -> bool:
-        """Writes a secret to the file. Returns False if that fails, which is logged."""
-        try:
-            return _set(self._secrets, key, value, False)
-        finally:
-            del value
-
-    def delete_secret(self, key: str) -> bool:
-        """Removes a secret from the file. Returns False if there is no file or that fails, which is logged."""
-        return _delete(self._secrets, key, False)
-
-    def get_file_path(self) -> Path:
-        """Returns the file or directory, or the file that `set_secret` creates."""
-        return Path(self._secrets._file_path())
-
-
-class AWSSecretsManagerProvider(_Provider):
-    """AWS Secrets Manager."""
-
-    _provider = "aws"
-
-    def __init__(self, secret_name: str | None = None, region_name: str | None = None) -> None:
-        super().__init__(Kept({"aws_secret_name": secret_name, "aws_region": region_name}))
-
-
-class AWSParametersProvider(_Provider):
-    """Parameters of AWS Systems Manager below a path: each is found by its name below it."""
-
-    _provider = "aws_parameters"
-
-    def __init__(self, path: str | None = None, region_name: str | None = None) -> None:
-        super().__init__(Kept({"aws_parameters_path": path, "aws_region": region_name}))
-
-
-class GoogleSecretManagerProvider(_Provider):
-    """Google Secret Manager: a secret that is an object of keys and values."""
-
-    _provider = "google"
-
-    def __init__(self, secret_name: str | None = None, project: str | None = None) -> None:
-        super().__init__(Kept({"google_secret_name": secret_name, "google_project": project}))
-
-
-class AzureKeyVaultProvider(_Provider):
-    """Azure Key Vault: all secrets of a vault, or one that is an object of keys and values."""
-
-    _provider = "azure"
-
-    def __init__(self, vault_url: str | None = None, secret_name: str | None = None) -> None:
-        super().__init__(Kept({"azure_vault_url": vault_url, "azure_secret_name": secret_name}))
-
-
-class HashiCorpVaultProvider(_Provider):
-    """HashiCorp Vault or OpenBao."""
-
-    _provider = "vault"
-
-    def __init__(
-        self,
-        url: str | None = None,
-        token: str | None = None,
-        path: str | None = None,
-        mount_point: str | None = "secret",
-    ) -> None:
-        kept = Kept({"vault_url": url, "vault_token": token, "vault_path": path, "vault_mount": mount_point})
-        del url, token
-        super().__init__(kept)
-
-
-class CredentialsProvider(_Provider):
-    """The credentials that systemd passes to a service in $CREDENTIALS_DIRECTORY."""
-
-    _provider = "credentials"
-
-    def __init__(self) -> None:
-        super().__init__(Kept(None))
-
-
-class HuggingFaceProvider(_Provider):
-    """HF_TOKEN, where Hugging Face's tools have it: under other names of variables, or in the file that `hf auth login`
-    writes.
-    """
-
-    _provider = "huggingface"
-
-    def __init__(self) -> None:
-        super().__init__(Kept(None))
-
-
-class _TableProvider(_Provider):
-    """A provider that is an object in the setting `providers`."""
-
-    _table: dict[str, Any]
-
-    def _use(self, table: dict[str, Any]) -> None:
-        self._provider, self._table = _name_of(table), table
-
-    def _setting(self) -> str | dict[str, Any]:
-        return self._table
-
-
-class AWSSecretProvider(_TableProvider):
-    """A secret of AWS Secrets Manager that is one value: a password, a PEM file.
-
-    `secret_name` is its name or ARN, `key` the key of its value; None uses the name of the secret. `name` identifies
-    the provider in errors.
-    """
-
-    def __init__(
-        self, secret_name: str, key: str | None = None, name: str | None = None, region_name: str | None = None
-    ) -> None:
-        settings = {"aws_secret": secret_name, "as": key, "name": name}
-        self._use({member: value for member, value in settings.items() if value is not None})
-        super().__init__(Kept({"aws_region": region_name}))
-
-
-class AWSSecretsProvider(_TableProvider):
-    """All secrets of AWS Secrets Manager whose names begin with `prefix` and that have these `tags`.
-
-    `format` is "value" (each secret is one value, found by its name below the prefix) or "json" (each is an object of
-    keys and values). `name` identifies the provider in errors.
-    """
-
-    def __init__(
-        self,
-        prefix: str | None = None,
-        tags: dict[str, str] | None = None,
-        format: str | None = None,
-        name: str | None = None,
-        region_name: str | None = None,
-    ) -> None:
-        conditions = {"prefix": prefix, "tags": tags}
-        given = {member: value for member, value in conditions.items() if value is not None}
-        settings = {"aws_secrets": given, "format": format, "name": name}
-        self._use({member: value for member, value in settings.items() if value is not None})
-        super().__init__(Kept({"aws_region": region_name}))
-
-
-class GoogleSecretProvider(_TableProvider):
-    """A secret of Google Secret Manager that is one value.
-
-    `secret_name` is its name, alone or below `projects/…/secrets/`, `key` the key of its value; None uses the name of
-    the secret. `version` is a number, an alias or None for the newest one. `name` identifies the provider in errors.
-    """
-
-    def __init__(
-        self,
-        secret_name: str,
-        key: str | None = None,
-        version: str | None = None,
-        name: str | None = None,
-        project: str | None = None,
-    ) -> None:
-        settings = {"google_secret": secret_name, "as": key, "version": version, "name": name}
-        self._use({member: value for member, value in settings.items() if value is not None})
-        super().__init__(Kept({"google_project": project}))
-
-
-class GoogleSecretsProvider(_TableProvider):
-    """All secrets of Google Secret Manager whose names begin with `prefix` and that have these `labels`.
-
-    `format` is "value" (each secret is one value, found by its name without the prefix) or "json" (each is an object of
-    keys and values). `name` identifies the provider in errors.
-    """
-
-    def __init__(
-        self,
-        prefix: str | None = None,
-        labels: dict[str, str] | None = None,
-        format: str | None = None,
-        name: str | None = None,
-        project: str | None = None,
-    ) -> None:
-        conditions = {"prefix": prefix, "labels": labels}
-        given = {member: value for member, value in conditions.items() if value is not None}
-        settings = {"google_secrets": given, "format": format, "name": name}
-        self._use({member: value for member, value in settings.items() if value is not None})
-        super().__init__(Kept({"google_project": project}))
-
-
-class AzureSecretProvider(_TableProvider):
-    """A secret of Azure Key Vault that is one value.
-
-    `key` is the key of its value; None uses the name of the secret with `_` for `-`. `version` is None for the newest
-    one. `name` identifies the provider in errors.
-    """
-
-    def __init__(
-        self,
-        secret_name: str,
-        key: str | None = None,
-        version: str | None = None,
-        name: str | None = None,
-        vault_url: str | None = None,
-    ) -> None:
-        settings = {"azure_secret": secret_name, "as": key, "version": version, "name": name}
-        self._use({member: value for member, value in settings.items() if value is not None})
-        super().__init__(Kept({"azure_vault_url": vault_url}))
-
-
-class AzureSecretsProvider(_TableProvider):
-    """All secrets of Azure Key Vault whose names begin with `prefix` and that have these `tags`.
-
-    `format` is "value" (each secret is one value, found by its name without the prefix, with `_` for `-`) or "json"
-    (each is an object of keys and values). `name` identifies the provider in errors.
-    """
-
-    def __init__(
-        self,
-        prefix: str | None = None,
-        tags: dict[str, str] | None = None,
-        format: str | None = None,
-        name: str | None = None,
-        vault_url: str | None = None,
-    ) -> None:
-        conditions = {"prefix": prefix, "tags": tags}
-        given = {member: value for member, value in conditions.items() if value is not None}
-        settings = {"azure_secrets": given, "format": format, "name": name}
-        self._use({member: value for member, value in settings.items() if value is not None})
-        super().__init__(Kept({"azure_vault_url": vault_url}))
-
-
-class ExecProvider(_TableProvider):
-    """The output of a program, which is run without a shell: a JSON object or a dotenv file, or with `key` one value.
-
-    `command` is the program and its arguments. `name` identifies the provider in errors, and differs between several
-    of them. `format` is "json", "dotenv" or "value"; None detects it.
-    """
-
-    def __init__(
-        self, command: Sequence[str | Path], name: str = "exec", format: str | None = None, key: str | None = None
-    ) -> None:
-        words = command if isinstance(command, str) else [os.fspath(word) for word in command]  # a str is refused below
-        settings = {"exec": words, "name": name, "format": format, "as": key}
-        self._use({member: value for member, value in settings.items() if value is not None})
-        super().__init__(Kept(None))
-
-
-def _kind_of_table(table: dict[str, Any]) -> type[_TableProvider]:
-    """Returns the class of a provider that is an object."""
-    kinds: dict[str, type[_TableProvider]] = {
-        "aws_secret": AWSSecretProvider,
-        "aws_secrets": AWSSecretsProvider,
-        "azure_secret": AzureSecretProvider,
-        "azure_secrets": AzureSecretsProvider,
-        "google_secret": GoogleSecretProvider,
-        "google_secrets": GoogleSecretsProvider,
-    }
-    return next((kind for member, kind in kinds.items() if member in table), ExecProvider)
-
-
-def _name_of(table: dict[str, Any]) -> str:
-    """Returns the name of a provider that is an object, which is that of the library."""
-    if "name" in table or _kind_of_table(table) is ExecProvider:
-        return str(table.get("name", "exec"))
-    provider = next(
-        cloud for cloud in ("aws", "azure", "google") if f"{cloud}_secret" in table or f"{cloud}_secrets" in table
-    )
-    if f"{provider}_secret" in table:
-        key = str(table.get("as") or _key_of(provider, table[f"{provider}_secret"]))
-    else:
-        conditions = table[f"{provider}_secrets"]
-        tag = next(iter(sorted((conditions.get("tags") or conditions.get("labels") or {}).items())), None)
-        key = conditions.get("prefix") or ("=".join(tag) if tag else "all")
-    return f"{provider}:" + key.encode()[len(provider) - 30 :].decode(errors="ignore")
-
-
-def _key_of(provider: str, secret: str) -> str:
-    """Returns the key of a secret without `as`."""
-    if provider == "aws":
-        return secret.rsplit(":", 1)[-1]
-    if provider == "google":
-        return secret.partition("/versions/")[0].rsplit("/", 1)[-1]
-    return secret.partition("/")[0].replace("-", "_")
-
-
-_PROVIDERS: dict[str, type[_Provider]] = {
-    kind._provider: kind
-    for kind in (
-        EnvironmentSecretProvider,
-        FileSecretProvider,
-        AWSSecretsManagerProvider,
-        AWSParametersProvider,
-        GoogleSecretManagerProvider,
-        AzureKeyVaultProvider,
-        HashiCorpVaultProvider,
-        HuggingFaceProvider,
-        CredentialsProvider,
-    )
-}
 
 
 class SecretsManager(_native.Secrets):
@@ -516,7 +193,7 @@ class SecretsManager(_native.Secrets):
         file. ConfigError: there is no file provider.
         """
         try:
-            return _set(super(), key, value, strict)
+            return set_secret(super(), key, value, strict)
         finally:
             del value
 
@@ -525,7 +202,7 @@ class SecretsManager(_native.Secrets):
     def set_replicate_token(self, token: str, *, strict: bool = False) -> bool:
         """Writes REPLICATE_API_TOKEN to the secrets file, as `set_secret` does."""
         try:
-            return _set(super(), self.REPLICATE_API_TOKEN, token, strict)
+            return set_secret(super(), self.REPLICATE_API_TOKEN, token, strict)
         finally:
             del token
 
@@ -534,12 +211,12 @@ class SecretsManager(_native.Secrets):
         True also if the file did not have it. With `strict`, raises the errors of `set_secret` and returns whether the
         file had it.
         """
-        return _delete(super(), key, strict)
+        return delete_secret(super(), key, strict)
 
     @property
     def _providers(self) -> list[Any]:
         """The providers in order, each an object with `is_available` and `get_secret`."""
-        return [self._own[name] if name in self._own else _provider_of(name, self._kept) for name in self._names()]
+        return [self._own[name] if name in self._own else provider_of(name, self._kept) for name in self._names()]
 
     def _names(self) -> list[str]:
         return [provider["name"] for provider in self.describe()["providers"]]
@@ -556,14 +233,14 @@ class SecretsManager(_native.Secrets):
         may be coroutines. `position` is its index in the chain, 0 for the first and None for the last. Its answers are
         cached for `cache_ttl`.
         """
-        getter = _getter(provider)
+        get_secret = getter(provider)
         name = name or getattr(provider, "name", None) or _free_name(type(provider).__name__, self._names())
-        self._add_provider(name, getter, position)
+        self._add_provider(name, get_secret, position)
         self._own[name] = provider
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Description:
         """Returns the settings and the providers in order, without any secret."""
-        description: dict[str, Any] = json.loads(self._describe())
+        description: Description = json.loads(self._describe())
         return description
 
     def stats(self) -> Stats:
@@ -573,14 +250,14 @@ class SecretsManager(_native.Secrets):
         stats: Stats = json.loads(self._stats())
         return stats
 
-    def check(self) -> dict[str, Any]:
+    def check(self) -> Check:
         """Returns the health of every provider, with remedies."""
-        report: dict[str, Any] = json.loads(self._check())
+        report: Check = json.loads(self._check())
         return report
 
-    def share(self) -> dict[str, Any]:
+    def share(self) -> Sharing:
         """Returns what is shared with other processes of this host, without any secret and without a query."""
-        report: dict[str, Any] = json.loads(self._share())
+        report: Sharing = json.loads(self._share())
         return report
 
     def listen(self, since: int, timeout: float | timedelta | None = None) -> int:
@@ -608,12 +285,12 @@ class SecretsManager(_native.Secrets):
             if generation != since or left == 0.0 or cancelled.is_set():
                 return generation
 
-    def invalidate(self, key: str | None = None, timeout: float | timedelta = 10.0) -> dict[str, Any]:
+    def invalidate(self, key: str | None = None, timeout: float | timedelta = 10.0) -> Confirmation:
         """Makes all processes of this host drop what they have cached, and returns when all have confirmed that, or
         after `timeout` seconds: `{"scope": "host", "confirmed": [1201], "silent": [], "complete": True}`, with process
         IDs. The setting `share` must be `host`. At present everything is dropped, whatever the key.
         """
-        report: dict[str, Any] = json.loads(self._invalidate(key, timeout))
+        report: Confirmation = json.loads(self._invalidate(key, timeout))
         return report
 
     async def prefetch_async(self, timeout: float | timedelta | None = None) -> None:
@@ -629,7 +306,7 @@ class SecretsManager(_native.Secrets):
             names = self._names()
         except ValueError:
             return "<SecretsManager, closed>"
-        kinds = (type(self._own[name]) if name in self._own else _kind_of(name, self._kept) for name in names)
+        kinds = (type(self._own[name]) if name in self._own else kind_of(name, self._kept) for name in names)
         return f"<SecretsManager of {', '.join(kind.__name__ for kind in kinds)}>"
 
 
@@ -641,37 +318,13 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def _set(secrets: Any, key: str, value: str, strict: bool) -> bool:
-    try:
-        result: bool = secrets.set_secret(key, value)
-        return result
-    except Error as error:
-        if strict:
-            raise
-        passed_over(error)
-        return False
-    finally:
-        del value
-
-
-def _delete(secrets: Any, key: str, strict: bool) -> bool:
-    try:
-        existed: bool = secrets.delete_secret(key)
-        return existed if strict else existed or Path(secrets._file_path()).exists()
-    except Error as error:
-        if strict:
-            raise
-        passed_over(error)
-        return False
-
-
 M = TypeVar("M", bound=SecretsManager)
 
 
 def _open(cls: type[M], providers: Sequence[Any], kept: Kept) -> M:
     built_in: dict[str, Any] = {}
     for provider in providers:
-        if isinstance(provider, _Provider) and type(provider).get_secret is _Provider.get_secret:
+        if is_built_in(provider):
             built_in.setdefault(provider._provider, provider)
     for provider in built_in.values():
         kept.settings.update(provider._kept.settings)
@@ -694,48 +347,6 @@ def _free_name(kind: str, taken: list[str]) -> str:
         end = f"-{number}"
         name = kind.encode()[: 31 - len(end)].decode(errors="ignore") + end
     return name
-
-
-def _provider_of(name: str, kept: Kept) -> _Provider:
-    """Returns the library's provider of this name, with the settings of a manager."""
-    kind = _kind_of(name, kept)
-    provider = kind.__new__(kind)
-    if isinstance(provider, _TableProvider):
-        provider._use(next(table for table in _tables(kept) if _name_of(table) == name))
-    _Provider.__init__(provider, kept)
-    return provider
-
-
-def _tables(kept: Kept) -> list[dict[str, Any]]:
-    """Returns the elements of `providers` that are objects."""
-    return [table for table in kept.settings.get("providers") or () if isinstance(table, dict)]
-
-
-def _kind_of(name: str, kept: Kept) -> type[_Provider]:
-    """Returns the class of the library's provider of this name."""
-    tables = (table for table in _tables(kept) if name not in _PROVIDERS and _name_of(table) == name)
-    return next((_kind_of_table(table) for table in tables), _PROVIDERS.get(name, ExecProvider))
-
-
-def _getter(provider: Any) -> Callable[[str, float], str | bytes | None]:
-    """Returns the function that the library calls with a key and a time limit."""
-    if isinstance(provider, type) or not callable(getattr(provider, "get_secret", None)):
-        what = f"the class {provider.__name__}" if isinstance(provider, type) else f"a {type(provider).__name__}"
-        raise TypeError(f"a provider must be an object with get_secret(key), not {what}")
-    if isinstance(provider, _Provider) and type(provider).get_secret is _Provider.get_secret:
-        own = provider._secrets
-        return lambda key, timeout: own._value(key)  # unlike get_secret, raises a failure
-    is_available = getattr(provider, "is_available", None)
-    if isinstance(provider, _Provider) and type(provider).is_available is _Provider.is_available:
-        is_available = None  # get_secret reports the same
-
-    def get_secret(key: str, timeout: float) -> str | bytes | None:
-        if is_available is not None and not _async.result_of(is_available(), timeout):
-            return None
-        value: str | bytes | None = _async.result_of(provider.get_secret(key), timeout)
-        return value
-
-    return get_secret
 
 
 def get_secrets_manager() -> SecretsManager:

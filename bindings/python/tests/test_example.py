@@ -62,7 +62,11 @@ class Package(unittest.TestCase):
         self.assertEqual(metadata["License-Expression"], "MIT OR Apache-2.0")
         self.assertIsNone(metadata["License"])
         self.assertEqual(metadata["Requires-Python"], ">=3.10")
-        self.assertIn("Programming Language :: Python :: 3.10", metadata.get_all("Classifier"))
+        for minor in range(10, 15):
+            self.assertIn(f"Programming Language :: Python :: 3.{minor}", metadata.get_all("Classifier"))
+        self.assertIn("vault", metadata["Keywords"].split(","))
+        urls = dict(url.split(", ") for url in metadata.get_all("Project-URL"))
+        self.assertEqual(sorted(urls), ["Changelog", "Documentation", "Issues", "Repository"])
         self.assertTrue(metadata["Description-Content-Type"] and metadata.get_payload().startswith("# st-secrets"))
         for name in metadata.get_all("License-File"):
             self.assertTrue(distribution.read_text(f"licenses/{name}"), name)

@@ -1,5 +1,6 @@
 """Custom providers, and what the manager does about a provider that fails."""
 
+import base64
 import gc
 import json
 import logging
@@ -9,6 +10,7 @@ import time
 import traceback
 import unittest
 import weakref
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from unittest import mock
 
 import st_secrets
@@ -153,6 +155,66 @@ class Providers(Case):
         self.assertEqual(st_secrets.AzureSecretsProvider("prod-", vault_url=url)._provider, "azure:prod-")
         self.assertFalse(st_secrets.GoogleSecretManagerProvider().is_available())
         self.assertFalse(st_secrets.AzureKeyVaultProvider().is_available())
+
+    def test_secrets_of_kubernetes_are_providers(self):
+        asked = []
+
+        class Server(BaseHTTPRequestHandler):
+            def do_GET(self):
+                asked.append((self.path, self.headers["Authorization"]))
+                *_, namespace, _, name = self.path.split("/")
+                secret = {"apiVersion": "v1", "kind": "Secret", "type": "Opaque"}
+                secret["metadata"] = {"name": name, "namespace": namespace, "resourceVersion": "1"}
+                secret["data"] = {"A": base64.b64encode(f"{namespace}/{name}".encode()).decode()}
+                body = json.dumps(secret).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args):
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        config = {
+            "kubernetes_url": f"http://127.0.0.1:{server.server_port}",
+            "kubernetes_token_file": self.write("token", "k8s-token"),
+            "kubernetes_secret": "train",
+        }
+        tables = [{"kubernetes_secret": ["x", "y"], "namespace": "ml"}, "kubernetes"]
+        with SecretsManager.open(config={**config, "providers": tables}) as secrets:
+            self.assertEqual(secrets.get("A"), "ml/x")
+            self.assertEqual([provider._provider for provider in secrets._providers], ["kubernetes:x", "kubernetes"])
+            self.assertEqual(repr(secrets), "<SecretsManager of KubernetesSecretProvider, KubernetesProvider>")
+            self.assertEqual([provider.get_secret("A") for provider in secrets._providers], ["ml/x", "default/train"])
+        self.assertIn(("/api/v1/namespaces/ml/secrets/x", "Bearer k8s-token"), asked)
+        with mock.patch.dict(os.environ, KUBERNETES_SERVICE_HOST="127.0.0.1", KUBERNETES_SERVICE_PORT="9"):
+            own = st_secrets.KubernetesSecretProvider("train", namespace="ml", name="own")
+            with SecretsManager.open(
+                [own, st_secrets.KubernetesProvider(("a", "b"), "ml")], {"env_prefix": "X"}
+            ) as secrets:
+                self.assertEqual(
+                    [provider["name"] for provider in secrets.describe()["providers"]], ["own", "kubernetes"]
+                )
+        self.assertFalse(st_secrets.KubernetesProvider().is_available())
+
+    def test_dynamic_secrets_of_vault_are_providers(self):
+        vault = {"url": "http://127.0.0.1:9", "token": CANARY}
+        database = st_secrets.VaultDynamicProvider("database/creds/train", {"password": "DB_PASSWORD"}, **vault)
+        pki = st_secrets.VaultDynamicProvider(
+            "pki/issue/web", parameters={"common_name": "train.example"}, revoke=True, name="pki", **vault
+        )
+        self.assertEqual(
+            database._setting(), {"vault_dynamic": "database/creds/train", "as": {"password": "DB_PASSWORD"}}
+        )
+        with SecretsManager.open([database, pki]) as secrets:
+            self.assertEqual(repr(secrets), "<SecretsManager of VaultDynamicProvider, VaultDynamicProvider>")
+            self.assertEqual([provider._provider for provider in secrets._providers], [database._provider, "pki"])
+            self.assertNotIn(CANARY, f"{vars(pki)} {secrets.describe()}")
 
     def test_empty_list_of_providers_is_the_default(self):
         os.environ["A"] = "value"

@@ -44,6 +44,10 @@ static void paths_may_be_those_of_the_standard_library() {
     CHECK(describes(st::Config().file_path(path), "/nowhere/secrets.json"));
     st::Config config;
     config.file_path(path).vault_ca_cert(path).vault_token_file(path).vault_secret_id_file(path).vault_jwt_file(path);
+    config.vault_password_file(path).vault_client_cert(path).vault_client_key(path).google_credentials_file(path);
+    config.kubernetes_ca_cert(path).kubernetes_token_file(path).kubernetes_client_cert(path);
+    config.kubernetes_client_key(path).aws_agent_token_file(path);
+    config.share_ca_cert(path).share_client_cert(path).share_client_key(path);
     config.share_dir(path).key_file(path).state_dir(path).database(path).audit_database(path);
     CHECK(config.error().status() == st::Status::ok);
 }

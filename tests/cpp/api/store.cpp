@@ -1,6 +1,7 @@
 // The store: provider configuration, hardware prices, credentials, the audit trail.
 #include "check.hpp"
 
+#include <filesystem>
 #include <stdexcept>
 
 using namespace std::chrono_literals;
@@ -119,7 +120,7 @@ static void files(const st::Store &store) {
     store.backup(path_of("jobs.db"));
     FAILS(store.try_backup(path_of("jobs.db")), st::Status::io, "exists");
     store.backup(path_of("jobs.db"), st::StoreDatabase::main, true);
-    store.backup(path_of("audit.db"), st::StoreDatabase::audit);
+    store.backup(std::filesystem::path(path_of("audit.db")), st::StoreDatabase::audit);
     st::Store copy = st::Store::open(st::Config().database(path_of("jobs.db")));
     CHECK(copy.provider_config_list() == store.provider_config_list());
 }

@@ -30,6 +30,7 @@
 
 pub mod azure;
 pub mod bao;
+pub mod cloud;
 pub mod google;
 pub mod http;
 pub mod kubernetes;

@@ -101,6 +101,8 @@ fn disturbs(name: &str) -> bool {
         "CLOUDSDK_",
         "AZURE_",
         "IDENTITY_",
+        "INFISICAL_",
+        "OP_",
     ]
     .iter()
     .any(|start| upper.starts_with(start))

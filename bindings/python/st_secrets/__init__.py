@@ -75,6 +75,11 @@ from .secrets import (
     GoogleSecretsProvider,
     HashiCorpVaultProvider,
     HuggingFaceProvider,
+    InfisicalPathProvider,
+    InfisicalProvider,
+    InfisicalSecretProvider,
+    OnePasswordItemProvider,
+    OnePasswordProvider,
     SecretProvider,
     SecretsManager,
     get_secrets_manager,
@@ -97,6 +102,8 @@ SOURCE_EXEC: Final = 9
 SOURCE_GOOGLE: Final = 10
 SOURCE_AZURE: Final = 11
 SOURCE_KUBERNETES: Final = 12
+SOURCE_ONEPASSWORD: Final = 13
+SOURCE_INFISICAL: Final = 14
 SOURCE_AWS_PARAMETERS: Final = 15
 SOURCE_CREDENTIALS: Final = 16
 
@@ -130,8 +137,13 @@ __all__ = [
     "GoogleSecretsProvider",
     "HashiCorpVaultProvider",
     "HuggingFaceProvider",
+    "InfisicalPathProvider",
+    "InfisicalProvider",
+    "InfisicalSecretProvider",
     "InvalidArgumentError",
     "NotFoundError",
+    "OnePasswordItemProvider",
+    "OnePasswordProvider",
     "ProtocolError",
     "ProviderConfigStore",
     "ReadOnlyError",
@@ -149,8 +161,10 @@ __all__ = [
     "SOURCE_FILE",
     "SOURCE_GOOGLE",
     "SOURCE_HUGGINGFACE",
+    "SOURCE_INFISICAL",
     "SOURCE_KUBERNETES",
     "SOURCE_NONE",
+    "SOURCE_ONEPASSWORD",
     "SOURCE_STORE",
     "SOURCE_VAULT",
     "Secret",

@@ -50,6 +50,11 @@ __all__ = [
     "GoogleSecretsProvider",
     "HashiCorpVaultProvider",
     "HuggingFaceProvider",
+    "InfisicalPathProvider",
+    "InfisicalProvider",
+    "InfisicalSecretProvider",
+    "OnePasswordItemProvider",
+    "OnePasswordProvider",
     "SecretProvider",
     "SecretsManager",
     "get_secrets_manager",
@@ -169,6 +174,27 @@ class AzureKeyVaultProvider(_Provider):
 
     def __init__(self, vault_url: str | None = None, secret_name: str | None = None) -> None:
         super().__init__(Kept({"azure_vault_url": vault_url, "azure_secret_name": secret_name}))
+
+
+class InfisicalProvider(_Provider):
+    """Infisical: the secrets at a path of a project, or at several in order."""
+
+    _provider = "infisical"
+
+    def __init__(
+        self, environment: str | None = None, path: str | Sequence[str] | None = None, project: str | None = None
+    ) -> None:
+        settings = {"infisical_environment": environment, "infisical_path": path, "infisical_project": project}
+        super().__init__(Kept(settings))
+
+
+class OnePasswordProvider(_Provider):
+    """1Password Connect: the fields of an item, or of several in order."""
+
+    _provider = "onepassword"
+
+    def __init__(self, item: str | Sequence[str] | None = None, vault: str | None = None) -> None:
+        super().__init__(Kept({"onepassword_item": item, "onepassword_vault": vault}))
 
 
 class HashiCorpVaultProvider(_Provider):
@@ -341,6 +367,56 @@ class AzureSecretsProvider(_TableProvider):
         super().__init__(Kept({"azure_vault_url": vault_url}))
 
 
+class InfisicalSecretProvider(_TableProvider):
+    """A secret of Infisical at `path`, which is the value of `key`.
+
+    `key` is None for the name of the secret. `name` identifies the provider in errors.
+    """
+
+    def __init__(
+        self,
+        secret_name: str,
+        environment: str,
+        path: str | None = None,
+        key: str | None = None,
+        name: str | None = None,
+        project: str | None = None,
+    ) -> None:
+        settings = {"infisical_secret": secret_name, "environment": environment, "path": path, "as": key, "name": name}
+        settings["project"] = project
+        self._use({member: value for member, value in settings.items() if value is not None})
+        super().__init__(Kept(None))
+
+
+class InfisicalPathProvider(_TableProvider):
+    """The secrets of Infisical at `path`. `name` identifies the provider in errors."""
+
+    def __init__(self, path: str, environment: str, name: str | None = None, project: str | None = None) -> None:
+        settings = {"infisical_path": path, "environment": environment, "name": name, "project": project}
+        self._use({member: value for member, value in settings.items() if value is not None})
+        super().__init__(Kept(None))
+
+
+class OnePasswordItemProvider(_TableProvider):
+    """An item of 1Password Connect: all its fields, or the one that is the value of `key`.
+
+    `item` and `vault` are names or identifiers; `field` is a label, an identifier or `SECTION/FIELD`. `name` identifies
+    the provider in errors.
+    """
+
+    def __init__(
+        self,
+        item: str,
+        vault: str | None = None,
+        field: str | None = None,
+        key: str | None = None,
+        name: str | None = None,
+    ) -> None:
+        settings = {"onepassword_item": item, "vault": vault, "field": field, "as": key, "name": name}
+        self._use({member: value for member, value in settings.items() if value is not None})
+        super().__init__(Kept(None))
+
+
 class ExecProvider(_TableProvider):
     """The output of a program, which is run without a shell: a JSON object or a dotenv file, or with `key` one value.
 
@@ -366,6 +442,9 @@ def _kind_of_table(table: dict[str, Any]) -> type[_TableProvider]:
         "azure_secrets": AzureSecretsProvider,
         "google_secret": GoogleSecretProvider,
         "google_secrets": GoogleSecretsProvider,
+        "infisical_path": InfisicalPathProvider,
+        "infisical_secret": InfisicalSecretProvider,
+        "onepassword_item": OnePasswordItemProvider,
     }
     return next((kind for member, kind in kinds.items() if member in table), ExecProvider)
 
@@ -374,6 +453,14 @@ def _name_of(table: dict[str, Any]) -> str:
     """Returns the name of a provider that is an object, which is that of the library."""
     if "name" in table or _kind_of_table(table) is ExecProvider:
         return str(table.get("name", "exec"))
+    if "onepassword_item" in table:
+        key = str(table.get("as") or table.get("field", "").rpartition("/")[2] or table["onepassword_item"])
+        return _default_name("onepassword", key)
+    if "infisical_secret" in table:
+        return _default_name("infisical", str(table.get("as") or table["infisical_secret"]))
+    if "infisical_path" in table:
+        path = str(table["infisical_path"])
+        return _default_name("infisical", path.rstrip("/") or "/")
     provider = next(
         cloud for cloud in ("aws", "azure", "google") if f"{cloud}_secret" in table or f"{cloud}_secrets" in table
     )
@@ -383,6 +470,10 @@ def _name_of(table: dict[str, Any]) -> str:
         conditions = table[f"{provider}_secrets"]
         tag = next(iter(sorted((conditions.get("tags") or conditions.get("labels") or {}).items())), None)
         key = conditions.get("prefix") or ("=".join(tag) if tag else "all")
+    return _default_name(provider, key)
+
+
+def _default_name(provider: str, key: str) -> str:
     return f"{provider}:" + key.encode()[len(provider) - 30 :].decode(errors="ignore")
 
 
@@ -404,6 +495,8 @@ _PROVIDERS: dict[str, type[_Provider]] = {
         AWSParametersProvider,
         GoogleSecretManagerProvider,
         AzureKeyVaultProvider,
+        OnePasswordProvider,
+        InfisicalProvider,
         HashiCorpVaultProvider,
         HuggingFaceProvider,
         CredentialsProvider,

@@ -139,7 +139,7 @@ impl Case<'_> {
     }
 
     /// Checks the faults of the server that issues tokens. `url` is that of the secrets, and `log_in_at` makes the
-    /// managers that are opened from then on log in elsewhere. `foreign` and `denied` are the words about its responses.
+    /// managers that are opened from then on log in elsewhere. `foreign` is what messages say of another program there.
     pub fn of_the_login_is_reported(
         &self,
         url: &str,

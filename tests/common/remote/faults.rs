@@ -11,6 +11,9 @@ use crate::common::time::PATIENCE;
 /// A fault, the status of the error, and words of its message.
 pub type Row<'a> = (Fault, Status, &'a str);
 
+/// Opens a manager that asks this URL, with these settings besides.
+pub type Open<'a> = dyn Fn(&str, &[(&str, &str)]) -> Manager + 'a;
+
 /// A provider whose requests pass a proxy.
 pub struct Case<'a> {
     pub source: Source,
@@ -18,8 +21,7 @@ pub struct Case<'a> {
     pub address: String,
     /// A key that can be read there.
     pub key: &'a str,
-    /// Opens a manager that asks this URL, with these settings besides.
-    pub open: Box<dyn Fn(&str, &[(&str, &str)]) -> Manager + 'a>,
+    pub open: Box<Open<'a>>,
     /// What the message says about a response of another program.
     pub foreign: &'a str,
     /// What it says about a redirect.

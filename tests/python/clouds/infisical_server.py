@@ -4,12 +4,13 @@ of its own.
 
 usage: infisical_server.py DIRECTORY
 Writes the client secrets of the identities to files in the directory: `reader`, `stranger`, and an access token of the
-first one: `token`. Prints `port N.` when it listens. POST /test/revoke ends all tokens, POST /test/expire lets them
-expire, and POST /test/lifetime?seconds=N is that of new ones.
+first one: `token`; and random values at the path `/core` to `core.json`. Prints `port N.` when it listens. POST
+/test/revoke ends all tokens, POST /test/expire lets them expire, and POST /test/lifetime?seconds=N is that of new ones.
 """
 
 import json
 import re
+import secrets
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -176,6 +177,9 @@ def main() -> None:
     PATHS["prod", "/empty"] = {}
     PATHS["dev", "/"] = {"HF_TOKEN": ("CANARY-dev", 1, False)}
     IMPORTS["prod", "/train"] = [("prod", "/shared a"), ("prod", "/shared-b")]
+    core = {name: secrets.token_hex(24) for name in ("VAULT_KEPT", "VAULT_FREED")}
+    (directory / "core.json").write_text(json.dumps(core))
+    PATHS["prod", "/core"] = {name: (value, 1, False) for name, value in core.items()}
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     print(f"port {server.server_port}.", flush=True)
     server.serve_forever()

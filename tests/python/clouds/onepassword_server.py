@@ -2,11 +2,13 @@
 with a filter by name, title or tag, and one item with its fields. Each token has vaults of its own.
 
 usage: onepassword_server.py DIRECTORY
-Writes the tokens to files in the directory: `reader`, `stranger`, `revoked`. Prints `port N.` when it listens.
+Writes the tokens to files in the directory: `reader`, `stranger`, `revoked`, and random values of the item `core` to
+`core.json`. Prints `port N.` when it listens.
 """
 
 import json
 import re
+import secrets
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -131,6 +133,9 @@ def main() -> None:
     # A title with the form of an identifier.
     put(train, "abcdefghijklmnopqrstuvwxyz", [field("a", "CANARY-title")], id=identifier("titled"))
     put(other, "database (prod)", [field("HF_TOKEN", "CANARY-elsewhere")], 3)
+    core = {name: secrets.token_hex(24) for name in ("AWS_KEPT", "AWS_FREED")}
+    (Path(sys.argv[1]) / "core.json").write_text(json.dumps(core))
+    put(train, "core", [field(name, value) for name, value in core.items()])
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     print(f"port {server.server_port}.", flush=True)
     server.serve_forever()

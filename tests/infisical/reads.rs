@@ -7,11 +7,28 @@ use crate::common::open;
 use crate::common::proxy::Proxy;
 use crate::common::remote::{alone, check};
 use crate::common::servers::infisical::PROJECT;
+use crate::common::servers::set_variables;
 use crate::{Infisical, at, read, refused};
 
 /// A manager with these elements of `providers`.
 fn elements(server: &Infisical, elements: &Value) -> Manager {
     at(&server.url(), server, &[("providers", &elements.to_string())])
+}
+
+#[test]
+fn unencrypted_network_is_a_warning() {
+    alone!(|| {
+        // The library takes a name for one of another machine, and the proxy leads it here.
+        let server = Infisical::start();
+        let proxy = Proxy::forward();
+        proxy.route("infisical.example:8080", &server.address());
+        set_variables([("HTTP_PROXY", proxy.url())]);
+        let secrets = at("http://infisical.example:8080", &server, &[]);
+        assert_eq!(read(&secrets, "HF_TOKEN").unwrap().0, b"CANARY-hf");
+        let checked = check(&secrets);
+        assert_eq!(checked["state"], "warning", "{checked}");
+        assert!(checked.to_string().contains("unencrypted"), "{checked}");
+    });
 }
 
 /// The value and version as the library reads them.

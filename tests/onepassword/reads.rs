@@ -103,6 +103,7 @@ fn first_item_of_several_supplies_a_key() {
         let secret = secrets.get("HF_TOKEN").unwrap();
         assert_eq!((&secret.value()[..], secret.provider()), (&b"CANARY-elsewhere"[..], "ml"));
         assert_eq!(secrets.get("MORE").unwrap().provider(), "onepassword");
+        assert!(secrets.describe().contains(r#""vault":"ML team""#), "{}", secrets.describe());
     });
 }
 

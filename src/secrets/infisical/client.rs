@@ -99,11 +99,11 @@ impl Infisical {
 
 /// Whether another token may help: this one was revoked, has been used too often, or has expired.
 fn rejects_token(response: &Response) -> bool {
-    match response.status {
+    own_error(response).is_some_and(|error| match response.status {
         401 => true,
-        403 => own_error(response).is_some_and(|error| error.code == "TokenError"),
+        403 => error.code == "TokenError",
         _ => false,
-    }
+    })
 }
 
 /// The secrets at a path, then those that are imported there. The last import takes precedence.

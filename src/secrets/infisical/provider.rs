@@ -71,6 +71,10 @@ impl Store for Infisical {
         Infisical::place(self)
     }
 
+    fn is_cleartext(&self) -> bool {
+        self.settings.is_cleartext()
+    }
+
     fn identify(&self, identity: &mut Identity) -> Result<()> {
         identity.add("url", self.settings.url()?);
         identity.add("project", self.settings.project()?);

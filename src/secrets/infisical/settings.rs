@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::names::{Place, slug};
 use crate::config::Config;
 use crate::error::{Error, Result, Status};
-use crate::secrets::cloud::{Credential, checked};
+use crate::secrets::cloud::{Credential, any_url, is_safe};
 use crate::settings::{Environment, InvalidSetting, Setting};
 use crate::share::Identity;
 
@@ -40,7 +40,7 @@ impl Settings {
     pub(super) fn read(config: &Config, place: Place) -> Result<Option<Settings>, InvalidSetting> {
         let checked_slug = |key: &'static str| config.setting(key)?.as_ref().map(slug).transpose();
         let (project, environment) = (checked_slug("infisical_project")?, checked_slug("infisical_environment")?);
-        let url = config.setting("infisical_url")?.as_ref().map(checked).transpose()?;
+        let url = config.setting("infisical_url")?.as_ref().map(any_url).transpose()?;
         let client_id = config.setting("infisical_client_id")?;
         client_id.as_ref().map(slug).transpose()?;
         let client_secret = Credential::of_config(
@@ -63,8 +63,12 @@ impl Settings {
         }
         let Some(setting) = self.variables.setting(URL_VARIABLE)? else { return Ok(DEFAULT_URL.to_owned()) };
         // Infisical's own program wants the path of the API there.
-        let url = checked(&setting)?;
+        let url = any_url(&setting)?;
         Ok(url.strip_suffix("/api").unwrap_or(&url).to_owned())
+    }
+
+    pub(super) fn is_cleartext(&self) -> bool {
+        self.url().is_ok_and(|url| !is_safe(&url))
     }
 
     pub(super) fn project(&self) -> Result<String> {
@@ -190,6 +194,8 @@ mod tests {
         assert_eq!(settings(&[("infisical_url", "https://x/")], &variables).url().unwrap(), "https://x");
         assert_eq!(settings(&[], &variables).project().unwrap(), "p-1");
         assert!(settings(&[], &[]).project().unwrap_err().message().contains("INFISICAL_PROJECT_ID"));
-        assert!(settings(&[], &[(URL_VARIABLE, "http://own.example")]).url().is_err());
+        assert!(settings(&[], &[(URL_VARIABLE, "own.example")]).url().is_err());
+        assert!(settings(&[], &[(URL_VARIABLE, "http://own.example")]).is_cleartext());
+        assert!(!settings(&[], &variables).is_cleartext());
     }
 }

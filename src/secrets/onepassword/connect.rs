@@ -12,9 +12,11 @@ use crate::config::Config;
 use crate::error::{Error, Result, Status};
 use crate::fork;
 use crate::http::Response;
-use crate::http::url::{Url, percent_encode};
-use crate::secrets::cloud::{Call, Credential, Lookup, Named, Object, Session, any_url, cleaned, not_the_server};
-use crate::settings::{Environment, InvalidSetting, Setting};
+use crate::http::url::percent_encode;
+use crate::secrets::cloud::{
+    Call, Credential, Lookup, Named, Object, Session, any_url, cleaned, is_safe, not_the_server,
+};
+use crate::settings::{Environment, InvalidSetting, Setting, SettingOrigin};
 
 const URL_VARIABLE: &str = "OP_CONNECT_HOST";
 const TOKEN_VARIABLE: &str = "OP_CONNECT_TOKEN";
@@ -43,12 +45,14 @@ struct Requests<'a> {
 }
 
 impl Connect {
-    pub(super) fn of_config(config: &Config) -> Result<Connect, InvalidSetting> {
+    /// Reads the settings. An element of `providers` may name another vault.
+    pub(super) fn of_config(config: &Config, vault: Option<&str>) -> Result<Connect, InvalidSetting> {
+        let of_element = vault.map(|vault| Setting::new(SettingOrigin::Config("providers"), vault));
         let vault = config.setting("onepassword_vault")?;
         vault.as_ref().map_or(Ok(()), check)?;
         Ok(Connect {
             url: config.setting("onepassword_url")?.as_ref().map(any_url).transpose()?,
-            vault,
+            vault: of_element.or(vault),
             token: Credential::of_config(config, "onepassword_token", "onepassword_token_file", TOKEN_VARIABLE)?,
             environment: Environment::Process,
         })
@@ -70,7 +74,7 @@ impl Connect {
     }
 
     pub(super) fn is_cleartext(&self) -> bool {
-        self.url().is_ok_and(|url| Url::parse(&url).is_ok_and(|url| url.origin.is_cleartext()))
+        self.url().is_ok_and(|url| !is_safe(&url))
     }
 
     /// The vault of items whose setting does not name one.
@@ -100,7 +104,7 @@ impl Connect {
 
     /// Reads an item, or one of its fields.
     pub(super) fn read_item(&self, session: &Session<'_>, item: &Named) -> Result<Lookup> {
-        let vault = item.parent.clone().map_or_else(|| self.vault(), Ok)?;
+        let vault = self.vault()?;
         let url = self.url()?;
         let requests = Requests {
             session,

@@ -22,8 +22,8 @@ pub(super) fn of_config(config: &Config) -> Result<Option<Target>, InvalidSettin
     Ok((!items.is_empty()).then_some(Target::Objects(items)))
 }
 
-/// What an element of `providers` reads, and the name of its provider.
-pub(super) fn of_table(members: &Map<String, Value>) -> Result<(Target, String)> {
+/// What an element of `providers` reads, its vault if it has one, and the name of its provider.
+pub(super) fn of_table(members: &Map<String, Value>) -> Result<(Target, Option<String>, String)> {
     let table = ProviderTable::new(members, &[ITEM_KEY, "vault", "field", "as", "name"])?;
     let text = |name: &str| -> Result<Option<String>> {
         let Some(text) = table.text(name)? else { return Ok(None) };
@@ -31,7 +31,7 @@ pub(super) fn of_table(members: &Map<String, Value>) -> Result<(Target, String)>
         Ok(Some(text.to_owned()))
     };
     let (item, field) = (text(ITEM_KEY)?.unwrap_or_default(), text("field")?);
-    let secret = Named { parent: text("vault")?, name: item.clone(), version: None, field: field.clone() };
+    let secret = Named { parent: None, name: item.clone(), version: None, field: field.clone() };
     let target = match (&field, table.text("as")?) {
         (Some(field), key) => {
             let key = key.unwrap_or_else(|| field.rsplit('/').next().unwrap_or(field)).to_owned();
@@ -45,7 +45,7 @@ pub(super) fn of_table(members: &Map<String, Value>) -> Result<(Target, String)>
         _ => &item,
     };
     let name = table.text("name")?.map_or_else(|| default_name(PROVIDER, key), str::to_owned);
-    Ok((target, name))
+    Ok((target, text("vault")?, name))
 }
 
 /// Checks the name or the identifier of an item, a vault or a field.
@@ -70,7 +70,7 @@ mod tests {
 
     use super::*;
 
-    fn of_table(table: Value) -> Result<(Target, String)> {
+    fn of_table(table: Value) -> Result<(Target, Option<String>, String)> {
         super::of_table(table.as_object().unwrap())
     }
 
@@ -80,18 +80,18 @@ mod tests {
             (json!({"onepassword_item": "db", "field": "password"}), "db/password", "password", "onepassword:password"),
             (
                 json!({"onepassword_item": "db", "vault": "ML team", "field": "admin/password", "as": "DB"}),
-                "ML team/db/admin/password",
+                "db/admin/password",
                 "DB",
                 "onepassword:DB",
             ),
         ] {
-            let (target, found) = of_table(table).unwrap();
+            let (target, _, found) = of_table(table).unwrap();
             let Target::Value(secret, its_key) = target else { panic!("not one value") };
             assert_eq!((secret.shown().as_str(), its_key.as_str(), found.as_str()), (shown, key, name));
         }
-        let (target, name) = of_table(json!({"onepassword_item": "db", "vault": "v"})).unwrap();
+        let (target, vault, name) = of_table(json!({"onepassword_item": "db", "vault": "v"})).unwrap();
         let Target::Objects(items) = target else { panic!("one value") };
-        assert_eq!((items[0].shown().as_str(), name.as_str()), ("v/db", "onepassword:db"));
+        assert_eq!((items[0].shown().as_str(), vault.as_deref(), name.as_str()), ("db", Some("v"), "onepassword:db"));
     }
 
     #[test]

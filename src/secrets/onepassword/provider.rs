@@ -19,7 +19,7 @@ pub(in crate::secrets) static ID: ProviderId = ProviderId::builtin(names::PROVID
 /// The provider `onepassword`; the inner error says that no item is named.
 pub(in crate::secrets) fn open(config: &Config, common: &Arc<Common>) -> Result<Result<CloudSource, NotConfigured>> {
     match names::of_config(config).map_err(|invalid| invalid.of(Source::OnePassword))? {
-        Some(target) => source(ID.clone(), target, config, common).map(Ok),
+        Some(target) => source(ID.clone(), target, None, config, common).map(Ok),
         None => {
             let why = "no item is named; set `onepassword_item`".to_owned();
             Ok(Err(NotConfigured { why, is_wanted: false }))
@@ -34,12 +34,18 @@ pub(in crate::secrets) fn open_table(
     config: &Config,
     common: &Arc<Common>,
 ) -> Result<CloudSource> {
-    let (target, name) = names::of_table(table)?;
-    source(ProviderId::named(&name, Source::OnePassword), target, config, common)
+    let (target, vault, name) = names::of_table(table)?;
+    source(ProviderId::named(&name, Source::OnePassword), target, vault.as_deref(), config, common)
 }
 
-fn source(id: ProviderId, target: Target, config: &Config, common: &Arc<Common>) -> Result<CloudSource> {
-    let store = Connect::of_config(config).map_err(|invalid| invalid.of(Source::OnePassword))?;
+fn source(
+    id: ProviderId,
+    target: Target,
+    vault: Option<&str>,
+    config: &Config,
+    common: &Arc<Common>,
+) -> Result<CloudSource> {
+    let store = Connect::of_config(config, vault).map_err(|invalid| invalid.of(Source::OnePassword))?;
     Ok(CloudSource::new(id, target, Box::new(store), common, config))
 }
 

@@ -157,6 +157,7 @@ impl Case<'_> {
             (Fault::status(500), Status::Unavailable, "HTTP status 500"),
             (Fault::status(403), Status::Protocol, foreign),
             (Reply::new(200).body("{}").into(), Status::Protocol, foreign),
+            (self.throttled.0.clone().into(), Status::Unavailable, "the server is throttling"),
             (denied.into(), Status::AccessDenied, words),
         ] {
             tokens.always(fault.clone());

@@ -184,8 +184,9 @@ class InfisicalProvider(_Provider):
     def __init__(
         self, environment: str | None = None, path: str | Sequence[str] | None = None, project: str | None = None
     ) -> None:
-        settings = {"infisical_environment": environment, "infisical_path": path, "infisical_project": project}
-        super().__init__(Kept(settings))
+        super().__init__(
+            Kept({"infisical_environment": environment, "infisical_path": path, "infisical_project": project})
+        )
 
 
 class OnePasswordProvider(_Provider):
@@ -382,8 +383,14 @@ class InfisicalSecretProvider(_TableProvider):
         name: str | None = None,
         project: str | None = None,
     ) -> None:
-        settings = {"infisical_secret": secret_name, "environment": environment, "path": path, "as": key, "name": name}
-        settings["project"] = project
+        settings = {
+            "infisical_secret": secret_name,
+            "environment": environment,
+            "path": path,
+            "as": key,
+            "name": name,
+            "project": project,
+        }
         self._use({member: value for member, value in settings.items() if value is not None})
         super().__init__(Kept(None))
 

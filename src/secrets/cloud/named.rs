@@ -7,7 +7,7 @@ use crate::settings::{InvalidSetting, Setting, SettingOrigin};
 /// A secret of which one version is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::secrets) struct Named {
-    /// Where it is, if the setting says so: `projects/train/secrets`, a vault, a path.
+    /// Where it is, if the setting says so: `projects/train/secrets`, a path.
     pub(in crate::secrets) parent: Option<String>,
     pub(in crate::secrets) name: String,
     /// `None`: the newest one.
@@ -22,7 +22,7 @@ impl Named {
         Named { parent: None, name: name.to_owned(), version: None, field: None }
     }
 
-    /// The secret as messages show it: `db-password`, `db-password/3`, `vault/item/field`.
+    /// The secret as messages show it: `db-password`, `db-password/3`, `item/field`.
     pub(in crate::secrets) fn shown(&self) -> String {
         let Named { parent, name, version, field } = self;
         let parts = [parent.as_deref(), Some(name), field.as_deref(), version.as_deref()];

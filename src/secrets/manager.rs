@@ -36,7 +36,14 @@ use super::provider_table::{self, MAX_NAME};
 use super::providers::Providers;
 use super::remote_group::at_provider;
 use super::secret::{ProviderId, Secret};
-#[cfg(any(feature = "aws", feature = "azure", feature = "google", feature = "onepassword", feature = "vault"))]
+#[cfg(any(
+    feature = "aws",
+    feature = "azure",
+    feature = "google",
+    feature = "infisical",
+    feature = "onepassword",
+    feature = "vault"
+))]
 use super::shared_login::SharedLogins;
 use super::stats::ManagerCounts;
 #[cfg(feature = "vault")]
@@ -114,7 +121,14 @@ impl Manager {
             feature = "vault"
         ))]
         let remote = Remote { times, share: share.clone(), changes: changes.clone() };
-        #[cfg(any(feature = "aws", feature = "azure", feature = "google", feature = "onepassword", feature = "vault"))]
+        #[cfg(any(
+            feature = "aws",
+            feature = "azure",
+            feature = "google",
+            feature = "infisical",
+            feature = "onepassword",
+            feature = "vault"
+        ))]
         let logins = SharedLogins::new(share.clone(), times.max_backoff);
         #[cfg(feature = "aws")]
         let aws = Arc::new(AwsCommon::new(logins.clone()));

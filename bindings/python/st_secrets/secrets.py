@@ -53,6 +53,8 @@ __all__ = [
     "InfisicalPathProvider",
     "InfisicalProvider",
     "InfisicalSecretProvider",
+    "KubernetesProvider",
+    "KubernetesSecretProvider",
     "OnePasswordItemProvider",
     "OnePasswordProvider",
     "SecretProvider",
@@ -174,6 +176,15 @@ class AzureKeyVaultProvider(_Provider):
 
     def __init__(self, vault_url: str | None = None, secret_name: str | None = None) -> None:
         super().__init__(Kept({"azure_vault_url": vault_url, "azure_secret_name": secret_name}))
+
+
+class KubernetesProvider(_Provider):
+    """Secrets of a Kubernetes API server: one, or several in order."""
+
+    _provider = "kubernetes"
+
+    def __init__(self, secret_name: str | Sequence[str] | None = None, namespace: str | None = None) -> None:
+        super().__init__(Kept({"kubernetes_secret": secret_name, "kubernetes_namespace": namespace}))
 
 
 class InfisicalProvider(_Provider):
@@ -368,6 +379,26 @@ class AzureSecretsProvider(_TableProvider):
         super().__init__(Kept({"azure_vault_url": vault_url}))
 
 
+class KubernetesSecretProvider(_TableProvider):
+    """A Secret of Kubernetes, or several in order. `name` identifies the provider in errors.
+
+    Outside of a pod, `url` and `token_file` are those of the API server.
+    """
+
+    def __init__(
+        self,
+        secret_name: str | Sequence[str],
+        namespace: str | None = None,
+        name: str | None = None,
+        url: str | None = None,
+        token_file: str | Path | None = None,
+    ) -> None:
+        names = secret_name if isinstance(secret_name, str) else list(secret_name)
+        settings = {"kubernetes_secret": names, "namespace": namespace, "name": name}
+        self._use({member: value for member, value in settings.items() if value is not None})
+        super().__init__(Kept({"kubernetes_url": url, "kubernetes_token_file": token_file}))
+
+
 class InfisicalSecretProvider(_TableProvider):
     """A secret of Infisical at `path`, which is the value of `key`.
 
@@ -451,6 +482,7 @@ def _kind_of_table(table: dict[str, Any]) -> type[_TableProvider]:
         "google_secrets": GoogleSecretsProvider,
         "infisical_path": InfisicalPathProvider,
         "infisical_secret": InfisicalSecretProvider,
+        "kubernetes_secret": KubernetesSecretProvider,
         "onepassword_item": OnePasswordItemProvider,
     }
     return next((kind for member, kind in kinds.items() if member in table), ExecProvider)
@@ -463,6 +495,9 @@ def _name_of(table: dict[str, Any]) -> str:
     if "onepassword_item" in table:
         key = str(table.get("as") or table.get("field", "").rpartition("/")[2] or table["onepassword_item"])
         return _default_name("onepassword", key)
+    if "kubernetes_secret" in table:
+        names = table["kubernetes_secret"]
+        return f"kubernetes:{names if isinstance(names, str) else names[0]}"
     if "infisical_secret" in table:
         return _default_name("infisical", str(table.get("as") or table["infisical_secret"]))
     if "infisical_path" in table:
@@ -502,6 +537,7 @@ _PROVIDERS: dict[str, type[_Provider]] = {
         AWSParametersProvider,
         GoogleSecretManagerProvider,
         AzureKeyVaultProvider,
+        KubernetesProvider,
         OnePasswordProvider,
         InfisicalProvider,
         HashiCorpVaultProvider,

@@ -189,6 +189,19 @@ class Providers(Case):
         self.assertFalse(st_secrets.InfisicalProvider().is_available())
         self.assertEqual(st_secrets.SOURCE_INFISICAL, 14)
 
+    def test_secrets_of_kubernetes_are_providers(self):
+        tables = [{"kubernetes_secret": "train"}, {"kubernetes_secret": ["more", "train"]}, "kubernetes"]
+        names = ["kubernetes:train", "kubernetes:more", "kubernetes"]
+        config = {"kubernetes_url": "https://127.0.0.1:6443", "kubernetes_token_file": "/nowhere"}
+        with SecretsManager.open(config={**config, "providers": tables}) as secrets:
+            self.assertEqual([provider["name"] for provider in secrets.describe()["providers"]], names)
+            self.assertEqual([provider._provider for provider in secrets._providers], names)
+        one = st_secrets.KubernetesSecretProvider(
+            "train", namespace="ml", url="https://127.0.0.1:6443", token_file="/nowhere"
+        )
+        self.assertEqual((one._provider, one._setting()["namespace"]), ("kubernetes:train", "ml"))
+        self.assertFalse(st_secrets.KubernetesProvider().is_available())
+
     def test_empty_list_of_providers_is_the_default(self):
         os.environ["A"] = "value"
         self.assertEqual(SecretsManager(providers=[]).get("A"), "value")

@@ -131,6 +131,16 @@
 #define ST_SOURCE_KUBERNETES 12
 
 /**
+ * In `source`: items of 1Password, through a Connect server.
+ */
+#define ST_SOURCE_ONEPASSWORD 13
+
+/**
+ * In `source`: secrets of Infisical.
+ */
+#define ST_SOURCE_INFISICAL 14
+
+/**
  * In `source`: parameters of AWS Systems Manager.
  */
 #define ST_SOURCE_AWS_PARAMETERS 15
@@ -385,6 +395,13 @@ typedef struct st_cipher st_cipher;
  *   `kubernetes_url`, `kubernetes_ca_cert`, `kubernetes_token_file`, `kubernetes_client_cert`,
  *   `kubernetes_client_key`: the provider `kubernetes`, which `providers` has to list: Secrets of a Kubernetes API
  *   server; text, described in `docs/kubernetes.md`
+ * - `onepassword_item` (text or a JSON array of texts), `onepassword_vault`, `onepassword_url`, `onepassword_token`,
+ *   `onepassword_token_file`: the provider `onepassword`, which `providers` has to list: items of 1Password, through a
+ *   Connect server; text, described in `docs/onepassword.md`
+ * - `infisical_environment`, `infisical_project`, `infisical_path` (text or a JSON array of texts), `infisical_url`,
+ *   `infisical_client_id`, `infisical_client_secret`, `infisical_client_secret_file`, `infisical_token`,
+ *   `infisical_token_file`: the provider `infisical`, which `providers` has to list: secrets of Infisical; text,
+ *   described in `docs/infisical.md`
  * - `share` (`"off"` or `"host"`), `share_dir`, `share_key`: whether the processes of this user on this host share
  *   what one of them has loaded from AWS or Vault; text, described in `docs/share.md`; default `"off"`
  * - `share_url`, `share_ca_cert`, `share_client_cert`, `share_client_key`: the server through which hosts share, and

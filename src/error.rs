@@ -141,6 +141,10 @@ pub enum Source {
     Azure = 11,
     /// Secrets of a Kubernetes API server.
     Kubernetes = 12,
+    /// Items of 1Password, through a Connect server.
+    OnePassword = 13,
+    /// Secrets of Infisical.
+    Infisical = 14,
     /// Parameters of AWS Systems Manager.
     AwsParameters = 15,
     /// The credentials that systemd passes to a service.
@@ -152,7 +156,7 @@ impl Source {
     pub(crate) fn from_code(code: i32) -> Option<Source> {
         use Source::{
             Aws, AwsParameters, Azure, Credentials, Custom, Encryption, Env, Exec, File, Google, HuggingFace,
-            Kubernetes,
+            Infisical, Kubernetes, OnePassword,
         };
         use Source::{Store, Vault};
         let all = [
@@ -169,6 +173,8 @@ impl Source {
             Google,
             Azure,
             Kubernetes,
+            OnePassword,
+            Infisical,
             AwsParameters,
             Credentials,
         ];

@@ -3,12 +3,14 @@
 use crate::error::{Error, Result, Status};
 
 /// The features, and whether each is compiled in.
-const FEATURES: [(&str, bool); 6] = [
+const FEATURES: [(&str, bool); 8] = [
     ("aws", cfg!(feature = "aws")),
     ("azure", cfg!(feature = "azure")),
     ("exec", cfg!(feature = "exec")),
     ("google", cfg!(feature = "google")),
+    ("infisical", cfg!(feature = "infisical")),
     ("kubernetes", cfg!(feature = "kubernetes")),
+    ("onepassword", cfg!(feature = "onepassword")),
     ("vault", cfg!(feature = "vault")),
 ];
 

@@ -21,7 +21,15 @@
 
 // What a provider alone uses remains without that provider; the linker leaves it out.
 #![cfg_attr(
-    not(all(feature = "aws", feature = "azure", feature = "exec", feature = "google", feature = "vault")),
+    not(all(
+        feature = "aws",
+        feature = "azure",
+        feature = "exec",
+        feature = "google",
+        feature = "infisical",
+        feature = "onepassword",
+        feature = "vault"
+    )),
     allow(dead_code, unused_imports)
 )]
 

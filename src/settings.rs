@@ -10,7 +10,7 @@ use std::str::FromStr;
 use zeroize::Zeroizing;
 
 use crate::config::Config;
-use crate::error::{Error, Status};
+use crate::error::{Error, Source, Status};
 use crate::paths;
 
 /// Where a setting comes from, as messages name it.
@@ -51,6 +51,13 @@ pub(crate) struct InvalidSetting {
     /// Whether the configuration sets it. That is an error of the program, and the manager does not open. An invalid
     /// variable or file only makes its provider fail.
     pub(crate) in_config: bool,
+}
+
+impl InvalidSetting {
+    /// The error as that of a provider.
+    pub(crate) fn of(self, source: Source) -> Error {
+        self.error.with_source(source)
+    }
 }
 
 impl From<InvalidSetting> for Error {

@@ -22,7 +22,7 @@ flock 9
 if is_there; then
     exit 0
 fi
-echo "installing for the tests, into $venv: moto, OpenBao, boto3, hvac, clients of Google and Azure, cryptography, mypy, cachebox, cachetools" >&2
+echo "installing for the tests, into $venv: moto, OpenBao, boto3, hvac, clients of clouds, cryptography, mypy, cachebox, cachetools" >&2
 if ! { [ -x "$venv/bin/pip" ] && "$venv/bin/python" -c '' 2>/dev/null; }; then
     python3 -m venv --clear "$venv"
 fi
@@ -35,6 +35,6 @@ pip() {
 }
 pip -r tests/python/requirements.txt -r tests/python/clouds.txt
 pip --require-hashes --no-deps -r tests/python/openbao.txt
-"$venv/bin/python" -c 'import boto3, hvac, moto.server, aws_secretsmanager_caching, cryptography, google.cloud.secretmanager, azure.identity'
+"$venv/bin/python" -c 'import boto3, hvac, moto.server, aws_secretsmanager_caching, cryptography, google.cloud.secretmanager, azure.identity, onepasswordconnectsdk, infisical_sdk'
 # shellcheck disable=SC2086
 cat $wanted >"$installed"

@@ -1,6 +1,6 @@
-//! The core file of a C program with secrets of AWS, Vault and programs contains neither the secrets nor the
-//! credentials of the logins in plain text. The program is linked with the shared library in `build/lib`, which wipes
-//! memory that it frees.
+//! The core file of a C program with secrets of AWS, Vault, 1Password, Infisical and programs contains neither the
+//! secrets nor the credentials of the logins in plain text. The program is linked with the shared library in
+//! `build/lib`, which wipes memory that it frees.
 
 mod common;
 
@@ -8,9 +8,10 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::servers::{bao, in_clean_environment, moto, process, unique};
+use common::servers::infisical::PROJECT;
+use common::servers::{Infisical, OnePassword, bao, in_clean_environment, moto, process, unique};
 use common::{temp, write};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Returns a text that occurs nowhere else.
 fn random() -> String {
@@ -128,5 +129,38 @@ fn core_file_contains_no_value_that_a_program_prints() {
     let core = core_of(&program, &variables, &[&settings], directory.path());
     assert_eq!(found_in(&core, &secrets), [""; 0]);
     let core = core_of(&program, &variables, &[&settings, "leak"], directory.path());
+    assert_eq!(found_in(&core, &secrets), ["AWS_KEPT"], "a copy that the program itself made must be found");
+}
+
+#[test]
+fn core_file_contains_no_secret_of_1password_and_infisical_and_no_credential() {
+    let directory = temp();
+    let program = compiled(directory.path());
+    let (onepassword, infisical) = (OnePassword::start(), Infisical::start());
+    let text = |path: &str| std::fs::read_to_string(path).unwrap().trim().to_owned();
+    let values = |path: &str| -> Vec<(String, String)> {
+        let values: Value = serde_json::from_str(&text(path)).unwrap();
+        let values = values.as_object().unwrap().clone().into_iter();
+        values.map(|(name, value)| (name, value.as_str().unwrap().to_owned())).collect()
+    };
+    let (token, client_secret) = (onepassword.file("reader"), infisical.file("reader"));
+    let values = [values(&onepassword.file("core.json")), values(&infisical.file("core.json"))].concat();
+    let mut secrets: Vec<(&str, String)> = values.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    assert_eq!(secrets.len(), 4);
+    secrets.extend([("token", text(&token)), ("client secret", text(&client_secret))]);
+    let settings = json!({
+        "providers": ["onepassword", "infisical"],
+        "onepassword_url": onepassword.url(), "onepassword_vault": "train", "onepassword_item": "core",
+        "onepassword_token_file": token,
+        "infisical_url": infisical.url(), "infisical_project": PROJECT, "infisical_environment": "prod",
+        "infisical_path": "/core", "infisical_client_id": "client-reader",
+        "infisical_client_secret_file": client_secret,
+    });
+    let core = core_of(&program, &[], &[&settings.to_string()], directory.path());
+    assert_eq!(found_in(&core, &secrets), [""; 0]);
+    // Access tokens are random behind this.
+    let issued = core.windows(20).filter(|piece| piece.starts_with(b"CANARY-access-")).count();
+    assert_eq!(issued, 0, "an access token");
+    let core = core_of(&program, &[], &[&settings.to_string(), "leak"], directory.path());
     assert_eq!(found_in(&core, &secrets), ["AWS_KEPT"], "a copy that the program itself made must be found");
 }

@@ -120,6 +120,8 @@ const (
 	SourceGoogle        Source = C.ST_SOURCE_GOOGLE
 	SourceAzure         Source = C.ST_SOURCE_AZURE
 	SourceKubernetes    Source = C.ST_SOURCE_KUBERNETES
+	SourceOnePassword   Source = C.ST_SOURCE_ONEPASSWORD
+	SourceInfisical     Source = C.ST_SOURCE_INFISICAL
 	SourceAWSParameters Source = C.ST_SOURCE_AWS_PARAMETERS
 	SourceCredentials   Source = C.ST_SOURCE_CREDENTIALS
 )

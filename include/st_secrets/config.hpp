@@ -103,6 +103,24 @@ public:
     ST_SETTING(kubernetes_client_cert, PathText, text)
     ST_SETTING(kubernetes_client_key, PathText, text)
 
+    // 1Password Connect. For several items: `set_list("onepassword_item", {…})`.
+    ST_SETTING(onepassword_item, std::string_view, text)
+    ST_SETTING(onepassword_vault, std::string_view, text)
+    ST_SETTING(onepassword_url, std::string_view, text)
+    ST_SETTING(onepassword_token, std::string_view, text)
+    ST_SETTING(onepassword_token_file, std::string_view, text)
+
+    // Infisical. For several paths: `set_list("infisical_path", {…})`.
+    ST_SETTING(infisical_environment, std::string_view, text)
+    ST_SETTING(infisical_project, std::string_view, text)
+    ST_SETTING(infisical_path, std::string_view, text)
+    ST_SETTING(infisical_url, std::string_view, text)
+    ST_SETTING(infisical_client_id, std::string_view, text)
+    ST_SETTING(infisical_client_secret, std::string_view, text)
+    ST_SETTING(infisical_client_secret_file, std::string_view, text)
+    ST_SETTING(infisical_token, std::string_view, text)
+    ST_SETTING(infisical_token_file, std::string_view, text)
+
     // HashiCorp Vault and OpenBao.
     ST_SETTING(vault_url, std::string_view, text)
     ST_SETTING(vault_mount, std::string_view, text)

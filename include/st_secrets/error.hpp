@@ -69,6 +69,8 @@ enum class Source : std::int32_t {
     google = ST_SOURCE_GOOGLE,
     azure = ST_SOURCE_AZURE,
     kubernetes = ST_SOURCE_KUBERNETES,
+    onepassword = ST_SOURCE_ONEPASSWORD,
+    infisical = ST_SOURCE_INFISICAL,
     aws_parameters = ST_SOURCE_AWS_PARAMETERS,
     credentials = ST_SOURCE_CREDENTIALS,
 };

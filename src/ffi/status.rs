@@ -39,6 +39,10 @@ pub const ST_SOURCE_GOOGLE: i32 = 10;
 pub const ST_SOURCE_AZURE: i32 = 11;
 /// In `source`: Secrets of a Kubernetes API server.
 pub const ST_SOURCE_KUBERNETES: i32 = 12;
+/// In `source`: items of 1Password, through a Connect server.
+pub const ST_SOURCE_ONEPASSWORD: i32 = 13;
+/// In `source`: secrets of Infisical.
+pub const ST_SOURCE_INFISICAL: i32 = 14;
 /// In `source`: parameters of AWS Systems Manager.
 pub const ST_SOURCE_AWS_PARAMETERS: i32 = 15;
 /// In `source`: the credentials that systemd passes to a service.
@@ -160,6 +164,8 @@ mod tests {
             (Source::Google, ST_SOURCE_GOOGLE),
             (Source::Azure, ST_SOURCE_AZURE),
             (Source::Kubernetes, ST_SOURCE_KUBERNETES),
+            (Source::OnePassword, ST_SOURCE_ONEPASSWORD),
+            (Source::Infisical, ST_SOURCE_INFISICAL),
             (Source::AwsParameters, ST_SOURCE_AWS_PARAMETERS),
             (Source::Credentials, ST_SOURCE_CREDENTIALS),
         ];

@@ -9,7 +9,7 @@ use super::aws::{self, AwsCommon, AwsSource};
 #[cfg(feature = "azure")]
 use super::azure;
 use super::changes::Changes;
-#[cfg(any(feature = "azure", feature = "google"))]
+#[cfg(any(feature = "azure", feature = "google", feature = "infisical", feature = "onepassword"))]
 use super::cloud;
 use super::credentials::CredentialsProvider;
 use super::custom::CustomProvider;
@@ -22,17 +22,28 @@ use super::file::FileProvider;
 #[cfg(feature = "google")]
 use super::google;
 use super::huggingface::HuggingFaceProvider;
+#[cfg(feature = "infisical")]
+use super::infisical;
 use super::key::check_key;
 #[cfg(feature = "kubernetes")]
 use super::kubernetes::{self, KubernetesSource};
 use super::lookup_cache::{CacheTimes, LookupCache};
 use super::not_configured::{NotConfigured, NotConfiguredProvider};
+#[cfg(feature = "onepassword")]
+use super::onepassword;
 use super::provider::{Request, SecretProvider};
 use super::provider_table::{self, MAX_NAME};
 use super::providers::Providers;
 use super::remote_group::at_provider;
 use super::secret::{ProviderId, Secret};
-#[cfg(any(feature = "aws", feature = "azure", feature = "google", feature = "vault"))]
+#[cfg(any(
+    feature = "aws",
+    feature = "azure",
+    feature = "google",
+    feature = "infisical",
+    feature = "onepassword",
+    feature = "vault"
+))]
 use super::shared_login::SharedLogins;
 use super::stats::ManagerCounts;
 #[cfg(feature = "vault")]
@@ -51,7 +62,8 @@ use crate::share::Share;
 
 const DEFAULT_PROVIDERS: [&str; 5] = ["env", "file", "aws", "vault", "huggingface"];
 /// Built-in providers that `providers` has to list; `credentials` only if there are none.
-const OTHER_PROVIDERS: [&str; 5] = ["aws_parameters", "azure", "credentials", "google", "kubernetes"];
+const OTHER_PROVIDERS: [&str; 7] =
+    ["aws_parameters", "azure", "credentials", "google", "infisical", "kubernetes", "onepassword"];
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest time that closing a manager takes.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -103,15 +115,24 @@ impl Manager {
             feature = "azure",
             feature = "exec",
             feature = "google",
+            feature = "infisical",
             feature = "kubernetes",
+            feature = "onepassword",
             feature = "vault"
         ))]
         let remote = Remote { times, share: share.clone(), changes: changes.clone() };
-        #[cfg(any(feature = "aws", feature = "azure", feature = "google", feature = "vault"))]
+        #[cfg(any(
+            feature = "aws",
+            feature = "azure",
+            feature = "google",
+            feature = "infisical",
+            feature = "onepassword",
+            feature = "vault"
+        ))]
         let logins = SharedLogins::new(share.clone(), times.max_backoff);
         #[cfg(feature = "aws")]
         let aws = Arc::new(AwsCommon::new(logins.clone()));
-        #[cfg(any(feature = "azure", feature = "google"))]
+        #[cfg(any(feature = "azure", feature = "google", feature = "infisical", feature = "onepassword"))]
         let clouds = Arc::new(cloud::Common::new(logins.clone())?);
         let mut providers = Providers::default();
         let mut file = None;
@@ -131,6 +152,12 @@ impl Manager {
                     Some("exec") => remote.own(ExecSource::open(table)?)?,
                     #[cfg(feature = "kubernetes")]
                     Some("kubernetes_secret") => remote.own(KubernetesSource::open_table(table, config)?)?,
+                    #[cfg(feature = "infisical")]
+                    Some("infisical_path" | "infisical_secret") => {
+                        remote.own(infisical::open_table(table, config, &clouds)?)?
+                    }
+                    #[cfg(feature = "onepassword")]
+                    Some("onepassword_item") => remote.own(onepassword::open_table(table, config, &clouds)?)?,
                     #[cfg(feature = "vault")]
                     Some("vault_dynamic") => remote.own(DynamicSource::open(table, config, logins.clone())?)?,
                     _ => return Err(provider_table::unknown_kind(table)),
@@ -158,6 +185,10 @@ impl Manager {
                     "google" => remote.provider(&google::ID, google::open(config, &clouds)?)?,
                     #[cfg(feature = "kubernetes")]
                     "kubernetes" => remote.provider(&kubernetes::ID, KubernetesSource::open(config)?)?,
+                    #[cfg(feature = "infisical")]
+                    "infisical" => remote.provider(&infisical::ID, infisical::open(config, &clouds)?)?,
+                    #[cfg(feature = "onepassword")]
+                    "onepassword" => remote.provider(&onepassword::ID, onepassword::open(config, &clouds)?)?,
                     #[cfg(feature = "vault")]
                     "vault" => remote.provider(&vault::ID, VaultSource::open(config, logins.clone())?)?,
                     "huggingface" => Arc::new(HuggingFaceProvider::open(config)),
@@ -491,6 +522,8 @@ fn listed_twice(provider: &dyn SecretProvider) -> Error {
         Source::Aws if name != "aws" => "; give each \"aws_secret\" a \"name\" of its own",
         Source::Google if name != "google" => "; give each \"google_secret\" a \"name\" of its own",
         Source::Azure if name != "azure" => "; give each \"azure_secret\" a \"name\" of its own",
+        Source::Infisical => "; give each element of Infisical a \"name\" of its own",
+        Source::OnePassword => "; give each \"onepassword_item\" a \"name\" of its own",
         _ => "",
     };
     Error::new(Status::Config, format!("the configuration key `providers` lists {name:?} twice{remedy}"))

@@ -11,6 +11,8 @@
 //! | `kubernetes` | Secrets of a Kubernetes API server, in the same way | no |
 //! | `vault` | HashiCorp Vault or OpenBao, in the same way | with `set_provider` |
 //! | `google`, `azure` | Google Secret Manager, Azure Key Vault, in the same way | no |
+//! | `onepassword` | items of 1Password, through a Connect server, in the same way | no |
+//! | `infisical` | secrets of Infisical, in the same way | no |
 //! | `huggingface` | the secret `HF_TOKEN` under other names, and in the token file of Hugging Face's tools | no |
 //! | `exec` | the output of a program that the configuration names, cached in the same way | no |
 //! | custom | a callback of the program, whose answers are cached for `cache_ttl` | no |
@@ -37,7 +39,7 @@ mod aws;
 #[cfg(feature = "azure")]
 mod azure;
 mod changes;
-#[cfg(any(feature = "azure", feature = "google"))]
+#[cfg(any(feature = "azure", feature = "google", feature = "infisical", feature = "onepassword"))]
 mod cloud;
 mod credentials;
 mod custom;
@@ -53,6 +55,8 @@ pub(crate) mod fuzzing;
 #[cfg(feature = "google")]
 mod google;
 mod huggingface;
+#[cfg(feature = "infisical")]
+mod infisical;
 mod json;
 mod key;
 #[cfg(feature = "kubernetes")]
@@ -63,6 +67,8 @@ mod lookup_cache;
 mod manager;
 mod names;
 mod not_configured;
+#[cfg(feature = "onepassword")]
+mod onepassword;
 mod peek;
 mod provider;
 mod provider_table;

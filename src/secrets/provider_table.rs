@@ -9,7 +9,7 @@ use crate::settings::excerpt;
 /// The maximum length of the name of a provider, in bytes. It must fit into `st_secret_info`.
 pub(super) const MAX_NAME: usize = 31;
 /// The member that says what kind of provider an object describes.
-const KINDS: [&str; 9] = [
+const KINDS: [&str; 12] = [
     "aws_secret",
     "aws_secrets",
     "azure_secret",
@@ -17,7 +17,10 @@ const KINDS: [&str; 9] = [
     "exec",
     "google_secret",
     "google_secrets",
+    "infisical_path",
+    "infisical_secret",
     "kubernetes_secret",
+    "onepassword_item",
     "vault_dynamic",
 ];
 

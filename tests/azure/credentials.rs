@@ -7,11 +7,12 @@ use serde_json::json;
 use st_secrets::Status;
 
 use crate::common::proxy::{Proxy, Reply};
+use crate::common::remote::{alone, check};
 use crate::common::servers::azure::{IDENTITY_HEADER, READER, STRANGER, TENANT, VAULT, azure_peer};
 use crate::common::servers::set_variables;
 use crate::common::time::advance;
 use crate::common::write;
-use crate::{Azure, alone, application, at, check, read, refused};
+use crate::{Azure, application, at, read, refused};
 
 const ONE: &str = r#"[{"azure_secret": "HF-TOKEN"}]"#;
 

@@ -1,15 +1,13 @@
-//! Faults between client and server: each is reported in time, with the right status, and closes its connections.
-
-use std::time::{Duration, Instant};
+//! Faults between client and server, of `common::remote::faults`.
 
 use serde_json::json;
-use st_secrets::{Options, Source, Status};
+use st_secrets::{Source, Status};
 
-use crate::common::proxy::{BlackHole, Fault, Proxy, Reply};
+use crate::common::proxy::{Fault, Proxy, Reply};
+use crate::common::remote::alone;
+use crate::common::remote::faults::Case;
 use crate::common::servers::set_variables;
-use crate::common::text;
-use crate::common::time::PATIENCE;
-use crate::{Azure, REFRESH, alone, application, at, read};
+use crate::{Azure, application, at};
 
 const ONE: &str = r#"[{"azure_secret": "HF-TOKEN", "as": "K"}]"#;
 
@@ -19,144 +17,53 @@ fn azure_error(code: u16, status: &str) -> Reply {
     Reply::new(code).body(body.to_string())
 }
 
-#[test]
-fn fault_is_reported_in_time_with_its_status() {
-    alone!(|| {
-        let azure = Azure::start();
-        set_variables(application(&azure));
-        let proxy = Proxy::to(&azure.address());
-        let elsewhere = Proxy::to(&azure.address());
-        for (fault, status, words) in [
-            (Fault::Hang, Status::Timeout, "timed out"),
-            (Fault::SlowBody, Status::Timeout, "timed out"),
-            (Fault::Half, Status::Unavailable, "closed the connection"),
-            (Fault::Refuse, Status::Unavailable, "failed"),
-            (Fault::ResetBefore, Status::Unavailable, "failed"),
-            (Fault::ResetAfter, Status::Unavailable, "failed"),
-            (Fault::Garbage, Status::Protocol, "is not HTTP"),
+fn case(azure: &Azure) -> Case<'_> {
+    set_variables(application(azure));
+    Case {
+        source: Source::Azure,
+        address: azure.address(),
+        key: "K",
+        open: Box::new(|url, more| at(url, ONE, more)),
+        foreign: "is not from Key Vault",
+        redirect: "redirects are not followed",
+        denied: (azure_error(403, "Forbidden"), "Key Vault Secrets User"),
+        missing: (azure_error(404, "SecretNotFound"), "it does not exist"),
+        throttled: (azure_error(429, "Throttled"), "Throttled"),
+        more: vec![
             (Fault::Endless, Status::Protocol, "longer than"),
-            (Fault::status(500), Status::Unavailable, "HTTP status 500"),
-            (Fault::status(503), Status::Unavailable, "HTTP status 503"),
-            (azure_error(429, "Throttled").into(), Status::Unavailable, "Throttled"),
             (azure_error(503, "ServiceUnavailable").into(), Status::Unavailable, "ServiceUnavailable"),
             (azure_error(400, "BadParameter").into(), Status::Protocol, "BadParameter"),
-            (azure_error(403, "Forbidden").into(), Status::AccessDenied, "Key Vault Secrets User"),
-            (azure_error(404, "SecretNotFound").into(), Status::NotFound, "it does not exist"),
-            (Fault::status(403), Status::Protocol, "is not from Key Vault"),
-            (Fault::status(404), Status::Protocol, "is not from Key Vault"),
-            (Reply::new(200).body("<html>").into(), Status::Protocol, "is not from Key Vault"),
-            (Reply::new(200).body("{}").into(), Status::Protocol, "is not from Key Vault"),
-            (Fault::redirect(307, &elsewhere.url()), Status::Protocol, "redirects are not followed"),
-        ] {
-            proxy.always(fault.clone());
-            // A fault that ends with the timeout would otherwise last longer than the test waits.
-            // A request that is throttled is repeated until the timeout.
-            let timeout = match &fault {
-                _ if status == Status::Timeout => "1.5",
-                Fault::Answer(reply) if reply.status == 429 => "6",
-                _ => "60",
-            };
-            let secrets = at(&proxy.url(), ONE, &[("timeout", timeout)]);
-            let start = Instant::now();
-            let error = secrets.get("K").unwrap_err();
-            assert!(start.elapsed() < PATIENCE, "{fault:?}: {:?}", start.elapsed());
-            assert_eq!(error.status(), status, "{fault:?}: {error}");
-            assert!(error.message().contains(words) && !error.message().contains("CANARY"), "{fault:?}: {error}");
-            if status != Status::NotFound {
-                assert_eq!(error.source_provider(), Source::Azure, "{error:?}");
-            }
-            let is_outage = matches!(status, Status::Unavailable | Status::Timeout);
-            assert_eq!(error.is_retryable(), is_outage, "{fault:?}: {error}");
-            drop(secrets);
-            proxy.wait_until_closed();
-        }
-        assert_eq!(elsewhere.connections(), 0, "redirects are not followed");
-    });
+        ],
+    }
+}
+
+#[test]
+fn fault_is_reported_in_time_with_its_status() {
+    alone!(|| case(&Azure::start()).is_reported_in_time_with_its_status());
 }
 
 #[test]
 fn transient_failure_and_throttling_are_repeated() {
-    alone!(|| {
-        let azure = Azure::start();
-        set_variables(application(&azure));
-        let proxy = Proxy::to(&azure.address());
-        let secrets = at(&proxy.url(), ONE, &[]);
-        for fault in [Fault::status(503), Fault::ResetAfter, Fault::retry_after(429, "1"), Fault::Half] {
-            proxy.next(1, fault.clone());
-            let before = proxy.requests().len();
-            assert!(read(&secrets, "K").is_ok(), "{fault:?}");
-            assert!(proxy.requests().len() > before, "{fault:?}");
-        }
-        let start = Instant::now();
-        proxy.next(1, Fault::retry_after(503, "3"));
-        assert!(read(&secrets, "K").is_ok());
-        assert!(start.elapsed() >= Duration::from_secs(3), "Retry-After is respected");
-    });
+    alone!(|| case(&Azure::start()).is_repeated());
 }
 
 #[test]
 fn fault_of_the_login_server_is_reported_in_time() {
     alone!(|| {
         let azure = Azure::start();
-        set_variables(application(&azure));
-        let tokens = Proxy::to(&azure.address());
-        set_variables([("AZURE_AUTHORITY_HOST", tokens.url())]);
-        for (fault, status, words) in [
-            (Fault::Hang, Status::Timeout, "timed out"),
-            (Fault::Refuse, Status::Unavailable, "failed"),
-            (Fault::status(500), Status::Unavailable, "HTTP status 500"),
-            (Fault::status(403), Status::Protocol, "is not from Microsoft Entra ID"),
-            (Reply::new(200).body("{}").into(), Status::Protocol, "is not from Microsoft Entra ID"),
-            (Reply::new(400).body(r#"{"error": "invalid_grant"}"#).into(), Status::AccessDenied, "invalid_grant"),
-        ] {
-            tokens.always(fault.clone());
-            let timeout = if status == Status::Timeout { "1.5" } else { "60" };
-            let secrets = at(&azure.url(), ONE, &[("timeout", timeout)]);
-            let error = secrets.get("K").unwrap_err();
-            assert_eq!((error.status(), error.source_provider()), (status, Source::Azure), "{fault:?}: {error}");
-            assert!(error.message().contains(words) && !error.message().contains("CANARY"), "{fault:?}: {error}");
-        }
+        let denied = Reply::new(400).body(r#"{"error": "invalid_grant"}"#);
+        let log_in_at = |tokens: &Proxy| set_variables([("AZURE_AUTHORITY_HOST", tokens.url())]);
+        let foreign = "is not from Microsoft Entra ID";
+        case(&azure).of_the_login_is_reported(&azure.url(), log_in_at, foreign, (denied, "invalid_grant"));
     });
 }
 
 #[test]
 fn unreachable_server_times_out() {
-    alone!(|| {
-        let azure = Azure::start();
-        set_variables(application(&azure));
-        let unreachable = BlackHole::open();
-        let secrets = at(&unreachable.url(), ONE, &[]);
-        let (start, limit) = (Instant::now(), Duration::from_millis(700));
-        let error = secrets.get_with("K", &Options { timeout: Some(limit), ..Options::default() }).unwrap_err();
-        assert_eq!(error.status(), Status::Timeout, "{error}");
-        assert!((limit..PATIENCE / 2).contains(&start.elapsed()), "{:?}", start.elapsed());
-    });
+    alone!(|| case(&Azure::start()).times_out_without_a_server());
 }
 
 #[test]
 fn cached_value_is_used_during_an_outage_and_not_after_a_denial() {
-    alone!(|| {
-        let azure = Azure::start();
-        set_variables(application(&azure));
-        let proxy = Proxy::to(&azure.address());
-        let secrets = at(&proxy.url(), ONE, &[]);
-        assert_eq!(text(&secrets, "K").as_deref(), Some("CANARY-hf"));
-        for fault in [Fault::status(503), Fault::Refuse, Fault::status(403), Fault::status(404)] {
-            proxy.always(fault.clone());
-            let secret = secrets.get_with("K", &REFRESH);
-            let secret = secret.unwrap_or_else(|error| panic!("{fault:?}: {error}"));
-            assert!(secret.is_stale(), "{fault:?}");
-        }
-        for (fault, status) in [
-            (azure_error(403, "Forbidden"), Status::AccessDenied),
-            (azure_error(404, "SecretNotFound"), Status::NotFound),
-        ] {
-            proxy.heal();
-            secrets.refresh(None).unwrap();
-            assert!(secrets.get("K").is_ok());
-            proxy.always(fault);
-            assert_eq!(secrets.get_with("K", &REFRESH).unwrap_err().status(), status);
-            assert_eq!(secrets.get("K").unwrap_err().status(), status);
-        }
-    });
+    alone!(|| case(&Azure::start()).is_served_stale_during_an_outage_only());
 }

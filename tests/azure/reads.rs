@@ -4,10 +4,11 @@ use serde_json::json;
 use st_secrets::Status;
 
 use crate::common::proxy::Proxy;
+use crate::common::remote::{alone, check, logged};
 use crate::common::servers::azure::{VAULT, azure_peer};
 use crate::common::servers::set_variables;
 use crate::common::{open, text};
-use crate::{Azure, alone, application, at, check, logged, one, read, refused};
+use crate::{Azure, application, at, one, read, refused};
 
 #[test]
 fn values_are_those_that_microsofts_client_reads() {

@@ -1,10 +1,11 @@
 //! What the integration tests share.
-#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses its own part")]
+#![allow(dead_code, unreachable_pub, unused_imports, unused_macros, reason = "each test file uses its own part")]
 
 pub mod custom;
 pub mod fork;
 pub mod proxy;
 pub mod python;
+pub mod remote;
 pub mod servers;
 pub mod simpletuner;
 pub mod store;
@@ -100,6 +101,8 @@ fn disturbs(name: &str) -> bool {
         "CLOUDSDK_",
         "AZURE_",
         "IDENTITY_",
+        "INFISICAL_",
+        "OP_",
     ]
     .iter()
     .any(|start| upper.starts_with(start))

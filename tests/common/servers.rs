@@ -30,10 +30,13 @@
 
 pub mod azure;
 pub mod bao;
+pub mod cloud;
 pub mod google;
 pub mod http;
+pub mod infisical;
 pub mod kubernetes;
 pub mod moto;
+pub mod onepassword;
 pub mod postgres;
 pub mod process;
 pub mod tls;
@@ -49,8 +52,10 @@ use serde_json::Value;
 pub use azure::Azure;
 pub use bao::{Bao, Issuer, bao};
 pub use google::Google;
+pub use infisical::Infisical;
 pub use kubernetes::Kubernetes;
 pub use moto::{Key, Moto, moto};
+pub use onepassword::OnePassword;
 pub use postgres::Postgres;
 pub use tls::Tls;
 

@@ -4,10 +4,11 @@ use serde_json::{Value, json};
 use st_secrets::Status;
 
 use crate::common::proxy::{Fault, Proxy, Reply};
+use crate::common::remote::{alone, check};
 use crate::common::servers::set_variables;
 use crate::common::time::advance;
 use crate::common::{open, text, write};
-use crate::{Google, alone, at, check, read, refused};
+use crate::{Google, at, read, refused};
 
 const ONE: &str = r#"[{"google_secret": "db-password", "as": "K"}]"#;
 const ASKED: &str = "projects/train-1/secrets/db-password/versions/latest";

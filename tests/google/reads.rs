@@ -6,8 +6,9 @@ use serde_json::json;
 use st_secrets::{Manager, Status};
 
 use crate::common::proxy::Proxy;
+use crate::common::remote::{alone, check, logged};
 use crate::common::{open, text};
-use crate::{Google, alone, at, check, logged, read, refused};
+use crate::{Google, at, read, refused};
 
 /// A manager with one element of `providers`.
 fn one(google: &Google, element: &str) -> Manager {

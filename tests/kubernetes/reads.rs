@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use st_secrets::Status;
 
 use crate::common::proxy::Proxy;
+use crate::common::remote::alone;
 use crate::common::{temp, temp_in_memory, text, write};
-use crate::{Kubernetes, alone, at, read};
+use crate::{Kubernetes, at, read};
 
 #[test]
 fn values_are_those_that_the_official_client_reads() {

@@ -6,6 +6,8 @@ const SOURCES = ['none', 'env', 'file', 'aws', 'vault', 'custom', 'store', 'encr
 SOURCES[10] = 'google';
 SOURCES[11] = 'azure';
 SOURCES[12] = 'kubernetes';
+SOURCES[13] = 'onepassword';
+SOURCES[14] = 'infisical';
 SOURCES[15] = 'aws_parameters';
 SOURCES[16] = 'credentials';
 

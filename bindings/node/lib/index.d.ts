@@ -118,7 +118,7 @@ export const WELL_KNOWN: Readonly<
 >;
 
 /** The kind of provider, or the part of the library, that failed or that a value comes from. */
-export type Source = 'none' | 'env' | 'file' | 'aws' | 'vault' | 'custom' | 'store' | 'encryption' | 'huggingface' | 'exec' | 'google' | 'azure' | 'kubernetes' | 'aws_parameters' | 'credentials' | (string & {});
+export type Source = 'none' | 'env' | 'file' | 'aws' | 'vault' | 'custom' | 'store' | 'encryption' | 'huggingface' | 'exec' | 'google' | 'azure' | 'kubernetes' | 'onepassword' | 'infisical' | 'aws_parameters' | 'credentials' | (string & {});
 
 /** A failure of the library. It never contains a value, key or token. */
 export class StSecretsError extends Error {
@@ -146,8 +146,8 @@ export class AbortError extends Error {
 /** The origin of a secret. */
 export interface SecretInfo {
   /**
-   * "env", "file", "aws", "vault", "huggingface", "exec", "google", "azure", "kubernetes", "aws_parameters",
-   * "credentials", or the name of a custom provider.
+   * "env", "file", "aws", "vault", "huggingface", "exec", "google", "azure", "kubernetes", "onepassword",
+   * "infisical", "aws_parameters", "credentials", or the name of a custom provider.
    */
   readonly provider: string;
   /** The provider's identifier of this version of the secret. */

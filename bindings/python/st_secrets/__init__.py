@@ -75,8 +75,13 @@ from .secrets import (
     GoogleSecretsProvider,
     HashiCorpVaultProvider,
     HuggingFaceProvider,
+    InfisicalPathProvider,
+    InfisicalProvider,
+    InfisicalSecretProvider,
     KubernetesProvider,
     KubernetesSecretProvider,
+    OnePasswordItemProvider,
+    OnePasswordProvider,
     SecretProvider,
     SecretsManager,
     VaultDynamicProvider,
@@ -100,6 +105,8 @@ SOURCE_EXEC: Final = 9
 SOURCE_GOOGLE: Final = 10
 SOURCE_AZURE: Final = 11
 SOURCE_KUBERNETES: Final = 12
+SOURCE_ONEPASSWORD: Final = 13
+SOURCE_INFISICAL: Final = 14
 SOURCE_AWS_PARAMETERS: Final = 15
 SOURCE_CREDENTIALS: Final = 16
 
@@ -133,10 +140,15 @@ __all__ = [
     "GoogleSecretsProvider",
     "HashiCorpVaultProvider",
     "HuggingFaceProvider",
+    "InfisicalPathProvider",
+    "InfisicalProvider",
+    "InfisicalSecretProvider",
     "InvalidArgumentError",
     "KubernetesProvider",
     "KubernetesSecretProvider",
     "NotFoundError",
+    "OnePasswordItemProvider",
+    "OnePasswordProvider",
     "ProtocolError",
     "ProviderConfigStore",
     "ReadOnlyError",
@@ -154,8 +166,10 @@ __all__ = [
     "SOURCE_FILE",
     "SOURCE_GOOGLE",
     "SOURCE_HUGGINGFACE",
+    "SOURCE_INFISICAL",
     "SOURCE_KUBERNETES",
     "SOURCE_NONE",
+    "SOURCE_ONEPASSWORD",
     "SOURCE_STORE",
     "SOURCE_VAULT",
     "Secret",

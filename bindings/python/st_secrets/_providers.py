@@ -166,6 +166,27 @@ class HuggingFaceProvider(BuiltInProvider):
         super().__init__(Kept(None))
 
 
+class InfisicalProvider(BuiltInProvider):
+    """Infisical: the secrets at a path of a project, or at several in order."""
+
+    _provider = "infisical"
+
+    def __init__(
+        self, environment: str | None = None, path: str | Sequence[str] | None = None, project: str | None = None
+    ) -> None:
+        settings = {"infisical_environment": environment, "infisical_project": project}
+        super().__init__(Kept({**settings, "infisical_path": names_in(path)}))
+
+
+class OnePasswordProvider(BuiltInProvider):
+    """1Password Connect: the fields of an item, or of several in order."""
+
+    _provider = "onepassword"
+
+    def __init__(self, item: str | Sequence[str] | None = None, vault: str | None = None) -> None:
+        super().__init__(Kept({"onepassword_item": names_in(item), "onepassword_vault": vault}))
+
+
 class KubernetesProvider(BuiltInProvider):
     """Secrets of a Kubernetes API server: one or several by name, or those that a label selector matches."""
 

@@ -20,7 +20,9 @@ from ._providers import (
     GoogleSecretManagerProvider,
     HashiCorpVaultProvider,
     HuggingFaceProvider,
+    InfisicalProvider,
     KubernetesProvider,
+    OnePasswordProvider,
     names_in,
 )
 from ._settings import Kept
@@ -192,6 +194,56 @@ class KubernetesSecretProvider(_TableProvider):
         super().__init__(names_in(secret_name), {"namespace": namespace, "name": name})
 
 
+class InfisicalSecretProvider(_TableProvider):
+    """A secret of Infisical at `path`, which is the value of `key`.
+
+    `key` is None for the name of the secret. `name` identifies the provider in errors.
+    """
+
+    _member = "infisical_secret"
+
+    def __init__(
+        self,
+        secret_name: str,
+        environment: str,
+        path: str | None = None,
+        key: str | None = None,
+        name: str | None = None,
+        project: str | None = None,
+    ) -> None:
+        place = {"environment": environment, "path": path, "project": project}
+        super().__init__(secret_name, {**place, "as": key, "name": name})
+
+
+class InfisicalPathProvider(_TableProvider):
+    """The secrets of Infisical at `path`. `name` identifies the provider in errors."""
+
+    _member = "infisical_path"
+
+    def __init__(self, path: str, environment: str, name: str | None = None, project: str | None = None) -> None:
+        super().__init__(path, {"environment": environment, "name": name, "project": project})
+
+
+class OnePasswordItemProvider(_TableProvider):
+    """An item of 1Password Connect: all its fields, or the one that is the value of `key`.
+
+    `item` and `vault` are names or identifiers; `field` is a label, an identifier or `SECTION/FIELD`. `name` identifies
+    the provider in errors.
+    """
+
+    _member = "onepassword_item"
+
+    def __init__(
+        self,
+        item: str,
+        vault: str | None = None,
+        field: str | None = None,
+        key: str | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(item, {"vault": vault, "field": field, "as": key, "name": name})
+
+
 class VaultDynamicProvider(_TableProvider):
     """A credential that HashiCorp Vault or OpenBao issues for a lease: of a database, a cloud, a certificate authority.
 
@@ -248,6 +300,8 @@ _PROVIDERS: dict[str, type[BuiltInProvider]] = {
         AzureKeyVaultProvider,
         HashiCorpVaultProvider,
         KubernetesProvider,
+        OnePasswordProvider,
+        InfisicalProvider,
         HuggingFaceProvider,
         CredentialsProvider,
     )
@@ -262,7 +316,10 @@ _TABLES: dict[str, type[_TableProvider]] = {
         ExecProvider,
         GoogleSecretProvider,
         GoogleSecretsProvider,
+        InfisicalPathProvider,
+        InfisicalSecretProvider,
         KubernetesSecretProvider,
+        OnePasswordItemProvider,
         VaultDynamicProvider,
     )
 }

@@ -156,6 +156,41 @@ class Providers(Case):
         self.assertFalse(st_secrets.GoogleSecretManagerProvider().is_available())
         self.assertFalse(st_secrets.AzureKeyVaultProvider().is_available())
 
+    def test_items_of_1password_are_providers(self):
+        long = "a section/a-field-with-a-very-long-name"
+        tables = [
+            {"onepassword_item": "database"},
+            {"onepassword_item": "database", "field": "admin/password"},
+            {"onepassword_item": "database", "vault": "ML team", "field": long},
+            "onepassword",
+        ]
+        names = ["onepassword:database", "onepassword:password", "onepassword:" + long[-19:], "onepassword"]
+        with SecretsManager.open(config={"providers": tables}) as secrets:
+            self.assertEqual([provider["name"] for provider in secrets.describe()["providers"]], names)
+            self.assertEqual([provider._provider for provider in secrets._providers], names)
+        one = st_secrets.OnePasswordItemProvider("database", field="password", key="DB_PASSWORD")
+        self.assertEqual((one._provider, one._setting()["field"]), ("onepassword:DB_PASSWORD", "password"))
+        self.assertFalse(st_secrets.OnePasswordProvider().is_available())
+        self.assertEqual(st_secrets.SOURCE_ONEPASSWORD, 13)
+
+    def test_secrets_of_infisical_are_providers(self):
+        tables = [
+            {"infisical_path": "/train/", "environment": "dev"},
+            {"infisical_path": "/", "environment": "dev"},
+            {"infisical_secret": "DB", "path": "/train", "as": "DB_PASSWORD"},
+            {"infisical_secret": "HF_TOKEN"},
+            "infisical",
+        ]
+        names = ["infisical:/train", "infisical:/", "infisical:DB_PASSWORD", "infisical:HF_TOKEN", "infisical"]
+        with SecretsManager.open(config={"providers": tables, "infisical_environment": "prod"}) as secrets:
+            self.assertEqual([provider["name"] for provider in secrets.describe()["providers"]], names)
+            self.assertEqual([provider._provider for provider in secrets._providers], names)
+        one = st_secrets.InfisicalSecretProvider("DB", "prod", path="/train")
+        self.assertEqual((one._provider, one._setting()["path"]), ("infisical:DB", "/train"))
+        self.assertEqual(st_secrets.InfisicalPathProvider("/a", "prod")._provider, "infisical:/a")
+        self.assertFalse(st_secrets.InfisicalProvider().is_available())
+        self.assertEqual(st_secrets.SOURCE_INFISICAL, 14)
+
     def test_secrets_of_kubernetes_are_providers(self):
         asked = []
 

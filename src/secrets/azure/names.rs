@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::config::Config;
 use crate::error::Result;
-use crate::secrets::cloud::{Filter, FilterWords, Named, Target, default_name};
+use crate::secrets::cloud::{Filter, FilterWords, Named, Target, default_name, named};
 use crate::secrets::provider_table::ProviderTable;
 use crate::settings::{InvalidSetting, Setting, SettingOrigin};
 
@@ -16,13 +16,7 @@ const WORDS: FilterWords =
 
 /// The secrets of `azure_secret_name`, or all of the vault.
 pub(super) fn of_config(config: &Config) -> Result<Target, InvalidSetting> {
-    let mut secrets = Vec::new();
-    for text in config.list(SECRET_KEY).unwrap_or_default() {
-        let secret = parse(&Setting::new(SettingOrigin::Config(SECRET_KEY), text.trim()))?;
-        if !secrets.contains(&secret) {
-            secrets.push(secret);
-        }
-    }
+    let secrets = named(config, SECRET_KEY, parse)?;
     Ok(if secrets.is_empty() { Target::Listed(Filter::default()) } else { Target::Objects(secrets) })
 }
 
@@ -62,7 +56,7 @@ fn parse(setting: &Setting) -> Result<Named, InvalidSetting> {
             "is not the name of a secret of Key Vault: 1 to 127 letters, digits and `-`, and /VERSION after it",
         ));
     }
-    Ok(Named { parent: None, name: name.to_owned(), version: version.map(str::to_owned) })
+    Ok(Named { parent: None, name: name.to_owned(), version: version.map(str::to_owned), field: None })
 }
 
 /// Whether this can be the name of a secret, or a version.

@@ -14,7 +14,7 @@ use crate::http::url::Url;
 use crate::secrets::cloud::{CloudSource, Common, Filter, Lookup, Named, Session, Store, checked};
 use crate::secrets::not_configured::NotConfigured;
 use crate::secrets::secret::ProviderId;
-use crate::settings::{Environment, InvalidSetting};
+use crate::settings::Environment;
 use crate::share::Identity;
 
 const URL_KEY: &str = "azure_vault_url";
@@ -23,7 +23,7 @@ pub(in crate::secrets) static ID: ProviderId = ProviderId::builtin(names::PROVID
 
 /// The provider `azure`; the inner error says that no vault is named.
 pub(in crate::secrets) fn open(config: &Config, common: &Arc<Common>) -> Result<Result<CloudSource, NotConfigured>> {
-    let target = names::of_config(config).map_err(of_azure)?;
+    let target = names::of_config(config).map_err(|invalid| invalid.of(Source::Azure))?;
     match vault(config, common)? {
         Some(vault) => Ok(Ok(CloudSource::new(ID.clone(), target, Box::new(vault), common, config))),
         None => {
@@ -52,11 +52,11 @@ pub(in crate::secrets) fn open_table(
 }
 
 fn vault(config: &Config, common: &Arc<Common>) -> Result<Option<KeyVault>> {
-    let auth = Auth::read(config).map_err(of_azure)?;
-    let Some(setting) = config.setting(URL_KEY).map_err(of_azure)? else { return Ok(None) };
-    let url = checked(&setting).map_err(of_azure)?;
+    let auth = Auth::read(config).map_err(|invalid| invalid.of(Source::Azure))?;
+    let Some(setting) = config.setting(URL_KEY).map_err(|invalid| invalid.of(Source::Azure))? else { return Ok(None) };
+    let url = checked(&setting).map_err(|invalid| invalid.of(Source::Azure))?;
     let parsed = Url::parse(&url).ok().filter(|parsed| parsed.uri.path().trim_matches('/').is_empty());
-    let invalid = || of_azure(setting.invalid("must be the URL of a vault without a path"));
+    let invalid = || setting.invalid("must be the URL of a vault without a path").of(Source::Azure);
     Ok(Some(KeyVault {
         parsed: parsed.ok_or_else(invalid)?,
         url,
@@ -65,10 +65,6 @@ fn vault(config: &Config, common: &Arc<Common>) -> Result<Option<KeyVault>> {
         common: common.clone(),
         challenge: Default::default(),
     }))
-}
-
-fn of_azure(invalid: InvalidSetting) -> Error {
-    invalid.error.with_source(Source::Azure)
 }
 
 impl Store for KeyVault {

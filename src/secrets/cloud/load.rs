@@ -11,7 +11,7 @@ use crate::error::{Error, Result, Status};
 use crate::fork;
 use crate::log::{self, Level};
 use crate::secret_memory::SecretBytes;
-use crate::secrets::document::Document;
+use crate::secrets::document::{Document, Entry};
 use crate::secrets::entries::{Position, Problem};
 use crate::secrets::json;
 
@@ -21,6 +21,11 @@ pub(super) fn load(store: &dyn Store, target: &Target, session: &Session<'_>) ->
             Lookup::Found(value, version) => {
                 let mut document = Document::new(version.clone());
                 document.add_entry(key, value, version);
+                Ok(document)
+            }
+            Lookup::Several(entries) => {
+                let mut document = Document::new(None);
+                add_entries(store, &mut document, entries);
                 Ok(document)
             }
             Lookup::Missing(why) => Ok(Document::missing(why)),
@@ -41,6 +46,11 @@ fn objects(store: &dyn Store, secrets: &[Named], session: &Session<'_>) -> Resul
                 if found == 0 {
                     document.version = version;
                 }
+                found += 1;
+                Ok(())
+            }
+            Lookup::Several(entries) => {
+                add_entries(store, &mut document, entries);
                 found += 1;
                 Ok(())
             }
@@ -80,6 +90,10 @@ fn listed(store: &dyn Store, filter: &Filter, session: &Session<'_>) -> Result<D
                 document.add_entry(&key, value, version);
                 Ok(())
             }
+            Lookup::Several(entries) => {
+                add_entries(store, &mut document, entries);
+                Ok(())
+            }
             // It was deleted since it was listed, or has no version that is enabled.
             Lookup::Missing(_) => Ok(()),
         });
@@ -111,14 +125,26 @@ fn add_object(
     for (key, value) in parsed.map_err(unusable)? {
         match value {
             Ok(value) => document.add(vec![(key, value)], version.clone()),
-            Err(problem) => {
-                let error = unusable(problem).with_source(store.source());
-                log::emit(Level::Warn, store.cloud(), || format!("{key:?} cannot be used: {error}"));
-                document.add_broken(&key, error);
-            }
+            Err(problem) => add_broken(store, document, &key, unusable(problem)),
         }
     }
     Ok(())
+}
+
+/// Adds the keys and values of a secret that has several.
+fn add_entries(store: &dyn Store, document: &mut Document, entries: Vec<(String, Result<Entry>)>) {
+    for (key, entry) in entries {
+        match entry {
+            Ok((value, version)) => document.add_entry(&key, value, version),
+            Err(error) => add_broken(store, document, &key, error),
+        }
+    }
+}
+
+fn add_broken(store: &dyn Store, document: &mut Document, key: &str, error: Error) {
+    let error = error.with_source(store.source());
+    log::emit(Level::Warn, store.cloud(), || format!("{key:?} cannot be used: {error}"));
+    document.add_broken(key, error);
 }
 
 fn incomplete(store: &dyn Store, mut document: Document, error: Error) -> Document {

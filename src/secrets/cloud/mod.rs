@@ -6,7 +6,7 @@
 //! | module | content |
 //! |---|---|
 //! | `server_error` | errors of servers |
-//! | `url`, `named`, `filter`, `target` | settings: URLs, which secrets are read |
+//! | `url`, `credential`, `named`, `filter`, `target` | settings: URLs, credentials, which secrets are read |
 //! | `jwt` | signed tokens |
 //! | `session` | requests of one load |
 //! | `token` | access tokens: caching, one login at a time |
@@ -14,6 +14,7 @@
 //! | `load` | one load as a document |
 //! | `source` | the provider |
 
+mod credential;
 mod filter;
 mod jwt;
 mod load;
@@ -26,13 +27,14 @@ mod target;
 mod token;
 mod url;
 
+pub(super) use credential::Credential;
 pub(super) use filter::{Filter, FilterWords};
 pub(super) use jwt::{Algorithm, SigningKey, base64url};
-pub(super) use named::{Named, default_name};
-pub(super) use server_error::ServerError;
+pub(super) use named::{Named, default_name, named};
+pub(super) use server_error::{ServerError, cleaned};
 pub(super) use session::{Call, Session, form, header, not_the_server};
 pub(super) use source::{CloudSource, Common};
-pub(super) use store::{Lookup, Store};
+pub(super) use store::{Lookup, Nouns, Store};
 pub(super) use target::Target;
 pub(super) use token::Token;
-pub(super) use url::{checked, is_safe};
+pub(super) use url::{any as any_url, checked, is_safe};

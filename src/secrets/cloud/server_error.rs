@@ -30,8 +30,8 @@ impl ServerError {
     fn of_body(body: &[u8]) -> Option<ServerError> {
         let whole = SecretObject::parse(body)?;
         let Some(error) = whole.object("error") else {
-            // The form of OAuth 2.
-            let message = whole.text("error_description").unwrap_or_default();
+            // The forms of OAuth 2 and of Infisical.
+            let message = whole.text("error_description").or(whole.text("message")).unwrap_or_default();
             return ServerError::new(whole.text("error")?, String::new(), message);
         };
         // Google has a number in `code` and a name in `status`, Azure has a name in `code`.
@@ -70,7 +70,7 @@ fn is_code(text: &str) -> bool {
 
 /// One line of the server's text, without words that look like a token: a server, or a proxy in front of it, could echo
 /// what it was sent.
-fn cleaned(message: &str) -> String {
+pub(in crate::secrets) fn cleaned(message: &str) -> String {
     let words = message.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
     let words: Vec<&str> = words.map(|word| if looks_secret(word) { "…" } else { word }).collect();
     let text = words.join(" ");
@@ -109,6 +109,10 @@ mod tests {
                 " (invalid_client: AADSTS7000215: Bad secret)",
             ),
             (r#"{"error": "invalid_grant"}"#, " (invalid_grant)"),
+            (
+                r#"{"statusCode": 403, "error": "PermissionDenied", "message": "You are not allowed to read."}"#,
+                " (PermissionDenied: You are not allowed to read)",
+            ),
             (r#"{"error": {"code": 403, "message": "x"}}"#, ""),
             (r#"{"error": "CANARY with spaces"}"#, ""),
             (r#"{"message": "no"}"#, ""),

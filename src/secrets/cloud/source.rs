@@ -90,7 +90,7 @@ impl DocumentSource for CloudSource {
     }
 
     fn place(&self) -> String {
-        format!("{} in {}", self.target.place(), self.store.place())
+        format!("{} in {}", self.target.place(&self.store.nouns()), self.store.place())
     }
 
     fn identity(&self) -> Option<Identity> {
@@ -147,6 +147,10 @@ impl DocumentSource for CloudSource {
             return health(HealthState::Warning, format!("{key:?} cannot be read: {error}"), self.store.advice(error));
         }
         let keys = counted(document.len(), "key", "keys");
+        if self.store.is_cleartext() {
+            let what = format!("{}: {keys}; the token and all secrets go over the network unencrypted", self.place());
+            return health(HealthState::Warning, what, "use an https address");
+        }
         let what = format!("{} can be read: {keys}, in {:.1} s", self.place(), start.elapsed().as_secs_f64());
         Health::new(HealthState::Ok, what)
     }

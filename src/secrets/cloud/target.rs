@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::filter::Filter;
 use super::named::Named;
+use super::store::Nouns;
 use crate::share::Identity;
 
 /// What a provider reads.
@@ -38,12 +39,12 @@ impl Target {
     }
 
     /// Returns `secret "db-password"`, for messages.
-    pub(super) fn place(&self) -> String {
+    pub(super) fn place(&self, nouns: &Nouns) -> String {
         match self {
-            Target::Value(secret, _) => format!("secret {:?}", secret.shown()),
+            Target::Value(secret, _) => format!("{} {:?}", nouns.value, secret.shown()),
             Target::Objects(secrets) => {
                 let names: Vec<String> = secrets.iter().map(|secret| format!("{:?}", secret.shown())).collect();
-                format!("{} {}", if names.len() == 1 { "secret" } else { "secrets" }, names.join(", "))
+                format!("{} {}", if names.len() == 1 { nouns.object } else { nouns.objects }, names.join(", "))
             }
             Target::Listed(filter) => filter.describe(),
         }

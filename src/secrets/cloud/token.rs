@@ -33,6 +33,11 @@ impl Token {
         Token { value, at, lifetime }
     }
 
+    /// A token whose end is not known here.
+    pub(in crate::secrets) fn lasting(value: SecretBytes) -> Token {
+        Token::new(value, Instant::now(), Duration::MAX)
+    }
+
     /// The header with the token.
     pub(in crate::secrets) fn header(&self) -> Result<(&'static str, Zeroizing<String>)> {
         let text = std::str::from_utf8(&self.value).map_err(|_| Error::new(Status::Protocol, "a token is not text"))?;

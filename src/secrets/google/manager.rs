@@ -90,7 +90,7 @@ impl SecretManager {
     pub(super) fn access(&self, session: &Session<'_>, secret: &Named) -> Result<Lookup> {
         let source = self.source()?;
         let parent = match &secret.parent {
-            Some(parent) => parent.clone(),
+            Some(parent) => parent.trim_end_matches("/secrets").to_owned(),
             None => self.parent(&source, session)?,
         };
         let what = format!("secret {:?} in {parent}", secret.name);

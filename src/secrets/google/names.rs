@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::config::Config;
 use crate::error::Result;
-use crate::secrets::cloud::{Filter, FilterWords, Named, Target, default_name};
+use crate::secrets::cloud::{Filter, FilterWords, Named, Target, default_name, named};
 use crate::secrets::provider_table::ProviderTable;
 use crate::settings::{InvalidSetting, Setting, SettingOrigin};
 
@@ -16,13 +16,7 @@ const WORDS: FilterWords =
 
 /// The secrets of `google_secret_name`; `None` if there are none.
 pub(super) fn of_config(config: &Config) -> Result<Option<Target>, InvalidSetting> {
-    let mut secrets = Vec::new();
-    for text in config.list(SECRET_KEY).unwrap_or_default() {
-        let secret = parse(&Setting::new(SettingOrigin::Config(SECRET_KEY), text.trim()))?;
-        if !secrets.contains(&secret) {
-            secrets.push(secret);
-        }
-    }
+    let secrets = named(config, SECRET_KEY, parse)?;
     Ok((!secrets.is_empty()).then_some(Target::Objects(secrets)))
 }
 
@@ -54,12 +48,12 @@ fn parse(setting: &Setting) -> Result<Named, InvalidSetting> {
     let words: Vec<&str> = setting.text().split('/').collect();
     let (parent, rest) = match words.as_slice() {
         ["projects", project, "secrets", rest @ ..] if is_project(project) => {
-            (Some(format!("projects/{project}")), rest)
+            (Some(format!("projects/{project}/secrets")), rest)
         }
         ["projects", project, "locations", location, "secrets", rest @ ..]
             if is_project(project) && is_location(location) =>
         {
-            (Some(format!("projects/{project}/locations/{location}")), rest)
+            (Some(format!("projects/{project}/locations/{location}/secrets")), rest)
         }
         rest => (None, rest),
     };
@@ -71,7 +65,7 @@ fn parse(setting: &Setting) -> Result<Named, InvalidSetting> {
     if !is_name(name) {
         return Err(invalid());
     }
-    Ok(Named { parent, name: name.to_owned(), version })
+    Ok(Named { parent, name: name.to_owned(), version, field: None })
 }
 
 fn checked_version(setting: &Setting) -> Result<String, InvalidSetting> {

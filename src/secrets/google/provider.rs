@@ -14,14 +14,14 @@ use crate::error::{Error, Result, Source, Status};
 use crate::secrets::cloud::{CloudSource, Common, Filter, Lookup, Named, Session, Store, Target};
 use crate::secrets::not_configured::NotConfigured;
 use crate::secrets::secret::ProviderId;
-use crate::settings::{Environment, InvalidSetting};
+use crate::settings::Environment;
 use crate::share::Identity;
 
 pub(in crate::secrets) static ID: ProviderId = ProviderId::builtin(names::PROVIDER, Source::Google);
 
 /// The provider `google`; the inner error says that no secret is named.
 pub(in crate::secrets) fn open(config: &Config, common: &Arc<Common>) -> Result<Result<CloudSource, NotConfigured>> {
-    match names::of_config(config).map_err(of_google)? {
+    match names::of_config(config).map_err(|invalid| invalid.of(Source::Google))? {
         Some(target) => source(ID.clone(), target, config, common).map(Ok),
         None => {
             let why = "no secret is named; set `google_secret_name`".to_owned();
@@ -43,16 +43,12 @@ pub(in crate::secrets) fn open_table(
 
 fn source(id: ProviderId, target: Target, config: &Config, common: &Arc<Common>) -> Result<CloudSource> {
     let store = SecretManager {
-        settings: Settings::read(config).map_err(of_google)?,
+        settings: Settings::read(config).map_err(|invalid| invalid.of(Source::Google))?,
         environment: Environment::Process,
         common: common.clone(),
         found_project: Default::default(),
     };
     Ok(CloudSource::new(id, target, Box::new(store), common, config))
-}
-
-fn of_google(invalid: InvalidSetting) -> Error {
-    invalid.error.with_source(Source::Google)
 }
 
 impl Store for SecretManager {

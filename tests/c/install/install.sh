@@ -110,9 +110,11 @@ same_files "$work/unpacked/$name" <<'LIST'
 ./docs/fleet.md
 ./docs/fleet.svg
 ./docs/google.md
+./docs/infisical.md
 ./docs/kubernetes.md
 ./docs/linking.md
 ./docs/metrics.md
+./docs/onepassword.md
 ./docs/providers.md
 ./docs/providers.svg
 ./docs/redaction.md

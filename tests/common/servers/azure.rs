@@ -3,10 +3,12 @@
 //! [`Azure::real_names`] makes the names of Azure lead to it, through a proxy and with TLS, for this process and for
 //! the programs that it starts: so Microsoft's own client, which wants these names, and the library ask the same.
 
+use std::ops::Deref;
+
 use serde_json::Value;
 
-use super::process::Process;
-use super::{Tls, Variables, python, python_script_with, root};
+use super::cloud::{CloudServer, peer};
+use super::{Tls, Variables};
 use crate::common::proxy::Proxy;
 
 pub const TENANT: &str = "72f988bf-86f1-41af-91ab-2d7cd011db47";
@@ -17,11 +19,8 @@ pub const IDENTITY_HEADER: &str = "CANARY-identity-header-1";
 pub const VAULT: &str = "https://train.vault.azure.net";
 const LOGIN: &str = "login.microsoftonline.com";
 
-pub struct Azure {
-    port: String,
-    directory: tempfile::TempDir,
-    _server: Process,
-}
+/// The files are `certificate.pem`, `token` and `bad_token`.
+pub struct Azure(CloudServer);
 
 /// The names of Azure on the way to a server.
 pub struct RealNames {
@@ -32,28 +31,7 @@ pub struct RealNames {
 
 impl Azure {
     pub fn start() -> Azure {
-        let directory = crate::common::temp();
-        let mut command = python();
-        command.arg(root().join("tests/python/clouds/azure_server.py")).arg(directory.path());
-        let mut server = Process::start(command, &directory.path().join("log"));
-        assert!(server.wait(|log| log.contains('.')), "{}", server.log());
-        let port = server.log().trim().trim_start_matches("port ").trim_end_matches('.').to_owned();
-        assert!(port.parse::<u16>().is_ok(), "{}", server.log());
-        Azure { port, directory, _server: server }
-    }
-
-    /// host:port
-    pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
-    }
-
-    pub fn url(&self) -> String {
-        format!("http://{}", self.address())
-    }
-
-    /// The path of a file: `certificate.pem`, `token`, `bad_token`.
-    pub fn file(&self, name: &str) -> String {
-        self.directory.path().join(name).to_str().unwrap().to_owned()
+        Azure(CloudServer::start("azure"))
     }
 
     /// Variables with which the names of Azure lead here.
@@ -74,10 +52,18 @@ impl Azure {
     }
 }
 
+impl Deref for Azure {
+    type Target = CloudServer;
+
+    fn deref(&self) -> &CloudServer {
+        &self.0
+    }
+}
+
 /// What Microsoft's own client reads: see `tests/python/clouds/azure_peer.py`.
 pub fn azure_peer(kind: &str, variables: &[(&str, String)], asked: &Value) -> Value {
     let variables = variables.iter().map(|(name, value)| format!("{name}={value}"));
     let arguments: Vec<String> = variables.chain([VAULT.to_owned(), kind.to_owned()]).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    python_script_with("clouds/azure_peer.py", &arguments, asked)
+    peer("azure", &arguments, asked)
 }

@@ -10,6 +10,7 @@ mod logins;
 mod rate_limit;
 mod reads;
 mod renewal;
+mod sockets;
 mod tls;
 mod tokens;
 mod writes;

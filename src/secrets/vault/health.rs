@@ -37,8 +37,10 @@ pub(super) fn advice(settings: &Settings, error: &Error) -> String {
     match (error.status(), error.detail()) {
         (Status::Unavailable, 503) => "unseal the server, or wait until it is up: vault status".to_owned(),
         (Status::Unavailable | Status::Timeout, _) => {
-            let url = settings.address.url("sys/health");
-            format!("check that the server is reachable from here: curl {}", quoted(&url))
+            let url = quoted(&settings.address.url("sys/health")).to_string();
+            let socket = settings.address.socket.as_ref();
+            let option = socket.map(|path| format!("--unix-socket {} ", quoted(&path.to_string_lossy())));
+            format!("check that the server is reachable from here: curl {}{url}", option.unwrap_or_default())
         }
         (Status::AccessDenied, 403) if matches!(settings.auth, Auth::Token(_) | Auth::TokenFile { .. }) => {
             let path = settings.secret_path();

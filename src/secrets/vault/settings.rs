@@ -134,7 +134,7 @@ impl Settings {
             reader.tool_variable("RATE_LIMIT")?.map(|setting| RateLimit::parse(&setting)).transpose()?.flatten();
         let follow_redirects = !reader.flag("DISABLE_REDIRECTS")?;
         let headers = headers(reader)?;
-        let transport = transport(reader)?;
+        let transport = transport(reader, &address)?;
         Ok(move |auth, no_login| Settings {
             namespace,
             path,
@@ -171,7 +171,7 @@ fn address(reader: &SettingsReader<'_>) -> Result<(Setting, bool), SettingsError
 /// Refuses a lookup of SRV records, which the tools make for an address without a port.
 fn check_srv_lookup(reader: &SettingsReader<'_>, address: &Address) -> Result<(), InvalidSetting> {
     match reader.tool_variable("SRV_LOOKUP")? {
-        Some(setting) if reader.flag("SRV_LOOKUP")? && address.port.is_none() => {
+        Some(setting) if reader.flag("SRV_LOOKUP")? && address.port.is_none() && address.socket.is_none() => {
             Err(setting
                 .invalid("requires a lookup of SRV records, which is not supported; set the port in the address"))
         }
@@ -241,7 +241,7 @@ fn headers(reader: &SettingsReader<'_>) -> Result<Vec<(String, Zeroizing<String>
     Ok(headers)
 }
 
-fn transport(reader: &SettingsReader<'_>) -> Result<http::Settings, InvalidSetting> {
+fn transport(reader: &SettingsReader<'_>, address: &Address) -> Result<http::Settings, InvalidSetting> {
     let proxy = match reader.tool_variable("PROXY_ADDR")? {
         Some(setting) => Some(setting),
         None => reader.tool_variable("HTTP_PROXY")?,
@@ -252,6 +252,7 @@ fn transport(reader: &SettingsReader<'_>) -> Result<http::Settings, InvalidSetti
         server_name: reader.tool_variable("TLS_SERVER_NAME")?.map(|setting| setting.text().to_owned()),
         skip_verify: reader.flag("SKIP_VERIFY")?,
         proxy: proxy.map_or(Proxy::Environment, Proxy::Always),
+        socket: address.socket.clone(),
         max_body: MAX_BODY,
         secret_paths: false,
     })

@@ -224,7 +224,7 @@ fn invalid_setting_is_named_and_not_quoted() {
         ("SIMPLETUNER_VAULT_PATH", "/v1/secret/data/app", r#"must be the path within the mount: "app" instead of"#),
         ("VAULT_TOKEN", "CANARY CANARY", "contains spaces"),
         ("VAULT_TOKEN", "CANARYé", "contains spaces"),
-        ("VAULT_ADDR", "unix:///run/vault.sock", "is a Unix socket"),
+        ("VAULT_ADDR", "unix:run/vault.sock", "must be the path of a socket"),
     ] {
         let message = invalid_with(&[(variable, value)]);
         assert!(message.starts_with(&format!("the variable {variable} ")), "{message}");
@@ -233,6 +233,8 @@ fn invalid_setting_is_named_and_not_quoted() {
     let address = [("VAULT_ADDR", "https://vault"), ("VAULT_SRV_LOOKUP", "true")];
     assert!(invalid_with(&address).contains("is not supported; set the port"));
     assert_eq!(with(&[("VAULT_SRV_LOOKUP", "true")]).address.to_string(), "https://vault:8200");
+    let socket = with(&[("VAULT_ADDR", "unix:///run/vault.sock"), ("VAULT_SRV_LOOKUP", "true")]);
+    assert_eq!(socket.transport.socket.as_deref(), Some(Path::new("/run/vault.sock")));
 }
 
 #[test]

@@ -127,7 +127,7 @@ const KEYS: &[(&str, Kind)] = &[
     ("vault_namespace", Kind::Text),
     ("vault_password", Kind::Text),
     ("vault_password_file", Kind::Text),
-    ("vault_path", Kind::Text),
+    ("vault_path", Kind::Texts),
     ("vault_role", Kind::Text),
     ("vault_role_id", Kind::Text),
     ("vault_secret_id", Kind::Text),

@@ -133,6 +133,8 @@ impl Manager {
                     Some("kubernetes_secret") => remote.own(KubernetesSource::open_table(table, config)?)?,
                     #[cfg(feature = "vault")]
                     Some("vault_dynamic") => remote.own(DynamicSource::open(table, config, logins.clone())?)?,
+                    #[cfg(feature = "vault")]
+                    Some("vault_secret") => remote.own(VaultSource::open_table(table, config, logins.clone())?)?,
                     _ => return Err(provider_table::unknown_kind(table)),
                 },
                 ProviderSetting::Name(name) => match name.as_str() {
@@ -165,7 +167,7 @@ impl Manager {
                 },
             };
             if providers.iter().any(|other| other.name() == provider.name()) {
-                return Err(listed_twice(&*provider));
+                return Err(listed_twice(&*provider, setting));
             }
             providers.push(provider);
         }
@@ -482,17 +484,13 @@ fn check_own_name(name: &str) -> Result<()> {
     Err(provider_table::invalid(format!("the \"name\" of a provider {what}")))
 }
 
-fn listed_twice(provider: &dyn SecretProvider) -> Error {
-    let name = provider.name();
-    let remedy = match provider.source() {
-        Source::Exec => "; give each \"exec\" a \"name\" of its own",
-        Source::Vault if name != "vault" => "; give each \"vault_dynamic\" a \"name\" of its own",
-        Source::Kubernetes => "; give each \"kubernetes_secret\" a \"name\" of its own",
-        Source::Aws if name != "aws" => "; give each \"aws_secret\" a \"name\" of its own",
-        Source::Google if name != "google" => "; give each \"google_secret\" a \"name\" of its own",
-        Source::Azure if name != "azure" => "; give each \"azure_secret\" a \"name\" of its own",
-        _ => "",
+fn listed_twice(provider: &dyn SecretProvider, setting: &ProviderSetting) -> Error {
+    let kind = match setting {
+        ProviderSetting::Name(_) => None,
+        ProviderSetting::Table(table) => provider_table::kind(table),
     };
+    let remedy = kind.map_or(String::new(), |kind| format!("; give each {kind:?} a \"name\" of its own"));
+    let name = provider.name();
     Error::new(Status::Config, format!("the configuration key `providers` lists {name:?} twice{remedy}"))
 }
 

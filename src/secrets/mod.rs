@@ -61,6 +61,8 @@ mod listen;
 mod lookup;
 mod lookup_cache;
 mod manager;
+#[cfg(any(feature = "aws", feature = "azure", feature = "google", feature = "vault"))]
+mod merge;
 mod names;
 mod not_configured;
 mod peek;

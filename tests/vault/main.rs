@@ -10,6 +10,7 @@ mod logins;
 mod rate_limit;
 mod reads;
 mod renewal;
+mod several;
 mod sockets;
 mod tls;
 mod tokens;

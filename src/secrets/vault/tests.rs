@@ -40,6 +40,10 @@ fn invalid(config: &[(&str, &str)], variables: &[(&str, &str)]) -> InvalidSettin
     }
 }
 
+fn paths(settings: &Settings) -> Vec<String> {
+    settings.secrets.iter().map(ToString::to_string).collect()
+}
+
 /// With an address and a token in the environment.
 fn with(variables: &[(&str, &str)]) -> Settings {
     settings(&[], &[&[("VAULT_ADDR", "https://vault:8200"), ("VAULT_TOKEN", "t")], variables].concat())
@@ -75,7 +79,7 @@ fn settings_need_an_address_and_a_way_to_log_in() {
 #[test]
 fn settings_have_defaults() {
     let settings = with(&[]);
-    assert_eq!((&*settings.mount, &*settings.path, settings.version), ("secret", "simpletuner", None));
+    assert_eq!((paths(&settings), settings.version), (vec!["secret/simpletuner".to_owned()], None));
     assert_eq!((settings.namespace, settings.max_attempts, settings.rate_limit), (None, None, None));
     assert_eq!(settings.request_timeout.as_secs(), 60);
     assert!(settings.follow_redirects && !settings.transport.skip_verify);
@@ -108,7 +112,7 @@ fn configuration_takes_precedence_over_the_environment() {
     );
     assert_eq!(settings.address.to_string(), "http://here:1");
     assert!(matches!(&settings.auth, Auth::Token(token) if **token == *b"mine"));
-    assert_eq!((settings.namespace.as_deref(), &*settings.path, &*settings.mount), (Some("a/b"), "own/app", "kv"));
+    assert_eq!((settings.namespace.as_deref(), paths(&settings)), (Some("a/b"), vec!["kv/own/app".to_owned()]));
     assert_eq!((settings.version, settings.max_attempts), (Some(KvVersion::V1), Some(5)));
     assert!(matches!(&settings.transport.roots, Roots::File(path) if path.text() == "/ca.pem"));
 }
@@ -138,6 +142,19 @@ fn variables_of_both_tools_are_read() {
     assert_eq!((&*settings.headers[0].0, &**settings.headers[0].1), ("X-Team", "a b"));
     assert_eq!(with(&[("VAULT_AGENT_ADDR", "http://agent:1")]).address.to_string(), "http://agent:1");
     assert_eq!(with(&[("VAULT_CLIENT_TIMEOUT", "0")]).request_timeout, Duration::MAX);
+}
+
+#[test]
+fn several_paths_are_read_once_each_and_in_order() {
+    let url = ("vault_url", "https://vault:8200");
+    let given = settings(&[url, ("vault_path", r#"["a", "", "/b/", "a"]"#)], &[("SIMPLETUNER_VAULT_PATH", "c")]);
+    assert_eq!(paths(&given), ["secret/a", "secret/b"]);
+    let variable = |text| paths(&with(&[("SIMPLETUNER_VAULT_PATH", text)]));
+    assert_eq!(variable(r#"["a", " b "]"#), ["secret/a", "secret/b"]);
+    assert_eq!(variable("[]"), ["secret/simpletuner"]);
+    assert!(invalid_with(&[("SIMPLETUNER_VAULT_PATH", "[a")]).contains("must be a path, or a JSON array of paths"));
+    let invalid = invalid(&[url, ("vault_path", r#"["a", "secret/data/b"]"#)], &[]);
+    assert!(invalid.error.message().contains(r#"must be the path within the mount: "b" instead of"#));
 }
 
 #[test]

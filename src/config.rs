@@ -118,6 +118,8 @@ const KEYS: &[(&str, Kind)] = &[
     ("ttl_jitter", Kind::Fraction),
     ("vault_auth", Kind::Text),
     ("vault_auth_mount", Kind::Text),
+    ("vault_aws_region", Kind::Text),
+    ("vault_aws_server_id", Kind::Text),
     ("vault_ca_cert", Kind::Text),
     ("vault_client_cert", Kind::Text),
     ("vault_client_key", Kind::Text),

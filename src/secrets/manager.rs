@@ -36,7 +36,7 @@ use super::secret::{ProviderId, Secret};
 use super::shared_login::SharedLogins;
 use super::stats::ManagerCounts;
 #[cfg(feature = "vault")]
-use super::vault::{self, DynamicSource, VaultSource};
+use super::vault::{self, DynamicSource, VaultCommon, VaultSource};
 use super::watches::Watches;
 use super::well_known;
 use crate::clock::Deadline;
@@ -113,6 +113,12 @@ impl Manager {
         let aws = Arc::new(AwsCommon::new(logins.clone()));
         #[cfg(any(feature = "azure", feature = "google"))]
         let clouds = Arc::new(cloud::Common::new(logins.clone())?);
+        #[cfg(feature = "vault")]
+        let vaults = VaultCommon {
+            logins: logins.clone(),
+            #[cfg(feature = "aws")]
+            aws: aws.clone(),
+        };
         let mut providers = Providers::default();
         let mut file = None;
         for setting in config.providers().unwrap_or(&default) {
@@ -132,9 +138,9 @@ impl Manager {
                     #[cfg(feature = "kubernetes")]
                     Some("kubernetes_secret") => remote.own(KubernetesSource::open_table(table, config)?)?,
                     #[cfg(feature = "vault")]
-                    Some("vault_dynamic") => remote.own(DynamicSource::open(table, config, logins.clone())?)?,
+                    Some("vault_dynamic") => remote.own(DynamicSource::open(table, config, &vaults)?)?,
                     #[cfg(feature = "vault")]
-                    Some("vault_secret") => remote.own(VaultSource::open_table(table, config, logins.clone())?)?,
+                    Some("vault_secret") => remote.own(VaultSource::open_table(table, config, &vaults)?)?,
                     _ => return Err(provider_table::unknown_kind(table)),
                 },
                 ProviderSetting::Name(name) => match name.as_str() {
@@ -161,7 +167,7 @@ impl Manager {
                     #[cfg(feature = "kubernetes")]
                     "kubernetes" => remote.provider(&kubernetes::ID, KubernetesSource::open(config)?)?,
                     #[cfg(feature = "vault")]
-                    "vault" => remote.provider(&vault::ID, VaultSource::open(config, logins.clone())?)?,
+                    "vault" => remote.provider(&vault::ID, VaultSource::open(config, &vaults)?)?,
                     "huggingface" => Arc::new(HuggingFaceProvider::open(config)),
                     _ => return Err(unknown_provider(name)),
                 },

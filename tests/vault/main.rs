@@ -1,5 +1,6 @@
 //! The Vault provider on a real OpenBao.
 
+mod aws_login;
 #[path = "../common/mod.rs"]
 mod common;
 mod dynamic;

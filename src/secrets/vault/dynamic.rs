@@ -13,6 +13,7 @@ use super::dynamic_settings::DynamicSettings;
 use super::health;
 use super::lease::{self, Renewal};
 use super::secret_path::SecretPath;
+use super::settings_reader::VaultCommon;
 use super::source::Vault;
 use crate::clock::{Deadline, Instant};
 use crate::config::Config;
@@ -24,7 +25,6 @@ use crate::log::{self, Level};
 use crate::secrets::document::{Document, DocumentSource, Lease};
 use crate::secrets::provider::{Health, HealthState};
 use crate::secrets::secret::ProviderId;
-use crate::secrets::shared_login::SharedLogins;
 use crate::share::Identity;
 
 /// Reads dynamic secrets from a Vault server.
@@ -45,10 +45,10 @@ struct Issued {
 
 impl DynamicSource {
     /// The source that an element of `providers` describes. Nothing is sent yet.
-    pub(crate) fn open(table: &Map<String, Value>, config: &Config, logins: SharedLogins) -> Result<DynamicSource> {
+    pub(crate) fn open(table: &Map<String, Value>, config: &Config, common: &VaultCommon) -> Result<DynamicSource> {
         let settings = DynamicSettings::read(table)?;
         let what = format!("the dynamic secret {:?} cannot be requested", settings.path);
-        let vault = Vault::of_element(vec![SecretPath::of_api(&settings.path)], &what, config, logins)?;
+        let vault = Vault::of_element(vec![SecretPath::of_api(&settings.path)], &what, config, common)?;
         let id = ProviderId::named(&settings.name, Source::Vault);
         Ok(DynamicSource { id, settings, vault, issued: Mutex::default() })
     }

@@ -201,7 +201,12 @@ impl RequestErrors<'_> {
     pub(super) fn issuer_unreachable(&self, login: &Login, response: &Response) -> Error {
         let what = format!(
             "{login} failed, as the server cannot verify the {} now{}; look at its log",
-            if matches!(login.credentials, Credentials::Jwt { .. }) { "JWT" } else { "password with its LDAP server" },
+            match &login.credentials {
+                Credentials::Jwt { .. } => "JWT",
+                #[cfg(feature = "aws")]
+                Credentials::Aws { .. } => "caller with AWS",
+                _ => "password with its LDAP server",
+            },
             response.messages().quoted()
         );
         self.with_http_status(Status::Unavailable, response, what).with_retryable(true)
@@ -258,6 +263,11 @@ fn login_advice(role: &Credentials) -> String {
         Credentials::Certificate { role: None, certificate, .. } => {
             format!("check that a role of the method accepts the certificate in {}", certificate.display())
         }
+        #[cfg(feature = "aws")]
+        Credentials::Aws { .. } => "check vault_role, that it accepts the identity of the AWS credentials (`aws sts \
+                                    get-caller-identity`), and that vault_aws_server_id and vault_aws_region fit the \
+                                    server (`vault read auth/aws/config/client`)"
+            .to_owned(),
         Credentials::Certificate { certificate, .. } => {
             format!("check that the role of vault_role accepts the certificate in {}", certificate.display())
         }

@@ -47,4 +47,5 @@ mod token_store;
 mod write;
 
 pub(crate) use dynamic::DynamicSource;
+pub(crate) use settings_reader::VaultCommon;
 pub(crate) use source::{ID, VaultSource};

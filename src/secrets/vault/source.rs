@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use serde_json::{Map, Value, json};
 
 use super::auth::Auth;
+#[cfg(feature = "aws")]
+use super::auth::{Credentials, Login};
 use super::client::{Session, SessionState};
 use super::element::KeyNames;
 use super::errors::is_denial;
@@ -13,7 +15,7 @@ use super::kv::KvReader;
 use super::secret_path::SecretPath;
 use super::secret_settings::SecretSettings;
 use super::settings::{Settings, SettingsError};
-use super::settings_reader::SettingsReader;
+use super::settings_reader::{SettingsReader, VaultCommon};
 use super::token_store::{self, TokenStore};
 use super::write;
 use crate::clock::Deadline;
@@ -45,25 +47,25 @@ pub(crate) struct VaultSource {
 impl VaultSource {
     /// The source that configuration and environment describe. The inner error says why there is none: no address, or
     /// no way to log in. The outer error is an invalid setting in the configuration.
-    pub(crate) fn open(config: &Config, logins: SharedLogins) -> Result<Result<VaultSource, NotConfigured>> {
-        VaultSource::open_in(config, &Environment::Process, logins)
+    pub(crate) fn open(config: &Config, common: &VaultCommon) -> Result<Result<VaultSource, NotConfigured>> {
+        VaultSource::open_in(config, &Environment::Process, common)
     }
 
     /// As [`open`](Self::open), in another environment.
     pub(super) fn open_in(
         config: &Config,
         environment: &Environment,
-        logins: SharedLogins,
+        common: &VaultCommon,
     ) -> Result<Result<VaultSource, NotConfigured>> {
-        let opened = Vault::open(&SettingsReader { config, environment }, logins, |_| {})?;
+        let opened = Vault::open(&SettingsReader { config, environment, common }, |_| {})?;
         Ok(opened.map(|vault| VaultSource { id: ID.clone(), keys: KeyNames(None), vault }))
     }
 
     /// The source that an element of `providers` describes: `{"vault_secret": "kv/app", "as": {"password": "DB_PASSWORD"}}`.
-    pub(crate) fn open_table(table: &Map<String, Value>, config: &Config, logins: SharedLogins) -> Result<VaultSource> {
+    pub(crate) fn open_table(table: &Map<String, Value>, config: &Config, common: &VaultCommon) -> Result<VaultSource> {
         let SecretSettings { name, secrets, keys } = SecretSettings::read(table)?;
         let what = format!("{} cannot be read", SecretPath::shown(&secrets));
-        let vault = Vault::of_element(secrets, &what, config, logins)?;
+        let vault = Vault::of_element(secrets, &what, config, common)?;
         Ok(VaultSource { id: ProviderId::named(&name, Source::Vault), keys, vault })
     }
 }
@@ -167,13 +169,12 @@ impl Vault {
     /// error says why there is none; the second one is an invalid variable.
     fn open(
         reader: &SettingsReader<'_>,
-        logins: SharedLogins,
         adapt: impl FnOnce(&mut Settings),
     ) -> Result<Result<Result<Vault>, NotConfigured>> {
         match Settings::read(reader) {
             Ok(mut settings) => {
                 adapt(&mut settings);
-                Ok(Ok(Ok(Vault::new(settings, logins))))
+                Ok(Ok(Ok(Vault::new(settings, reader.common.logins.clone()))))
             }
             Err(SettingsError::NotConfigured(reason)) => Ok(Err(reason)),
             Err(SettingsError::Invalid(InvalidSetting { error, in_config })) => {
@@ -189,10 +190,10 @@ impl Vault {
         secrets: Vec<SecretPath>,
         what: &str,
         config: &Config,
-        logins: SharedLogins,
+        common: &VaultCommon,
     ) -> Result<Result<Vault>> {
-        let reader = SettingsReader { config, environment: &Environment::Process };
-        let opened = Vault::open(&reader, logins, |settings| {
+        let reader = SettingsReader { config, environment: &Environment::Process, common };
+        let opened = Vault::open(&reader, |settings| {
             settings.secrets = secrets;
             // `vault_kv_version` is about the mount of the provider `vault`.
             settings.version = None;
@@ -277,6 +278,10 @@ impl Vault {
     }
 
     pub(super) fn has_new_credentials(&self) -> bool {
+        #[cfg(feature = "aws")]
+        if let Auth::Login(Login { credentials: Credentials::Aws { caller, .. }, .. }) = &self.settings.auth {
+            return caller.has_new_credentials();
+        }
         let current = self.credentials();
         current.is_some() && current != *self.credentials.lock()
     }

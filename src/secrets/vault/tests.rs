@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::auth::Auth;
 use super::settings::{KvVersion, Settings, SettingsError};
-use super::settings_reader::SettingsReader;
+use super::settings_reader::{SettingsReader, VaultCommon};
 use super::source::VaultSource;
 use crate::clock::Deadline;
 use crate::config::Config;
@@ -13,7 +13,6 @@ use crate::error::{Source, Status};
 use crate::http::retry::Patience;
 use crate::http::{Proxy, Roots};
 use crate::secrets::document::DocumentSource;
-use crate::secrets::shared_login::SharedLogins;
 use crate::settings::{Environment, InvalidSetting};
 
 /// Reads settings in an environment of these variables, without a home directory.
@@ -21,7 +20,7 @@ fn read(config: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<Settings,
     let mut given = Config::new();
     config.iter().for_each(|(key, value)| given.set(key, value).unwrap());
     let environment = Environment::fixed(&[&[("HOME", "/nonexistent")][..], variables].concat());
-    Settings::read(&SettingsReader { config: &given, environment: &environment })
+    Settings::read(&SettingsReader { config: &given, environment: &environment, common: &VaultCommon::default() })
 }
 
 fn settings(config: &[(&str, &str)], variables: &[(&str, &str)]) -> Settings {
@@ -205,7 +204,7 @@ fn auth_method_is_chosen() {
     let at_agent = settings(&[], &[("VAULT_AGENT_ADDR", "http://a:1"), ("HOME", home.path().to_str().unwrap())]);
     assert_eq!(at_agent.auth.name(), "token");
     for (more, what) in [
-        (&[("vault_auth", "oidc")][..], "must be token, approle, userpass, ldap, cert, kubernetes, jwt or agent"),
+        (&[("vault_auth", "oidc")][..], "must be token, approle, userpass, ldap, cert, kubernetes, jwt, aws or agent"),
         (&[("vault_auth", "approle")], "is approle, which also needs vault_role_id"),
         (&[("vault_auth", "kubernetes")], "is kubernetes, which also needs vault_role"),
         (&[("vault_role", "r")], "is set, but vault_auth"),
@@ -290,12 +289,12 @@ fn setting_with_a_line_break_is_invalid() {
 #[test]
 fn invalid_variable_fails_the_provider_and_not_the_manager() {
     let environment = Environment::fixed(&[("VAULT_ADDR", "vault:8200"), ("VAULT_TOKEN", "t")]);
-    let source = VaultSource::open_in(&Config::new(), &environment, SharedLogins::default()).unwrap().unwrap();
+    let source = VaultSource::open_in(&Config::new(), &environment, &VaultCommon::default()).unwrap().unwrap();
     let error = source.load(Deadline::after(Duration::from_secs(1)), Patience::Brief).err().unwrap();
     assert_eq!((error.status(), error.source_provider()), (Status::Config, Source::Vault));
     assert_eq!(source.check(Deadline::after(Duration::ZERO)).state.name(), "failed");
     assert!(source.describe()["error"].as_str().unwrap().contains("VAULT_ADDR"));
     let mut config = Config::new();
     config.set("vault_url", "vault:8200").unwrap();
-    assert!(VaultSource::open_in(&config, &environment, SharedLogins::default()).is_err());
+    assert!(VaultSource::open_in(&config, &environment, &VaultCommon::default()).is_err());
 }

@@ -8,6 +8,7 @@
 //! | [`Bao::start_tls`] | also listens with TLS: [`Bao::tls_url`], [`Bao::client_tls_url`], [`Bao::wrong_name_url`], [`Bao::expired_url`], [`Bao::certificate`] |
 //! | [`Bao::start_socket`] | also listens at a socket in the file system: [`Bao::socket_url`] |
 //! | [`Bao::agent`] | an agent of OpenBao, at a socket, which adds a token of its own |
+//! | [`Bao::start_aws`] | also has Vault's auth method `aws`, as a plugin |
 //! | [`Bao::start_stored`] | keeps its data: [`Bao::kill`] and [`Bao::restart`] |
 //!
 //! [`Bao::ask`] is any request as root that has to succeed; [`Bao::call`] any request at all. Paths are without `/v1/`.
@@ -24,7 +25,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::process::{self, Process};
-use super::{http, python_script, venv};
+use super::{http, python_script, root, venv};
 use crate::common::time::PATIENCE;
 pub use agent::Agent;
 pub use setup::Issuer;
@@ -62,8 +63,18 @@ impl Bao {
         Bao::start_dev(&[], &[])
     }
 
+    /// With Vault's own auth method `aws` at `auth/aws`, which is built if it is missing.
+    pub fn start_aws() -> Bao {
+        let made = Command::new("sh").arg(root().join("tests/vault/aws_auth/build.sh")).status().unwrap();
+        assert!(made.success(), "tests/vault/aws_auth/build.sh failed");
+        let plugins = root().join("build/vault-aws-auth");
+        let bao = Bao::start_with(&["-dev-plugin-dir", plugins.to_str().unwrap()]);
+        bao.auth("aws", "aws");
+        bao
+    }
+
     /// A server with these further arguments.
-    pub fn start_with(arguments: &[&str]) -> Bao {
+    fn start_with(arguments: &[&str]) -> Bao {
         Bao::start_dev(arguments, &[])
     }
 

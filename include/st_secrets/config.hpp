@@ -114,7 +114,7 @@ public:
     ST_SETTING(kubernetes_client_cert, std::string_view, text)
     ST_SETTING(kubernetes_client_key, std::string_view, text)
 
-    // HashiCorp Vault and OpenBao.
+    // HashiCorp Vault and OpenBao. For several paths: `set_list("vault_path", {…})`.
     ST_SETTING(vault_url, std::string_view, text)
     ST_SETTING(vault_mount, std::string_view, text)
     ST_SETTING(vault_path, std::string_view, text)
@@ -125,6 +125,8 @@ public:
     ST_PATH_SETTING(vault_token_file)
     ST_SETTING(vault_auth, std::string_view, text)
     ST_SETTING(vault_auth_mount, std::string_view, text)
+    ST_SETTING(vault_aws_region, std::string_view, text)
+    ST_SETTING(vault_aws_server_id, std::string_view, text)
     ST_SETTING(vault_role_id, std::string_view, text)
     ST_SETTING(vault_secret_id, std::string_view, text)
     ST_PATH_SETTING(vault_secret_id_file)

@@ -24,7 +24,7 @@ use crate::secret_memory::SecretBytes;
 use crate::settings::{Environment, InvalidSetting, Setting};
 use crate::share::Identity;
 
-/// The endpoint that servers ask unless they are told another one, and the region that it belongs to.
+/// The endpoint to which servers send the call by default, and the region that it belongs to.
 const GLOBAL_ENDPOINT: (&str, &str) = ("https://sts.amazonaws.com/", "us-east-1");
 
 /// Signs with the credentials that the settings of AWS select.

@@ -134,8 +134,8 @@ pub(super) fn caller_identity(
     arn.map(|arn| sanitize(&arn, &[])).ok_or_else(malformed)
 }
 
-/// Signs a call that another server sends to find out who the caller is, and that has these further headers. Returns the
-/// body and all headers.
+/// Signs a call with these further headers, which another server sends to find out who the caller is. Returns the body
+/// and all headers.
 #[cfg(feature = "vault")]
 pub(super) fn signed_caller_identity(
     region: &str,

@@ -67,11 +67,12 @@ pub(super) enum Credentials {
     Password { method: PasswordMethod, user: String, password: GivenSecret },
     /// Sends nothing but the role: the server has seen the client certificate of the connection.
     Certificate { role: Option<String>, certificate: PathBuf, key: PathBuf },
-    /// Sends a call of AWS that is signed with our credentials there. The server sends it to AWS, to find out who we are.
+    /// Sends a call of AWS that is signed with our credentials there. The server sends it to AWS, to find out who we
+    /// are.
     #[cfg(feature = "aws")]
     Aws {
         role: Option<String>,
-        /// The value of the header by which the server knows that the call is for it.
+        /// The value of the header that says which server the call is for.
         server_id: Option<String>,
         caller: Caller,
     },

@@ -29,7 +29,7 @@ use crate::secrets::shared_login::{LoginRequest, LoginResult, SharedLogins};
 use crate::share::fields::{Reader, Writer};
 use crate::share::{NewRecord, Record};
 
-/// The header by which a server knows that a signed call of AWS is for it.
+/// The header of a signed call of AWS that says which server it is for.
 #[cfg(feature = "aws")]
 const SERVER_ID_HEADER: &str = "X-Vault-AWS-IAM-Server-ID";
 const UNWRAP: &str = "sys/wrapping/unwrap";

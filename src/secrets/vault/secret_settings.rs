@@ -1,5 +1,5 @@
-//! An element of `providers` for secrets of KV engines:
-//! `{"vault_secret": "kv/train", "as": {"password": "DB_PASSWORD"}}`, or `{"vault_secret": ["kv/train", "team/common"]}`.
+//! An element of `providers` for secrets of KV engines: `{"vault_secret": "kv/train", "as": {"password":
+//! "DB_PASSWORD"}}`, or `{"vault_secret": ["kv/train", "team/common"]}`.
 
 use serde_json::{Map, Value};
 

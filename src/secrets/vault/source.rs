@@ -61,7 +61,7 @@ impl VaultSource {
         Ok(opened.map(|vault| VaultSource { id: ID.clone(), keys: KeyNames(None), vault }))
     }
 
-    /// The source that an element of `providers` describes: `{"vault_secret": "kv/app", "as": {"password": "DB_PASSWORD"}}`.
+    /// The source that an element of `providers` describes: `{"vault_secret": "kv/app", "as": {"password": "P"}}`.
     pub(crate) fn open_table(table: &Map<String, Value>, config: &Config, common: &VaultCommon) -> Result<VaultSource> {
         let SecretSettings { name, secrets, keys } = SecretSettings::read(table)?;
         let what = format!("{} cannot be read", SecretPath::shown(&secrets));

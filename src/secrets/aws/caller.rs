@@ -38,7 +38,7 @@ pub(in crate::secrets) struct Caller {
 pub(in crate::secrets) struct SignedCall {
     pub(in crate::secrets) url: String,
     pub(in crate::secrets) body: Zeroizing<String>,
-    pub(in crate::secrets) headers: Vec<(String, Zeroizing<String>)>,
+    pub(in crate::secrets) headers: sts::SignedHeaders,
     /// The identifier of the key that it is signed with. It belongs to the same secret key always.
     pub(in crate::secrets) access_key_id: SecretBytes,
 }

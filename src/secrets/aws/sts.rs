@@ -134,6 +134,10 @@ pub(super) fn caller_identity(
     arn.map(|arn| sanitize(&arn, &[])).ok_or_else(malformed)
 }
 
+/// Names and values.
+#[cfg(feature = "vault")]
+pub(super) type SignedHeaders = Vec<(String, Zeroizing<String>)>;
+
 /// Signs a call with these further headers, which another server sends to find out who the caller is. Returns the body
 /// and all headers.
 #[cfg(feature = "vault")]
@@ -143,7 +147,7 @@ pub(super) fn signed_caller_identity(
     credentials: &AwsCredentials,
     headers: &[(&str, Zeroizing<String>)],
     time: SystemTime,
-) -> Result<(Zeroizing<String>, Vec<(String, Zeroizing<String>)>)> {
+) -> Result<(Zeroizing<String>, SignedHeaders)> {
     let call = StsCall { action: CALLER_IDENTITY, parameters: &[], region, endpoint, credentials: None };
     let body = call.form();
     let content_type = [(CONTENT_TYPE.0, Zeroizing::new(CONTENT_TYPE.1.to_owned()))];

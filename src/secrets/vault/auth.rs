@@ -74,7 +74,7 @@ pub(super) enum Credentials {
         role: Option<String>,
         /// The value of the header that says which server the call is for.
         server_id: Option<String>,
-        caller: Caller,
+        caller: Box<Caller>,
     },
 }
 
@@ -332,7 +332,8 @@ fn aws(reader: &SettingsReader<'_>) -> Result<Auth, InvalidSetting> {
         Err(what) => Err(setting.invalid(what)),
     });
     let server_id = server_id.transpose()?;
-    let caller = Caller::open(config, &reader.common.aws, config.setting("vault_aws_region")?.as_ref())?;
+    let region = config.setting("vault_aws_region")?;
+    let caller = Box::new(Caller::open(config, &reader.common.aws, region.as_ref())?);
     let credentials = Credentials::Aws { role, server_id, caller };
     Ok(Auth::Login(Login { mount: auth_mount(reader, "aws")?, credentials }))
 }

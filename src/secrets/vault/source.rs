@@ -236,9 +236,8 @@ impl Vault {
         }
         let session = self.begin(deadline, patience, self.is_refresh.swap(false, SeqCst));
         let mut read = self.tokens.with_token(&session, |token| self.kv.read_all(&session, token, |_| {}));
-        match &mut read {
-            Ok(document) => document.refresh_after = self.tokens.until_load(&self.settings),
-            Err(_) => {}
+        if let Ok(document) = &mut read {
+            document.refresh_after = self.tokens.until_load(&self.settings);
         }
         let failure = read.as_ref().map_or_else(Some, Document::incomplete);
         // The mount may have been replaced by one of the other version, to which other policies apply.

@@ -132,7 +132,8 @@ fn variables_of_both_tools_are_read() {
         ("VAULT_CLIENT_KEY", "/c.key"),
         ("VAULT_HEADERS", r#"{"X-Team": "a b"}"#),
     ]);
-    assert_eq!((settings.address.to_string().as_str(), &*settings.path), ("https://bao:8200", "app"));
+    assert_eq!(settings.address.to_string(), "https://bao:8200");
+    assert_eq!(paths(&settings), ["secret/app"]);
     assert_eq!((settings.namespace.as_deref(), settings.max_attempts), (Some("team"), Some(1)));
     assert_eq!(settings.request_timeout.as_secs(), 90);
     assert!(settings.rate_limit.is_some() && !settings.follow_redirects && settings.transport.skip_verify);

@@ -128,6 +128,9 @@ fn rejected_login_is_not_repeated_until_the_credentials_change() {
             }
             assert!(!error.message().contains(&stranger.secret), "{error}");
         }
+        // Another call with the same key is not sent either.
+        let other = server.open(&[("vault_role", &*server.role), ("vault_aws_region", "eu-west-1")]);
+        assert_eq!(other.get("A").unwrap_err().status(), Status::AccessDenied);
         assert_eq!(server.logins(), 1);
         // AWS rejects the signature, and the server says so.
         let wrong = moto().user(&[]);

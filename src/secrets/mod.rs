@@ -61,7 +61,7 @@ mod listen;
 mod lookup;
 mod lookup_cache;
 mod manager;
-#[cfg(any(feature = "aws", feature = "azure", feature = "google", feature = "vault"))]
+#[cfg(any(feature = "aws", feature = "azure", feature = "google", feature = "kubernetes", feature = "vault"))]
 mod merge;
 mod names;
 mod not_configured;

@@ -107,6 +107,16 @@ impl Setting {
         number.ok_or_else(|| self.invalid(format!("must be {expected}")))
     }
 
+    /// Parses a text, or a JSON array of texts; each has the origin. `what` is what they are: `name`.
+    pub(crate) fn texts(self, what: &str) -> Result<Vec<Setting>, InvalidSetting> {
+        if !self.text().starts_with('[') {
+            return Ok(vec![self]);
+        }
+        let texts: Result<Vec<String>, _> = serde_json::from_str(self.text());
+        let texts = texts.map_err(|_| self.invalid(format!("must be a {what}, or a JSON array of {what}s")))?;
+        lines(&self.origin, &texts)
+    }
+
     /// The path of a file, with `~` expanded.
     pub(crate) fn path(&self) -> PathBuf {
         paths::expand_home(Path::new(self.text()))
@@ -132,6 +142,16 @@ impl Config {
     pub(crate) fn setting(&self, key: &'static str) -> Result<Option<Setting>, InvalidSetting> {
         self.text(key).map_or(Ok(None), |text| Setting::new(SettingOrigin::Config(key), text).line())
     }
+
+    /// Returns the texts of this key, each one line without the white space around it; none if it is not set.
+    pub(crate) fn setting_list(&self, key: &'static str) -> Result<Vec<Setting>, InvalidSetting> {
+        lines(&SettingOrigin::Config(key), self.list(key).unwrap_or_default())
+    }
+}
+
+/// Several settings of one origin, without the empty ones.
+fn lines(origin: &SettingOrigin, texts: &[String]) -> Result<Vec<Setting>, InvalidSetting> {
+    texts.iter().filter_map(|text| Setting::new(origin.clone(), text).line().transpose()).collect()
 }
 
 /// The environment variables. They are read when they are needed, so a change takes effect at the next reading.

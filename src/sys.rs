@@ -102,6 +102,9 @@ fn poll<const N: usize>(files: [Option<BorrowedFd<'_>>; N], until: Until, timeou
     Ok(polled.map(|one| one.revents != 0))
 }
 
+/// The longest path of a socket in the file system, in bytes; a NUL follows it.
+pub(crate) const MAX_SOCKET_PATH: usize = 107;
+
 /// Connects to a socket in the file system, in non-blocking mode and without waiting: if the server has too many
 /// connections that it did not accept yet, that is an error.
 pub(crate) fn connect_unix(path: &Path) -> io::Result<OwnedFd> {
@@ -109,8 +112,7 @@ pub(crate) fn connect_unix(path: &Path) -> io::Result<OwnedFd> {
     let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
     address.sun_family = libc::AF_UNIX as libc::sa_family_t;
     let bytes = path.as_os_str().as_bytes();
-    // A NUL follows the path.
-    if bytes.len() >= address.sun_path.len() {
+    if bytes.len() > MAX_SOCKET_PATH {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path is too long"));
     }
     for (to, from) in address.sun_path.iter_mut().zip(bytes) {

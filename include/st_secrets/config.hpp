@@ -121,7 +121,7 @@ public:
     ST_SETTING(infisical_token, std::string_view, text)
     ST_SETTING(infisical_token_file, std::string_view, text)
 
-    // HashiCorp Vault and OpenBao.
+    // HashiCorp Vault and OpenBao. For several paths: `set_list("vault_path", {…})`.
     ST_SETTING(vault_url, std::string_view, text)
     ST_SETTING(vault_mount, std::string_view, text)
     ST_SETTING(vault_path, std::string_view, text)
@@ -132,6 +132,8 @@ public:
     ST_SETTING(vault_token_file, PathText, text)
     ST_SETTING(vault_auth, std::string_view, text)
     ST_SETTING(vault_auth_mount, std::string_view, text)
+    ST_SETTING(vault_aws_region, std::string_view, text)
+    ST_SETTING(vault_aws_server_id, std::string_view, text)
     ST_SETTING(vault_role_id, std::string_view, text)
     ST_SETTING(vault_secret_id, std::string_view, text)
     ST_SETTING(vault_secret_id_file, PathText, text)

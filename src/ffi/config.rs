@@ -51,7 +51,8 @@ use crate::config::Config;
 ///   `vault_ca_cert`, `vault_token`, `vault_token_file`, `vault_auth`, `vault_auth_mount`, `vault_role_id`,
 ///   `vault_secret_id`, `vault_secret_id_file`, `vault_secret_id_wrapped` (true or false), `vault_role`,
 ///   `vault_jwt_file`, `vault_username`, `vault_password`, `vault_password_file`, `vault_client_cert`,
-///   `vault_client_key`: HashiCorp Vault or OpenBao; text, described in `docs/vault.md`
+///   `vault_client_key`, `vault_aws_region`, `vault_aws_server_id`: HashiCorp Vault or OpenBao; text, described in
+///   `docs/vault.md`; `vault_path` also a JSON array of texts
 /// - `kubernetes_secret` (text or a JSON array of texts), `kubernetes_selector`, `kubernetes_namespace`,
 ///   `kubernetes_url`, `kubernetes_ca_cert`, `kubernetes_token_file`, `kubernetes_client_cert`,
 ///   `kubernetes_client_key`: the provider `kubernetes`, which `providers` has to list: Secrets of a Kubernetes API

@@ -1,6 +1,7 @@
 //! The client: one request, one response.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ureq::config::AutoHeaderValue;
@@ -32,12 +33,13 @@ pub(crate) struct Client {
     agent: Agent,
     max_body: usize,
     secret_paths: bool,
+    socket: Option<PathBuf>,
 }
 
 impl Client {
     /// Creates a client. Certificate files are read when the first `https` request needs them.
     pub(crate) fn new(settings: Settings) -> Client {
-        let (max_body, secret_paths) = (settings.max_body, settings.secret_paths);
+        let (max_body, secret_paths, socket) = (settings.max_body, settings.secret_paths, settings.socket.clone());
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -48,7 +50,8 @@ impl Client {
             .max_response_header_size(MAX_HEADER)
             .allow_non_standard_methods(true)
             .build();
-        Client { agent: Agent::with_parts(config, Connector::new(settings), NoResolver), max_body, secret_paths }
+        let agent = Agent::with_parts(config, Connector::new(settings), NoResolver);
+        Client { agent, max_body, secret_paths, socket }
     }
 
     /// Sends one request and reads the whole response while forks are allowed. Redirects are returned, not followed.
@@ -59,6 +62,7 @@ impl Client {
     /// message contains scheme, host and port of the URL, never its query.
     pub(crate) fn send(&self, request: &Request<'_>, deadline: Deadline) -> Result<Response> {
         let (uri, origin) = url::parse_request_url(request.url)?;
+        let origin = Origin { socket: self.socket.clone(), ..origin };
         let start = Instant::now();
         let result = fork::unprotected(|| self.exchange(request, &uri, &origin, deadline)).map_err(|error| {
             if error.status() != Status::Timeout {

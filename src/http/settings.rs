@@ -1,5 +1,7 @@
 //! How a client connects: TLS, proxies and limits.
 
+use std::path::PathBuf;
+
 use crate::settings::Setting;
 
 /// The settings of a client.
@@ -13,6 +15,8 @@ pub(crate) struct Settings {
     /// Accepts any server certificate.
     pub(crate) skip_verify: bool,
     pub(crate) proxy: Proxy,
+    /// The socket in the file system to which all requests go, whatever their host. No proxy is used.
+    pub(crate) socket: Option<PathBuf>,
     /// The longest response body, in bytes.
     pub(crate) max_body: usize,
     /// Whether paths are secrets too, and so are not logged.

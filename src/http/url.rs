@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use ureq::http::Uri;
@@ -18,13 +19,16 @@ pub(crate) fn percent_encode(value: &str) -> PercentEncode<'_> {
     utf8_percent_encode(value, RESERVED)
 }
 
-/// Scheme, host and port of a URL. Displayed without default ports, and never with user, path or query.
+/// Scheme, host and port of a URL. Displayed without default ports, and never with user, path or query. Where a socket
+/// in the file system is used, it is displayed instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
     pub(crate) tls: bool,
     /// A name or an address; an IPv6 address has no brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
+    /// The socket in the file system that is used instead of host and port.
+    pub(crate) socket: Option<PathBuf>,
 }
 
 impl Origin {
@@ -44,7 +48,7 @@ impl Origin {
             _ if tls => 443,
             _ => 80,
         };
-        (!host.is_empty()).then(|| Origin { tls, host: host.to_owned(), port })
+        (!host.is_empty()).then(|| Origin { tls, host: host.to_owned(), port, socket: None })
     }
 
     /// Host and port as in a `CONNECT` request.
@@ -84,6 +88,9 @@ pub(crate) fn is_loopback(address: IpAddr) -> bool {
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(socket) = &self.socket {
+            return write!(f, "unix://{}", socket.display());
+        }
         let authority = self.authority();
         match (self.tls, self.port) {
             (true, 443) => write!(f, "https://{}", authority.trim_end_matches(":443")),

@@ -172,6 +172,36 @@ impl Document {
         self.values.entry(key.into()).or_insert((value, version));
     }
 
+    /// Adds the entries of a part that follows the earlier ones. Entries of earlier parts take precedence.
+    pub(crate) fn append(&mut self, part: Document) {
+        for (key, entry) in part.values {
+            if !self.broken.contains_key(&key) {
+                self.values.entry(key).or_insert(entry);
+            }
+        }
+        for (key, error) in part.broken {
+            self.add_broken(&key, error);
+        }
+        if let Some(error) = part.incomplete {
+            self.set_incomplete(error);
+        }
+        self.ttl = self.ttl.into_iter().chain(part.ttl).min();
+    }
+
+    /// Keeps the entries of these names only, each under the key beside its name.
+    pub(crate) fn renamed(mut self, keys: &[(String, String)]) -> Document {
+        let (mut values, mut broken) = (HashMap::default(), HashMap::new());
+        for (name, key) in keys {
+            if let Some(entry) = self.values.remove(name.as_str()) {
+                values.insert(key.as_str().into(), entry);
+            }
+            if let Some(error) = self.broken.remove(name.as_str()) {
+                broken.insert(key.as_str().into(), error);
+            }
+        }
+        Document { values, broken, ..self }
+    }
+
     /// Returns the number of keys that have a value.
     pub(crate) fn len(&self) -> usize {
         self.values.len()

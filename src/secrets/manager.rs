@@ -47,7 +47,7 @@ use super::secret::{ProviderId, Secret};
 use super::shared_login::SharedLogins;
 use super::stats::ManagerCounts;
 #[cfg(feature = "vault")]
-use super::vault::{self, DynamicSource, VaultSource};
+use super::vault::{self, DynamicSource, VaultCommon, VaultSource};
 use super::watches::Watches;
 use super::well_known;
 use crate::clock::Deadline;
@@ -134,6 +134,12 @@ impl Manager {
         let aws = Arc::new(AwsCommon::new(logins.clone()));
         #[cfg(any(feature = "azure", feature = "google", feature = "infisical", feature = "onepassword"))]
         let clouds = Arc::new(cloud::Common::new(logins.clone())?);
+        #[cfg(feature = "vault")]
+        let vaults = VaultCommon {
+            logins: logins.clone(),
+            #[cfg(feature = "aws")]
+            aws: aws.clone(),
+        };
         let mut providers = Providers::default();
         let mut file = None;
         for setting in config.providers().unwrap_or(&default) {
@@ -159,7 +165,9 @@ impl Manager {
                     #[cfg(feature = "onepassword")]
                     Some("onepassword_item") => remote.own(onepassword::open_table(table, config, &clouds)?)?,
                     #[cfg(feature = "vault")]
-                    Some("vault_dynamic") => remote.own(DynamicSource::open(table, config, logins.clone())?)?,
+                    Some("vault_dynamic") => remote.own(DynamicSource::open(table, config, &vaults)?)?,
+                    #[cfg(feature = "vault")]
+                    Some("vault_secret") => remote.own(VaultSource::open_table(table, config, &vaults)?)?,
                     _ => return Err(provider_table::unknown_kind(table)),
                 },
                 ProviderSetting::Name(name) => match name.as_str() {
@@ -190,13 +198,13 @@ impl Manager {
                     #[cfg(feature = "onepassword")]
                     "onepassword" => remote.provider(&onepassword::ID, onepassword::open(config, &clouds)?)?,
                     #[cfg(feature = "vault")]
-                    "vault" => remote.provider(&vault::ID, VaultSource::open(config, logins.clone())?)?,
+                    "vault" => remote.provider(&vault::ID, VaultSource::open(config, &vaults)?)?,
                     "huggingface" => Arc::new(HuggingFaceProvider::open(config)),
                     _ => return Err(unknown_provider(name)),
                 },
             };
             if providers.iter().any(|other| other.name() == provider.name()) {
-                return Err(listed_twice(&*provider));
+                return Err(listed_twice(&*provider, setting));
             }
             providers.push(provider);
         }
@@ -513,19 +521,13 @@ fn check_own_name(name: &str) -> Result<()> {
     Err(provider_table::invalid(format!("the \"name\" of a provider {what}")))
 }
 
-fn listed_twice(provider: &dyn SecretProvider) -> Error {
-    let name = provider.name();
-    let remedy = match provider.source() {
-        Source::Exec => "; give each \"exec\" a \"name\" of its own",
-        Source::Vault if name != "vault" => "; give each \"vault_dynamic\" a \"name\" of its own",
-        Source::Kubernetes => "; give each \"kubernetes_secret\" a \"name\" of its own",
-        Source::Aws if name != "aws" => "; give each \"aws_secret\" a \"name\" of its own",
-        Source::Google if name != "google" => "; give each \"google_secret\" a \"name\" of its own",
-        Source::Azure if name != "azure" => "; give each \"azure_secret\" a \"name\" of its own",
-        Source::Infisical => "; give each element of Infisical a \"name\" of its own",
-        Source::OnePassword => "; give each \"onepassword_item\" a \"name\" of its own",
-        _ => "",
+fn listed_twice(provider: &dyn SecretProvider, setting: &ProviderSetting) -> Error {
+    let kind = match setting {
+        ProviderSetting::Name(_) => None,
+        ProviderSetting::Table(table) => provider_table::kind(table),
     };
+    let remedy = kind.map_or(String::new(), |kind| format!("; give each {kind:?} a \"name\" of its own"));
+    let name = provider.name();
     Error::new(Status::Config, format!("the configuration key `providers` lists {name:?} twice{remedy}"))
 }
 

@@ -65,6 +65,8 @@ mod listen;
 mod lookup;
 mod lookup_cache;
 mod manager;
+#[cfg(any(feature = "aws", feature = "azure", feature = "google", feature = "kubernetes", feature = "vault"))]
+mod merge;
 mod names;
 mod not_configured;
 #[cfg(feature = "onepassword")]

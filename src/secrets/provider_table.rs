@@ -4,12 +4,13 @@ use serde_json::{Map, Value};
 
 use crate::config::nearest;
 use crate::error::{Error, Result, Status};
+use crate::features::is_compiled;
 use crate::settings::excerpt;
 
 /// The maximum length of the name of a provider, in bytes. It must fit into `st_secret_info`.
 pub(super) const MAX_NAME: usize = 31;
 /// The member that says what kind of provider an object describes.
-const KINDS: [&str; 12] = [
+const KINDS: [&str; 13] = [
     "aws_secret",
     "aws_secrets",
     "azure_secret",
@@ -22,6 +23,7 @@ const KINDS: [&str; 12] = [
     "kubernetes_secret",
     "onepassword_item",
     "vault_dynamic",
+    "vault_secret",
 ];
 
 /// The settings of one provider.
@@ -44,6 +46,17 @@ impl<'a> ProviderTable<'a> {
         self.0.get(name)
     }
 
+    /// Returns the texts of a member that is one text or several, none of them empty.
+    pub(super) fn texts(&self, name: &str) -> Result<Vec<&'a str>> {
+        let text = |value: &'a Value| value.as_str().filter(|text| !text.is_empty());
+        let texts: Option<Vec<&str>> = match self.0.get(name) {
+            Some(Value::Array(values)) => values.iter().map(text).collect(),
+            value => value.and_then(text).map(|text| vec![text]),
+        };
+        let texts = texts.filter(|texts| !texts.is_empty());
+        texts.ok_or_else(|| invalid(format!("{name:?} must be a text that is not empty, or several such texts")))
+    }
+
     /// Returns a text that is not empty.
     pub(super) fn text(&self, name: &str) -> Result<Option<&'a str>> {
         match self.0.get(name) {
@@ -63,11 +76,31 @@ pub(super) fn kind(members: &Map<String, Value>) -> Option<&'static str> {
 pub(super) fn unknown_kind(members: &Map<String, Value>) -> Error {
     let meant = members.keys().find_map(|name| nearest(name, KINDS.into_iter()));
     let hint = meant.map_or(String::new(), |kind| format!("; did you mean {kind:?}?"));
-    let kinds = "\"exec\": [\"program\", \"argument\"], or \"aws_secret\": \"name\"";
-    invalid(format!("an object needs the member {kinds}{hint}"))
+    let kinds: Vec<String> =
+        KINDS.into_iter().filter(|kind| is_compiled(kind)).map(|kind| format!("{kind:?}")).collect();
+    let kinds = kinds.join(", ");
+    invalid(format!("an object needs a member that says what it describes, one of {kinds}{hint}"))
 }
 
 /// The error for a setting in an element of `providers`.
 pub(super) fn invalid(what: impl AsRef<str>) -> Error {
     Error::new(Status::Config, format!("the configuration key `providers`: {}", what.as_ref()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn unknown_kind_names_all_kinds() {
+        let error = unknown_kind(json!({"CANARY": "CANARY"}).as_object().unwrap());
+        for kind in KINDS.into_iter().filter(|kind| is_compiled(kind)) {
+            assert!(error.message().contains(&format!("{kind:?}")), "{error}");
+        }
+        assert!(!error.message().contains("CANARY") && !error.message().contains("did you mean"), "{error}");
+        let error = unknown_kind(json!({"vault_secrt": "a/b"}).as_object().unwrap());
+        assert!(error.message().ends_with("; did you mean \"vault_secret\"?"), "{error}");
+    }
 }

@@ -3,7 +3,8 @@
 Reads one JSON object from standard input; each part is optional:
   {"aws": {"endpoint", "region"?, "key": {"id", "secret", "token"?}, "ca"?,
            "secrets": [{"SecretId", "VersionStage"?, "VersionId"?}]},
-   "vault": {"url", "token", "namespace"?, "ca"?, "cert"?: [file, key file],
+   "vault": {"url", "token"?, "namespace"?, "ca"?, "cert"?: [file, key file],
+             "aws_login"?: {"role", "key", "secret", "server_id"},
              "reads": [{"mount", "path", "kv": 1 or 2, "version"?}]}}
 Writes the results to standard output in the same order, bytes as base64:
   {"aws": [{"name", "version", "stages", "bytes", "values": {key: bytes}}],
@@ -82,11 +83,13 @@ def aws(asked):
 def vault(asked):
     client = hvac.Client(
         url=asked["url"],
-        token=asked["token"],
+        token=asked.get("token"),
         namespace=asked.get("namespace"),
         verify=asked.get("ca") or True,
         cert=tuple(asked["cert"]) if asked.get("cert") else None,
     )
+    if login := asked.get("aws_login"):
+        client.auth.aws.iam_login(login["key"], login["secret"], role=login["role"], header_value=login["server_id"])
     for read in asked["reads"]:
         mount, path = read["mount"], read["path"]
         try:

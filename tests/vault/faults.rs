@@ -439,10 +439,7 @@ fn check_reports_server_token_and_secret() {
         assert!(report["detail"].as_str().unwrap().contains("is not from Vault"), "{report:#}");
         let report: Value = serde_json::from_str(&secrets.describe()).unwrap();
         let provider = &report["providers"][0];
-        assert_eq!((&provider["url"], &provider["path"]), (&json!(proxy.url()), &json!(path)));
-        assert_eq!(
-            (&provider["mount"], &provider["kv_version"], &provider["auth"]),
-            (&json!("secret"), &json!(2), &json!("token"))
-        );
+        assert_eq!((&provider["url"], &provider["secrets"]), (&json!(proxy.url()), &json!([format!("secret/{path}")])));
+        assert_eq!((&provider["kv_version"], &provider["auth"]), (&json!(2), &json!("token")));
     });
 }

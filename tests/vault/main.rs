@@ -1,5 +1,6 @@
 //! The Vault provider on a real OpenBao.
 
+mod aws_login;
 #[path = "../common/mod.rs"]
 mod common;
 mod dynamic;
@@ -10,6 +11,8 @@ mod logins;
 mod rate_limit;
 mod reads;
 mod renewal;
+mod several;
+mod sockets;
 mod tls;
 mod tokens;
 mod writes;

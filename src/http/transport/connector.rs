@@ -22,6 +22,7 @@ use crate::http::transport::buffers::WipedBuffers;
 use crate::http::transport::stream::{Stream, TcpSocket, TlsStream};
 use crate::http::transport::{dns, tls};
 use crate::http::url::Origin;
+use crate::sys;
 
 /// The longest response header of a proxy.
 const MAX_PROXY_HEADER: u64 = 16 * 1024;
@@ -41,6 +42,12 @@ impl Connector {
     }
 
     fn open(&self, server: Origin, deadline: Option<Instant>, limit: Option<Duration>) -> Result<Connection> {
+        if let Some(path) = &self.settings.socket {
+            let server = Origin { socket: Some(path.clone()), ..server };
+            let socket = sys::connect_unix(path);
+            let socket = socket.map_err(|error| error::from_io(error, "connecting to", &server, limit))?;
+            return Ok(Connection::new(Box::new(TcpSocket::connected(socket, deadline)), server, None));
+        }
         let target = self.proxies.proxy_for(&server)?;
         let first = target.map_or(&server, |target| &target.origin);
         // An unusable file or name is reported before anything is sent.
@@ -73,7 +80,7 @@ impl Connector {
             stream = Box::new(secured.map_err(failed("setting up TLS with", &server))?);
         }
         let forwarding = target.filter(|_| !server.tls).map(|target| Forwarding::new(target, &server));
-        Ok(Connection { stream, buffers: WipedBuffers::new(), server, forwarding, header_is_next: true })
+        Ok(Connection::new(stream, server, forwarding))
     }
 
     /// Returns the configuration and the server name for a TLS connection.
@@ -202,6 +209,10 @@ pub(in crate::http) struct Connection {
 }
 
 impl Connection {
+    fn new(stream: Box<dyn Stream>, server: Origin, forwarding: Option<Forwarding>) -> Connection {
+        Connection { stream, buffers: WipedBuffers::new(), server, forwarding, header_is_next: true }
+    }
+
     fn failed(&self, error: io::Error, doing: &str, timeout: NextTimeout) -> ureq::Error {
         if error::is_timeout(&error) {
             return ureq::Error::Timeout(timeout.reason);

@@ -19,6 +19,7 @@
 //! | `agent`, `agent_token`, `agent_load` | the same secrets from AWS's agent on this machine |
 //! | `session`, `load`, `health` | one load of everything, one health check |
 //! | `write`, `uuid` | a change of one key of a secret; random identifiers |
+//! | `caller` | who the caller is, for logins at other servers |
 //! | `state`, `source` | what is kept from load to load; the provider itself |
 
 mod agent;
@@ -26,6 +27,8 @@ mod agent_load;
 mod agent_token;
 mod batch_calls;
 mod call;
+#[cfg(feature = "vault")]
+mod caller;
 mod client;
 mod clock_offsets;
 mod credentials;
@@ -61,5 +64,7 @@ mod watched_files;
 mod write;
 mod xml;
 
+#[cfg(feature = "vault")]
+pub(super) use caller::{Caller, SignedCall};
 pub(crate) use source::{AwsSource, ID, PARAMETERS_ID};
 pub(crate) use state::AwsCommon;

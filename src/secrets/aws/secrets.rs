@@ -12,6 +12,7 @@ use super::session::Session;
 use crate::error::{Result, Source};
 use crate::log::{self, Level};
 use crate::secrets::document::Document;
+use crate::secrets::merge::merge;
 
 /// The results in the order of the secret ids, up to the first error. What comes after it is `None`.
 type Results = Vec<Option<Result<Lookup>>>;
@@ -98,36 +99,20 @@ fn rejection(results: &mut [Option<LookupResult>]) -> Option<&mut ReadError> {
 
 /// Merges the results. Returns an error if no key is known: the first secrets are missing, and the next cannot be read.
 pub(super) fn document(ids: &[SecretId], results: Results) -> Result<Document> {
-    let is_single = results.len() == 1;
-    let mut document = Document::new(None);
-    let (mut found, mut missing) = (0, Vec::new());
-    for (id, result) in ids.iter().zip(results) {
-        match result {
-            Some(Ok(Lookup::Found(secret))) => {
-                found += 1;
-                if is_single {
-                    document.version.clone_from(&secret.version);
-                }
-                add(&mut document, secret);
-            }
-            Some(Ok(Lookup::Missing(why))) if is_single => return Ok(Document::missing(why)),
-            Some(Ok(Lookup::Missing(why))) => missing.push(format!("{:?}: {why}", id.text)),
-            Some(Err(error)) if found == 0 => return Err(error),
-            Some(Err(error)) => {
-                log::emit(Level::Warn, "aws", || format!("keys that no earlier secret has cannot be read: {error}"));
-                document.set_incomplete(error.with_source(Source::Aws));
-                break;
-            }
-            None => break,
+    let results = ids.iter().zip(results);
+    let parts: Vec<_> = results.map_while(|(id, result)| Some((id.text.clone(), result?.map(part)))).collect();
+    merge("aws", Source::Aws, parts.into_iter())
+}
+
+fn part(lookup: Lookup) -> Document {
+    match lookup {
+        Lookup::Found(secret) => {
+            let mut document = Document::new(secret.version.clone());
+            add(&mut document, secret);
+            document
         }
+        Lookup::Missing(why) => Document::missing(why),
     }
-    if missing.len() == ids.len() {
-        return Ok(Document::missing(missing.join("; ")));
-    }
-    for why in missing {
-        log::emit(Level::Warn, "aws", || format!("one secret of several is skipped: {why}"));
-    }
-    Ok(document)
 }
 
 pub(super) fn add(document: &mut Document, secret: SecretDocument) {

@@ -106,21 +106,13 @@ pub(super) fn default_name(key: &str) -> String {
 }
 
 fn secret_ids(config: &Config, environment: &Environment) -> Result<Vec<SecretId>, InvalidSetting> {
-    let (origin, texts) = match (config.list("aws_secret_name"), environment.setting(SECRET_VARIABLE)) {
-        (Some(texts), _) => (SettingOrigin::Config("aws_secret_name"), texts.to_vec()),
-        (None, Ok(Some(setting))) => {
-            let names = match setting.text() {
-                text if text.starts_with('[') => serde_json::from_str(text)
-                    .map_err(|_| setting.invalid("must be a name, or a JSON array of names"))?,
-                text => vec![text.to_owned()],
-            };
-            (setting.origin, names)
-        }
-        (None, none) => return none.map(|_| Vec::new()),
+    let given = match config.list("aws_secret_name") {
+        Some(_) => config.setting_list("aws_secret_name")?,
+        None => environment.setting(SECRET_VARIABLE)?.map_or(Ok(Vec::new()), |setting| setting.texts("name"))?,
     };
     let mut ids = Vec::new();
-    for text in texts {
-        let id = SecretId::parse(&Setting::new(origin.clone(), &text))?;
+    for setting in given {
+        let id = SecretId::parse(&setting)?;
         if !ids.contains(&id) {
             ids.push(id);
         }

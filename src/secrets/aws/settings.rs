@@ -64,7 +64,7 @@ impl ProviderSettings {
     pub(super) fn agent(&self) -> Option<(&Agent, &Selection)> {
         match &self.target {
             Target::Secrets(selection) => self.agent.as_ref().map(|agent| (agent, selection)),
-            Target::Listed(_) | Target::Parameters(_) => None,
+            _ => None,
         }
     }
 

@@ -9,6 +9,8 @@ use super::client::{AwsClient, AwsResponse, CallError};
 use super::endpoint::{Endpoint, Service, displayed_origin};
 use super::errors::sanitize;
 use super::keys::AwsCredentials;
+#[cfg(feature = "vault")]
+use super::signer::signature_headers;
 use super::times;
 use super::xml;
 use crate::clock::Deadline;
@@ -18,6 +20,7 @@ use crate::http::url::percent_encode;
 /// The longest response that is parsed. Responses of STS have a few kilobytes.
 const MAX_RESPONSE: usize = 64 << 10;
 const VERSION: &str = "2011-06-15";
+const CALLER_IDENTITY: &str = "GetCallerIdentity";
 
 /// One call of STS: an action with its parameters.
 pub(super) struct StsCall<'a> {
@@ -29,9 +32,10 @@ pub(super) struct StsCall<'a> {
     pub(super) credentials: Option<&'a AwsCredentials>,
 }
 
+const CONTENT_TYPE: (&str, &str) = ("content-type", "application/x-www-form-urlencoded; charset=utf-8");
+
 impl StsCall<'_> {
     pub(super) fn send(&self, client: &AwsClient<'_>, deadline: Deadline) -> Result<AwsResponse, CallError> {
-        let content_type = "application/x-www-form-urlencoded; charset=utf-8";
         let token = self.parameters.iter().filter(|(name, _)| *name == "WebIdentityToken");
         client.call(
             &Call {
@@ -39,7 +43,7 @@ impl StsCall<'_> {
                 region: self.region,
                 method: "POST",
                 url: &self.endpoint.url,
-                headers: &[("content-type", Zeroizing::new(content_type.to_owned()))],
+                headers: &[(CONTENT_TYPE.0, Zeroizing::new(CONTENT_TYPE.1.to_owned()))],
                 body: self.form().as_bytes(),
                 credentials: self.credentials,
                 secrets: &token.map(|(_, value)| value.as_bytes()).collect::<Vec<_>>(),
@@ -123,9 +127,43 @@ pub(super) fn caller_identity(
     deadline: Deadline,
 ) -> Result<String, CallError> {
     let credentials = Some(credentials);
-    let call = StsCall { action: "GetCallerIdentity", parameters: &[], region, endpoint, credentials };
+    let call = StsCall { action: CALLER_IDENTITY, parameters: &[], region, endpoint, credentials };
     let AwsResponse { response, .. } = call.send(client, deadline)?;
     let arn = document(&response.body).and_then(|text| xml::text(text, &["GetCallerIdentityResult", "Arn"]));
     let malformed = || CallError::Transport(Error::new(Status::Protocol, "the response has no Arn"));
     arn.map(|arn| sanitize(&arn, &[])).ok_or_else(malformed)
+}
+
+/// Names and values.
+#[cfg(feature = "vault")]
+pub(super) type SignedHeaders = Vec<(String, Zeroizing<String>)>;
+
+/// Signs a call with these further headers, which another server sends to find out who the caller is. Returns the body
+/// and all headers.
+#[cfg(feature = "vault")]
+pub(super) fn signed_caller_identity(
+    region: &str,
+    endpoint: &Endpoint,
+    credentials: &AwsCredentials,
+    headers: &[(&str, Zeroizing<String>)],
+    time: SystemTime,
+) -> Result<(Zeroizing<String>, SignedHeaders)> {
+    let call = StsCall { action: CALLER_IDENTITY, parameters: &[], region, endpoint, credentials: None };
+    let body = call.form();
+    let content_type = [(CONTENT_TYPE.0, Zeroizing::new(CONTENT_TYPE.1.to_owned()))];
+    let mut headers = [&content_type[..], headers].concat();
+    let call = Call {
+        service: Service::Sts,
+        region,
+        method: "POST",
+        url: &endpoint.url,
+        headers: &headers,
+        body: body.as_bytes(),
+        credentials: Some(credentials),
+        secrets: &[],
+        waits_if_throttled: true,
+    };
+    let signature = signature_headers(&call, credentials, time)?;
+    headers.extend(signature);
+    Ok((body, headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()))
 }

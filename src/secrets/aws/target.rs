@@ -15,6 +15,9 @@ pub(super) enum Target {
     /// The secrets that meet conditions.
     Listed(Filter),
     Parameters(ParameterPaths),
+    /// Nothing: only the credentials are used, for a login at another server.
+    #[cfg(feature = "vault")]
+    Caller,
 }
 
 impl Target {
@@ -22,6 +25,8 @@ impl Target {
         match self {
             Target::Secrets(_) | Target::Listed(_) => Service::SecretsManager,
             Target::Parameters(_) => Service::Ssm,
+            #[cfg(feature = "vault")]
+            Target::Caller => Service::Sts,
         }
     }
 
@@ -29,7 +34,7 @@ impl Target {
     pub(super) fn only_key(&self) -> Option<&str> {
         match self {
             Target::Secrets(selection) => selection.only_key(),
-            Target::Listed(_) | Target::Parameters(_) => None,
+            _ => None,
         }
     }
 
@@ -39,7 +44,7 @@ impl Target {
             Target::Secrets(Selection { secret_ids, .. }) => {
                 secret_ids.first().filter(|_| self.has_only_arns())?.region.as_deref()
             }
-            Target::Listed(_) | Target::Parameters(_) => None,
+            _ => None,
         }
     }
 
@@ -47,7 +52,7 @@ impl Target {
     pub(super) fn has_only_arns(&self) -> bool {
         match self {
             Target::Secrets(Selection { secret_ids, .. }) => secret_ids.iter().all(|id| id.region.is_some()),
-            Target::Listed(_) | Target::Parameters(_) => false,
+            _ => false,
         }
     }
 
@@ -75,6 +80,8 @@ impl Target {
                 paths.0.iter().for_each(|path| identity.add("path", path));
                 identity.add("endpoint", endpoint(Service::Ssm, region)?);
             }
+            #[cfg(feature = "vault")]
+            Target::Caller => {}
         }
         Ok(())
     }
@@ -92,6 +99,8 @@ impl Target {
             }
             Target::Listed(filter) => filter.describe(),
             Target::Parameters(paths) => format!("parameters below {}", quoted(&mut paths.0.iter())),
+            #[cfg(feature = "vault")]
+            Target::Caller => "the identity of the caller".to_owned(),
         };
         region.filter(|_| !self.has_only_arns()).map_or(what.clone(), |region| format!("{what} in {region}"))
     }
@@ -106,6 +115,8 @@ impl Target {
             Target::Parameters(paths) => {
                 members.insert("paths".to_owned(), json!(paths.0));
             }
+            #[cfg(feature = "vault")]
+            Target::Caller => {}
         }
     }
 }

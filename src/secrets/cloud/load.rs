@@ -14,6 +14,7 @@ use crate::secret_memory::SecretBytes;
 use crate::secrets::document::{Document, Entry};
 use crate::secrets::entries::{Position, Problem};
 use crate::secrets::json;
+use crate::secrets::merge::merge;
 
 pub(super) fn load(store: &dyn Store, target: &Target, session: &Session<'_>) -> Result<Document> {
     match target {
@@ -35,40 +36,24 @@ pub(super) fn load(store: &dyn Store, target: &Target, session: &Session<'_>) ->
     }
 }
 
-/// Reads secrets up to the first error.
 fn objects(store: &dyn Store, secrets: &[Named], session: &Session<'_>) -> Result<Document> {
-    let mut document = Document::new(None);
-    let (mut missing, mut found) = (None, 0);
-    for secret in secrets {
-        let added = store.read(session, secret).and_then(|lookup| match lookup {
-            Lookup::Found(value, version) => {
-                add_object(store, &mut document, secret, &value, &version, session)?;
-                if found == 0 {
-                    document.version = version;
-                }
-                found += 1;
-                Ok(())
-            }
-            Lookup::Several(entries) => {
-                add_entries(store, &mut document, entries);
-                found += 1;
-                Ok(())
-            }
-            Lookup::Missing(why) => {
-                let why = if secrets.len() == 1 { why } else { format!("{:?}: {why}", secret.shown()) };
-                missing.get_or_insert(why);
-                Ok(())
-            }
-        });
-        match added {
-            Err(error) if found == 0 => return Err(error),
-            Err(error) => return Ok(incomplete(store, document, error)),
-            Ok(()) => {}
+    let parts = secrets.iter().map(|secret| (secret.shown(), object(store, secret, session)));
+    merge(store.cloud(), store.source(), parts)
+}
+
+fn object(store: &dyn Store, secret: &Named, session: &Session<'_>) -> Result<Document> {
+    match store.read(session, secret)? {
+        Lookup::Found(value, version) => {
+            let mut document = Document::new(version.clone());
+            add_object(store, &mut document, secret, &value, &version, session)?;
+            Ok(document)
         }
-    }
-    match missing {
-        Some(why) if found == 0 => Ok(Document::missing(why)),
-        _ => Ok(document),
+        Lookup::Several(entries) => {
+            let mut document = Document::new(None);
+            add_entries(store, &mut document, entries);
+            Ok(document)
+        }
+        Lookup::Missing(why) => Ok(Document::missing(why)),
     }
 }
 

@@ -9,13 +9,13 @@ use zeroize::Zeroizing;
 
 use super::client::Session;
 use super::settings::Target;
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result, Source, Status};
 use crate::fork;
 use crate::http::url::percent_encode;
-use crate::log::{self, Level};
 use crate::secret_memory::SecretBytes;
 use crate::secrets::document::Document;
 use crate::secrets::json::JsonObject;
+use crate::secrets::merge::merge;
 
 /// How many Secrets one page of a list has.
 const PAGE: usize = 100;
@@ -30,41 +30,25 @@ pub(super) fn read(session: &Session<'_>, target: &Target) -> Result<Document> {
 }
 
 fn named(session: &Session<'_>, names: &[String]) -> Result<Document> {
-    let mut document = Document::new(None);
-    let mut missing = Vec::new();
-    for name in names {
-        let body = match session.get(&format!("secrets/{name}"), "get") {
-            Ok(Some(body)) => body,
-            Ok(None) => {
-                missing.push(format!("{name:?}"));
-                continue;
-            }
-            Err(error) if document.names().next().is_none() => return Err(error),
-            Err(error) => {
-                log::emit(Level::Warn, "kubernetes", || {
-                    format!("keys that no earlier Secret has cannot be read: {error}")
-                });
-                document.set_incomplete(error);
-                return Ok(document);
-            }
-        };
-        let version = fork::unprotected(|| {
-            let object = JsonObject::parse(&body).ok_or_else(|| session.not_kubernetes(200))?;
-            if object.text("kind").as_deref() != Some("Secret") {
-                return Err(session.not_kubernetes(200));
-            }
-            add(session, &mut document, &object)
-        })?;
-        if names.len() == 1 {
-            document.version = version;
-        }
-    }
-    if missing.len() == names.len() {
+    let parts = names.iter().map(|name| (name.clone(), one(session, name)));
+    merge("kubernetes", Source::Kubernetes, parts)
+}
+
+fn one(session: &Session<'_>, name: &str) -> Result<Document> {
+    let Some(body) = session.get(&format!("secrets/{name}"), "get")? else {
         let namespace = &session.namespace;
-        let what = if names.len() == 1 { "it does not exist".to_owned() } else { "none of them exists".to_owned() };
-        return Ok(Document::missing(format!("{what}; `kubectl get secrets -n {namespace}` lists those that do")));
-    }
-    Ok(document)
+        let what = format!("it does not exist; `kubectl get secrets -n {namespace}` lists those that do");
+        return Ok(Document::missing(what));
+    };
+    fork::unprotected(|| {
+        let object = JsonObject::parse(&body).ok_or_else(|| session.not_kubernetes(200))?;
+        if object.text("kind").as_deref() != Some("Secret") {
+            return Err(session.not_kubernetes(200));
+        }
+        let mut document = Document::new(None);
+        document.version = add(session, &mut document, &object)?;
+        Ok(document)
+    })
 }
 
 fn selected(session: &Session<'_>, selector: &str) -> Result<Document> {

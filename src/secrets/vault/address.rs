@@ -1,13 +1,18 @@
 //! The address of the server and the paths of its API. Both are checked before anything is sent.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use ureq::http::Uri;
 
 use crate::http::url::{Url, UrlError, is_loopback_host, percent_encode};
 use crate::settings::{InvalidSetting, Setting};
+use crate::sys;
 
-/// The address of a server: `https://vault.example.com:8200`, optionally with a path before `/v1`.
+const SOCKET: &str = "unix://";
+
+/// The address of a server: `https://vault.example.com:8200`, optionally with a path before `/v1`; or a socket in the
+/// file system, as of an agent: `unix:///run/vault.sock`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Address {
     pub(super) https: bool,
@@ -16,15 +21,16 @@ pub(super) struct Address {
     pub(super) port: Option<u16>,
     /// Empty, or `/path` without a trailing slash.
     base: String,
+    /// The socket that is used instead of host and port. What is sent there is HTTP without TLS.
+    pub(super) socket: Option<PathBuf>,
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", if self.https { "https" } else { "http" }, self.host)?;
-        if let Some(port) = self.port {
-            write!(f, ":{port}")?;
+        match &self.socket {
+            Some(path) => write!(f, "{SOCKET}{}", path.display()),
+            None => write!(f, "{}{}", self.origin(), self.base),
         }
-        f.write_str(&self.base)
     }
 }
 
@@ -32,13 +38,13 @@ impl Address {
     pub(super) fn parse(setting: &Setting) -> Result<Address, InvalidSetting> {
         let text = setting.text();
         if text.starts_with("unix:") {
-            return Err(setting.invalid(
-                "is a Unix socket, which is not supported; give the agent a TCP listener and set its address",
-            ));
+            return Address::of_socket(setting);
         }
         let Url { uri, origin: server } = Url::parse(text).map_err(|error| {
             setting.invalid(match error {
-                UrlError::Scheme => "must begin with https:// or http://, as in https://vault.example.com:8200",
+                UrlError::Scheme => {
+                    "must begin with https://, http:// or unix://, as in https://vault.example.com:8200"
+                }
                 UrlError::UserInfo => "contains a user or password, which Vault does not accept; remove it",
                 UrlError::Fragment => "contains `?` or `#`; it must end with the host, port or path",
                 UrlError::HostOrPort => "has an invalid host or port",
@@ -55,12 +61,30 @@ impl Address {
         // The server would answer a path with `..` or an empty segment with a redirect to the normalized one.
         check_segments(setting, base.trim_start_matches('/'))?;
         let host = uri.host().unwrap_or_default().to_ascii_lowercase();
-        Ok(Address { https: server.tls, host, port: uri.port_u16(), base: base.to_owned() })
+        Ok(Address { https: server.tls, host, port: uri.port_u16(), base: base.to_owned(), socket: None })
+    }
+
+    /// As in Vault's own client, all that follows `unix://` is the path, and the name of the host is `localhost`.
+    fn of_socket(setting: &Setting) -> Result<Address, InvalidSetting> {
+        let path = setting.text().strip_prefix(SOCKET).filter(|path| path.starts_with('/') && path.len() > 1);
+        let path = path.ok_or_else(|| setting.invalid("must be the path of a socket, as in unix:///run/vault.sock"))?;
+        if path.len() > sys::MAX_SOCKET_PATH {
+            let what = format!("has a path that is longer than {} bytes, the limit of a socket", sys::MAX_SOCKET_PATH);
+            return Err(setting.invalid(what));
+        }
+        let (host, socket) = ("localhost".to_owned(), Some(PathBuf::from(path)));
+        Ok(Address { https: false, host, port: None, base: String::new(), socket })
+    }
+
+    /// Scheme, host and port as in URLs.
+    fn origin(&self) -> String {
+        let port = self.port.map_or(String::new(), |port| format!(":{port}"));
+        format!("{}://{}{port}", if self.https { "https" } else { "http" }, self.host)
     }
 
     /// The URL of an API path whose segments are encoded.
     pub(super) fn url(&self, path: &str) -> String {
-        format!("{self}/v1/{path}")
+        format!("{}{}/v1/{path}", self.origin(), self.base)
     }
 
     /// Whether the host is this machine.
@@ -71,8 +95,7 @@ impl Address {
     /// The target URL of a redirect from this server, or the reason not to follow it.
     pub(super) fn redirect(&self, location: &str) -> Result<String, String> {
         if let Some(path) = location.strip_prefix('/').filter(|path| !path.starts_with('/')) {
-            let origin = Address { base: String::new(), ..self.clone() };
-            return Ok(format!("{origin}/{path}"));
+            return Ok(format!("{}/{path}", self.origin()));
         }
         let uri: Uri = location.parse().map_err(|_| "with a Location that is not a URL".to_owned())?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
@@ -85,7 +108,7 @@ impl Address {
         if scheme == "http" && self.https {
             return Err(format!("from https to http on {host}, which would expose the token"));
         }
-        if !host.eq_ignore_ascii_case(&self.host) {
+        if self.socket.is_some() || !host.eq_ignore_ascii_case(&self.host) {
             return Err(format!(
                 "to another host, {scheme}://{authority}, which must not get the token; if that is the active server, \
                  set its address"
@@ -156,11 +179,25 @@ mod tests {
     }
 
     #[test]
+    fn socket_is_an_address() {
+        let socket = address("unix:///run/vault agent.sock");
+        assert_eq!(socket.to_string(), "unix:///run/vault agent.sock");
+        assert_eq!(socket.socket.as_deref(), Some(std::path::Path::new("/run/vault agent.sock")));
+        assert_eq!(socket.url("sys/health"), "http://localhost/v1/sys/health");
+        assert!(socket.is_local() && !socket.https);
+        assert_eq!(socket.redirect("/v1/x").unwrap(), "http://localhost/v1/x");
+        assert!(socket.redirect("http://localhost/v1/x").unwrap_err().starts_with("to another host"));
+    }
+
+    #[test]
     fn invalid_address_is_an_error_with_a_remedy() {
         for (text, what) in [
-            ("vault.example.com:8200", "must begin with https:// or http://"),
-            ("ftp://vault", "must begin with https:// or http://"),
-            ("unix:///run/agent.sock", "is a Unix socket"),
+            ("vault.example.com:8200", "must begin with https://, http:// or unix://"),
+            ("ftp://vault", "must begin with https://, http:// or unix://"),
+            ("unix:/run/agent.sock", "must be the path of a socket"),
+            ("unix://run/agent.sock", "must be the path of a socket"),
+            ("unix:///", "must be the path of a socket"),
+            (&format!("unix:///run/{}", "x".repeat(108)), "longer than 107 bytes"),
             ("https://", "is not a URL"),
             ("https://a b", "is not a URL"),
             ("https://user:CANARY@vault:8200", "contains a user or password"),

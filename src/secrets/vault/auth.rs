@@ -8,15 +8,19 @@ use super::secret_file::{self, printable};
 use super::settings_reader::SettingsReader;
 use crate::error::Result;
 use crate::secret_memory::SecretBytes;
+#[cfg(feature = "aws")]
+use crate::secrets::aws::Caller;
 use crate::settings::{InvalidSetting, Setting, SettingOrigin};
 use crate::share::Identity;
 
 /// Where Kubernetes puts the token of a pod's service account.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
-const METHODS: &str = "token, approle, userpass, ldap, cert, kubernetes, jwt or agent";
+const METHODS: &str = "token, approle, userpass, ldap, cert, kubernetes, jwt, aws or agent";
 /// Keys that have no meaning without `vault_auth`.
-const LOGIN_KEYS: [&str; 9] = [
+const LOGIN_KEYS: [&str; 11] = [
     "vault_auth_mount",
+    "vault_aws_region",
+    "vault_aws_server_id",
     "vault_jwt_file",
     "vault_password",
     "vault_password_file",
@@ -63,6 +67,15 @@ pub(super) enum Credentials {
     Password { method: PasswordMethod, user: String, password: GivenSecret },
     /// Sends nothing but the role: the server has seen the client certificate of the connection.
     Certificate { role: Option<String>, certificate: PathBuf, key: PathBuf },
+    /// Sends a call of AWS that is signed with our credentials there. The server sends it to AWS, to find out who we
+    /// are.
+    #[cfg(feature = "aws")]
+    Aws {
+        role: Option<String>,
+        /// The value of the header that says which server the call is for.
+        server_id: Option<String>,
+        caller: Box<Caller>,
+    },
 }
 
 /// A secret in the settings, or in a file.
@@ -109,6 +122,7 @@ impl Auth {
                 "userpass" => password(reader, PasswordMethod::UserPass).map(Some),
                 "ldap" => password(reader, PasswordMethod::Ldap).map(Some),
                 "cert" => certificate(reader).map(Some),
+                "aws" => aws(reader).map(Some),
                 _ => Err(setting.invalid(format!("must be {METHODS}"))),
             },
         }
@@ -166,6 +180,8 @@ impl Credentials {
             Credentials::Jwt { kubernetes: false, .. } => "jwt",
             Credentials::Password { method, .. } => method.name(),
             Credentials::Certificate { .. } => "cert",
+            #[cfg(feature = "aws")]
+            Credentials::Aws { .. } => "aws",
         }
     }
 
@@ -177,6 +193,8 @@ impl Credentials {
                 role.as_deref().unwrap_or_default().as_bytes()
             }
             Credentials::Password { user, .. } => user.as_bytes(),
+            #[cfg(feature = "aws")]
+            Credentials::Aws { role, .. } => role.as_deref().unwrap_or_default().as_bytes(),
         }
     }
 
@@ -204,6 +222,11 @@ impl Credentials {
             }
             // The paths of both files are part of how the server is reached.
             Credentials::Certificate { key, .. } => identity.add_secret(&secret_file::read_pem(key, "client key")?.0),
+            #[cfg(feature = "aws")]
+            Credentials::Aws { server_id, caller, .. } => {
+                identity.add_optional("server id", server_id.as_ref());
+                caller.identify(identity)
+            }
         }
     }
 
@@ -214,6 +237,8 @@ impl Credentials {
             | Credentials::Password { password: GivenSecret::File(path), .. }
             | Credentials::Certificate { certificate: path, .. } => Some(path),
             Credentials::AppRole { .. } | Credentials::Password { .. } => None,
+            #[cfg(feature = "aws")]
+            Credentials::Aws { .. } => None,
         }
     }
 }
@@ -294,6 +319,29 @@ fn certificate(reader: &SettingsReader<'_>) -> Result<Auth, InvalidSetting> {
     let role = reader.config.setting("vault_role")?.map(|setting| setting.text().to_owned());
     let credentials = Credentials::Certificate { role, certificate: certificate.path(), key: key.path() };
     Ok(Auth::Login(Login { mount: auth_mount(reader, "cert")?, credentials }))
+}
+
+#[cfg(feature = "aws")]
+fn aws(reader: &SettingsReader<'_>) -> Result<Auth, InvalidSetting> {
+    let config = reader.config;
+    let role = config.setting("vault_role")?.map(|setting| setting.text().to_owned());
+    let server_id = config.setting("vault_aws_server_id")?;
+    // It becomes the value of a header.
+    let server_id = server_id.map(|setting| match printable(setting.text().as_bytes()) {
+        Ok(_) => Ok(setting.text().to_owned()),
+        Err(what) => Err(setting.invalid(what)),
+    });
+    let server_id = server_id.transpose()?;
+    let region = config.setting("vault_aws_region")?;
+    let caller = Box::new(Caller::open(config, &reader.common.aws, region.as_ref())?);
+    let credentials = Credentials::Aws { role, server_id, caller };
+    Ok(Auth::Login(Login { mount: auth_mount(reader, "aws")?, credentials }))
+}
+
+#[cfg(not(feature = "aws"))]
+fn aws(_: &SettingsReader<'_>) -> Result<Auth, InvalidSetting> {
+    let what = "is aws, which needs a library that is built with the cargo feature `aws`";
+    Err(SettingOrigin::Config("vault_auth").invalid(what))
 }
 
 /// The secret of a method, which one of two keys sets: the first has the secret, the second a file.

@@ -1,5 +1,6 @@
 //! Requests to the server: Vault's headers, retries, and one redirect on the same host.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
@@ -8,6 +9,7 @@ use zeroize::Zeroizing;
 use super::errors::RequestErrors;
 use super::rate_limit::RateLimiter;
 use super::response::Response;
+use super::secret_path::SecretPath;
 use super::settings::Settings;
 use crate::clock::Deadline;
 use crate::error::Result;
@@ -72,7 +74,9 @@ impl SessionState {
 pub(super) struct Session<'a> {
     settings: &'a Settings,
     state: &'a SessionState,
-    http: Client,
+    /// The secret that is read; `None` if that is one of several.
+    secret: Option<&'a SecretPath>,
+    http: Arc<Client>,
     deadline: Deadline,
     /// `None` if each request is sent once.
     attempts: Option<Attempts>,
@@ -88,9 +92,15 @@ impl<'a> Session<'a> {
         patience: Patience,
         is_refresh: bool,
     ) -> Session<'a> {
-        let http = Client::new(settings.transport.clone());
+        let http = Arc::new(Client::new(settings.transport.clone()));
         let attempts = Some(Attempts::of_setting(settings.max_attempts, patience));
-        Session { settings, state, http, deadline, attempts, is_refresh }
+        let secret = settings.secrets.first().filter(|_| settings.secrets.len() == 1);
+        Session { settings, state, secret, http, deadline, attempts, is_refresh }
+    }
+
+    /// The same session, for requests about this secret.
+    pub(super) fn about(&self, secret: &'a SecretPath) -> Session<'a> {
+        Session { secret: Some(secret), http: self.http.clone(), ..*self }
     }
 
     /// A session for requests that reading the secret does not depend on: each is sent once, and all have half of the
@@ -113,7 +123,7 @@ impl<'a> Session<'a> {
     }
 
     pub(super) fn errors(&self) -> RequestErrors<'a> {
-        RequestErrors(self.settings)
+        RequestErrors { settings: self.settings, secret: self.secret }
     }
 
     /// The body of a response as an object.

@@ -12,12 +12,12 @@ use super::dynamic_check;
 use super::dynamic_settings::DynamicSettings;
 use super::health;
 use super::lease::{self, Renewal};
-use super::settings::{Settings, SettingsError};
-use super::settings_reader::SettingsReader;
+use super::secret_path::SecretPath;
+use super::settings_reader::VaultCommon;
 use super::source::Vault;
 use crate::clock::{Deadline, Instant};
 use crate::config::Config;
-use crate::error::{Error, Result, Source, Status};
+use crate::error::{Error, Result, Source};
 use crate::fork;
 use crate::fork_safe::Mutex;
 use crate::http::retry::Patience;
@@ -25,8 +25,6 @@ use crate::log::{self, Level};
 use crate::secrets::document::{Document, DocumentSource, Lease};
 use crate::secrets::provider::{Health, HealthState};
 use crate::secrets::secret::ProviderId;
-use crate::secrets::shared_login::SharedLogins;
-use crate::settings::{Environment, InvalidSetting};
 use crate::share::Identity;
 
 /// Reads dynamic secrets from a Vault server.
@@ -47,22 +45,10 @@ struct Issued {
 
 impl DynamicSource {
     /// The source that an element of `providers` describes. Nothing is sent yet.
-    pub(crate) fn open(table: &Map<String, Value>, config: &Config, logins: SharedLogins) -> Result<DynamicSource> {
+    pub(crate) fn open(table: &Map<String, Value>, config: &Config, common: &VaultCommon) -> Result<DynamicSource> {
         let settings = DynamicSettings::read(table)?;
-        let vault = match Settings::read(&SettingsReader { config, environment: &Environment::Process }) {
-            Ok(read) => {
-                let read = Settings { mount: String::new(), path: settings.path.clone(), version: None, ..read };
-                Ok(Vault::new(read, logins))
-            }
-            Err(SettingsError::NotConfigured(reason)) => {
-                let what = format!("the dynamic secret {:?} cannot be requested: {}", settings.path, reason.why);
-                Err(Error::new(Status::Config, what).with_source(Source::Vault))
-            }
-            Err(SettingsError::Invalid(InvalidSetting { error, in_config: true })) => {
-                return Err(error.with_source(Source::Vault));
-            }
-            Err(SettingsError::Invalid(InvalidSetting { error, .. })) => Err(error.with_source(Source::Vault)),
-        };
+        let what = format!("the dynamic secret {:?} cannot be requested", settings.path);
+        let vault = Vault::of_element(vec![SecretPath::of_api(&settings.path)], &what, config, common)?;
         let id = ProviderId::named(&settings.name, Source::Vault);
         Ok(DynamicSource { id, settings, vault, issued: Mutex::default() })
     }
@@ -140,7 +126,7 @@ impl DocumentSource for DynamicSource {
     }
 
     fn serves(&self, key: &str) -> bool {
-        self.settings.serves(key)
+        self.settings.keys.serves(key)
     }
 
     fn place(&self) -> String {
@@ -214,12 +200,10 @@ impl DocumentSource for DynamicSource {
 
     fn describe(&self) -> Map<String, Value> {
         let _guard = fork::protect();
-        let keys = self.settings.keys.as_ref();
-        let keys: Option<std::collections::BTreeMap<_, _>> = keys.map(|keys| keys.iter().cloned().collect());
         let parameters: Option<Vec<&String>> = self.settings.parameters.as_ref().map(|all| all.keys().collect());
         let mut fields = Map::from_iter([
             ("path".to_owned(), json!(self.settings.path)),
-            ("as".to_owned(), json!(keys)),
+            ("as".to_owned(), self.settings.keys.describe()),
             // Their values may be secret.
             ("parameters".to_owned(), json!(parameters)),
             ("revoke".to_owned(), json!(self.settings.revoke)),

@@ -3,22 +3,19 @@
 
 use serde_json::{Map, Value};
 
-use super::address;
+use super::element::{KeyNames, default_name};
+use super::secret_path::element_path;
 use crate::error::Result;
-use crate::secrets::key::check_key;
-use crate::secrets::provider_table::{MAX_NAME, ProviderTable, invalid};
-use crate::settings::{Setting, SettingOrigin};
+use crate::secrets::provider_table::{ProviderTable, invalid};
 use crate::share::Identity;
 
 const MEMBERS: [&str; 5] = ["vault_dynamic", "as", "name", "parameters", "revoke"];
-const PREFIX: &str = "vault:";
 
 pub(super) struct DynamicSettings {
     pub(super) name: String,
     /// The path of the API, without `/v1/`.
     pub(super) path: String,
-    /// Which members of the response are secrets, and their keys; `None`: all, under their own names.
-    pub(super) keys: Option<Vec<(String, String)>>,
+    pub(super) keys: KeyNames,
     /// The body of the request, which is a POST then.
     pub(super) parameters: Option<Map<String, Value>>,
     /// Whether the lease is revoked when the manager is closed.
@@ -29,9 +26,7 @@ impl DynamicSettings {
     pub(super) fn read(members: &Map<String, Value>) -> Result<DynamicSettings> {
         let table = ProviderTable::new(members, &MEMBERS)?;
         let text = table.text("vault_dynamic")?.unwrap_or_default();
-        let given = Setting::new(SettingOrigin::Config("providers"), text);
-        let path = address::path(&given).map_err(|invalid| invalid.error)?.unwrap_or_default();
-        let path = path.strip_prefix("v1/").unwrap_or(&path).to_owned();
+        let path = element_path(text)?;
         if !path.contains('/') {
             return Err(invalid("\"vault_dynamic\" must be the path of a role, such as \"database/creds/trainer\""));
         }
@@ -48,12 +43,7 @@ impl DynamicSettings {
             Some(_) => return Err(invalid("\"revoke\" must be true or false")),
         };
         let name = table.text("name")?.map_or_else(|| default_name(&path), str::to_owned);
-        Ok(DynamicSettings { name, path, keys: keys(table.get("as"))?, parameters, revoke })
-    }
-
-    /// Whether the document might have this key.
-    pub(super) fn serves(&self, key: &str) -> bool {
-        self.keys.as_ref().is_none_or(|keys| keys.iter().any(|(_, own)| own == key))
+        Ok(DynamicSettings { name, path, keys: KeyNames::read(&table)?, parameters, revoke })
     }
 
     /// Adds what decides which document is read to the identity of a process.
@@ -62,37 +52,8 @@ impl DynamicSettings {
         // Parameters may be secret.
         let parameters = self.parameters.as_ref().map(|parameters| Value::Object(parameters.clone()).to_string());
         identity.add_hash("parameters", parameters.unwrap_or_default().as_bytes());
-        for (member, key) in self.keys.iter().flatten() {
-            identity.add(member, key);
-        }
+        self.keys.identify(identity);
     }
-}
-
-fn keys(setting: Option<&Value>) -> Result<Option<Vec<(String, String)>>> {
-    let Some(setting) = setting else { return Ok(None) };
-    let wrong = || {
-        invalid(
-            "\"as\" must be an object of members of the response and their keys, such as {\"password\": \"DB_PASSWORD\"}",
-        )
-    };
-    let members = setting.as_object().filter(|members| !members.is_empty()).ok_or_else(wrong)?;
-    let mut keys: Vec<(String, String)> = Vec::new();
-    for (member, key) in members {
-        let key = key.as_str().ok_or_else(wrong)?;
-        check_key(key).map_err(|error| invalid(format!("\"as\": {error}")))?;
-        if keys.iter().any(|(_, other)| other == key) {
-            return Err(invalid(format!("\"as\" has the key {key:?} twice")));
-        }
-        keys.push((member.clone(), key.to_owned()));
-    }
-    Ok(Some(keys))
-}
-
-/// The name of a provider without one: as much of the end of its path as fits.
-fn default_name(path: &str) -> String {
-    let start = path.len().saturating_sub(MAX_NAME - PREFIX.len());
-    let start = (start..=path.len()).find(|at| path.is_char_boundary(*at)).unwrap_or(path.len());
-    format!("{PREFIX}{}", &path[start..])
 }
 
 #[cfg(test)]
@@ -101,6 +62,7 @@ mod tests {
 
     use super::*;
     use crate::error::Status;
+    use crate::secrets::provider_table::MAX_NAME;
 
     fn read(setting: Value) -> Result<DynamicSettings> {
         DynamicSettings::read(setting.as_object().unwrap())
@@ -110,14 +72,14 @@ mod tests {
     fn defaults_are_found_from_the_path() {
         let settings = read(json!({"vault_dynamic": "/v1/database/creds/trainer/"})).unwrap();
         assert_eq!((&*settings.path, &*settings.name), ("database/creds/trainer", "vault:database/creds/trainer"));
-        assert!(!settings.revoke && settings.parameters.is_none() && settings.serves("username"));
+        assert!(!settings.revoke && settings.parameters.is_none() && settings.keys.serves("username"));
         let settings = read(json!({
             "vault_dynamic": "team/database/creds/a-very-long-name", "as": {"username": "U", "password": "P"},
             "revoke": true, "parameters": {},
         }))
         .unwrap();
         assert!(settings.revoke && settings.parameters.is_some());
-        assert!(settings.serves("U") && settings.serves("P") && !settings.serves("username"));
+        assert!(settings.keys.serves("U") && settings.keys.serves("P") && !settings.keys.serves("username"));
         assert!(settings.name.len() <= MAX_NAME && settings.name.ends_with("a-very-long-name"), "{}", settings.name);
     }
 

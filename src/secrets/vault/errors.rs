@@ -6,23 +6,29 @@ use std::time::Duration;
 use super::auth::{Auth, Credentials, GivenSecret, Login};
 use super::lockout::{Block, Rejection, RoundedDuration};
 use super::response::Response;
+use super::secret_path::SecretPath;
 use super::settings::Settings;
 use crate::error::{Error, Source, Status};
 
-/// Makes the errors of requests with these settings, each of which begins with the address, mount and path.
-pub(super) struct RequestErrors<'a>(pub(super) &'a Settings);
+/// Makes the errors of requests with these settings, each of which begins with the address, and the mount and path of
+/// the secret that is read.
+pub(super) struct RequestErrors<'a> {
+    pub(super) settings: &'a Settings,
+    /// `None` if the request is for several secrets, as a login.
+    pub(super) secret: Option<&'a SecretPath>,
+}
 
 impl fmt::Display for RequestErrors<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let RequestErrors(settings) = self;
-        write!(f, "Vault at {}", settings.address)?;
-        if let Some(namespace) = &settings.namespace {
+        write!(f, "Vault at {}", self.settings.address)?;
+        if let Some(namespace) = &self.settings.namespace {
             write!(f, ", namespace {namespace}")?;
         }
-        if !settings.mount.is_empty() {
-            write!(f, ", mount {}", settings.mount)?;
+        let Some(SecretPath { mount, path, .. }) = self.secret else { return Ok(()) };
+        if !mount.is_empty() {
+            write!(f, ", mount {mount}")?;
         }
-        write!(f, ", path {}", settings.path)
+        write!(f, ", path {path}")
     }
 }
 
@@ -126,7 +132,7 @@ impl RequestErrors<'_> {
     }
 
     fn denied(&self, response: &Response, action: &str, path: &str, capabilities: &str) -> Error {
-        let token = match self.0.auth {
+        let token = match self.settings.auth {
             Auth::Login(_) => "the role lacks a policy",
             Auth::Agent => "the agent's token has expired or lacks a policy, or the agent adds none (set VAULT_TOKEN)",
             Auth::Token(_) | Auth::TokenFile { .. } => "the token has expired, was revoked, or lacks a policy",
@@ -139,25 +145,26 @@ impl RequestErrors<'_> {
         self.with_http_status(Status::AccessDenied, response, what).authoritative()
     }
 
+    /// There is no KV engine at the mount, as `what` says.
+    pub(super) fn wrong_mount(&self, what: impl fmt::Display) -> Error {
+        let remedy = self.secret.map_or("check the mount", |secret| secret.remedy);
+        self.error(Status::Config, format!("{what}; {remedy}"))
+    }
+
     /// Nothing is mounted at the mount.
     pub(super) fn no_mount(&self, response: &Response) -> Error {
-        let what = format!(
-            "there is no secrets engine at {:?}{}; set vault_mount to the mount of the KV engine (`vault \
-             secrets list`)",
-            self.0.mount,
-            response.messages().quoted()
-        );
-        self.with_http_status(Status::Config, response, what)
+        let what = format!("there is no secrets engine at {:?}{}", self.mount(), response.messages().quoted());
+        self.wrong_mount(what).with_detail(response.status.into())
     }
 
     /// Another engine than KV is mounted at the mount.
     pub(super) fn not_kv(&self, response: &Response) -> Error {
-        let what = format!(
-            "the engine at {:?} is not kv{}; set vault_mount to the mount of the KV engine",
-            self.0.mount,
-            response.messages().quoted()
-        );
-        self.with_http_status(Status::Config, response, what)
+        let what = format!("the engine at {:?} is not kv{}", self.mount(), response.messages().quoted());
+        self.wrong_mount(what).with_detail(response.status.into())
+    }
+
+    fn mount(&self) -> &str {
+        self.secret.map_or("", |secret| &secret.mount)
     }
 
     pub(super) fn no_namespace(&self, response: &Response) -> Error {
@@ -194,7 +201,12 @@ impl RequestErrors<'_> {
     pub(super) fn issuer_unreachable(&self, login: &Login, response: &Response) -> Error {
         let what = format!(
             "{login} failed, as the server cannot verify the {} now{}; look at its log",
-            if matches!(login.credentials, Credentials::Jwt { .. }) { "JWT" } else { "password with its LDAP server" },
+            match &login.credentials {
+                Credentials::Jwt { .. } => "JWT",
+                #[cfg(feature = "aws")]
+                Credentials::Aws { .. } => "caller with AWS",
+                _ => "password with its LDAP server",
+            },
             response.messages().quoted()
         );
         self.with_http_status(Status::Unavailable, response, what).with_retryable(true)
@@ -251,6 +263,11 @@ fn login_advice(role: &Credentials) -> String {
         Credentials::Certificate { role: None, certificate, .. } => {
             format!("check that a role of the method accepts the certificate in {}", certificate.display())
         }
+        #[cfg(feature = "aws")]
+        Credentials::Aws { .. } => "check vault_role, that it accepts the identity of the AWS credentials (`aws sts \
+                                    get-caller-identity`), and that vault_aws_server_id and vault_aws_region fit the \
+                                    server (`vault read auth/aws/config/client`)"
+            .to_owned(),
         Credentials::Certificate { certificate, .. } => {
             format!("check that the role of vault_role accepts the certificate in {}", certificate.display())
         }

@@ -6,6 +6,7 @@ use super::auth::Auth;
 use super::client::{Call, Session};
 use super::errors::is_denial;
 use super::kv::KvReader;
+use super::secret_path::SecretPath;
 use super::settings::Settings;
 use super::token_store::{TokenStore, can_log_in};
 use crate::error::{Error, Result, Status};
@@ -37,11 +38,13 @@ pub(super) fn advice(settings: &Settings, error: &Error) -> String {
     match (error.status(), error.detail()) {
         (Status::Unavailable, 503) => "unseal the server, or wait until it is up: vault status".to_owned(),
         (Status::Unavailable | Status::Timeout, _) => {
-            let url = settings.address.url("sys/health");
-            format!("check that the server is reachable from here: curl {}", quoted(&url))
+            let url = quoted(&settings.address.url("sys/health")).to_string();
+            let socket = settings.address.socket.as_ref();
+            let option = socket.map(|path| format!("--unix-socket {} ", quoted(&path.to_string_lossy())));
+            format!("check that the server is reachable from here: curl {}{url}", option.unwrap_or_default())
         }
         (Status::AccessDenied, 403) if matches!(settings.auth, Auth::Token(_) | Auth::TokenFile { .. }) => {
-            let path = settings.secret_path();
+            let path = settings.secrets.first().map(ToString::to_string).unwrap_or_default();
             format!("log in again, or check what the token may do: vault token capabilities {}", quoted(&path))
         }
         (Status::AccessDenied, 1..) => "correct the role, its credentials or its policies".to_owned(),
@@ -54,13 +57,26 @@ pub(super) fn advice(settings: &Settings, error: &Error) -> String {
 fn examine(session: &Session<'_>, tokens: &TokenStore, kv: &KvReader, report: &mut Report) -> Result<()> {
     let settings = session.settings();
     examine_server(session, report)?;
-    match tokens.with_token(session, |token| kv.read(session, token)) {
-        Ok(document) => {
+    let mut parts = Vec::new();
+    let read = tokens.with_token(session, |token| {
+        parts.clear();
+        kv.read_all(session, token, |part| parts.push(part.clone()))
+    });
+    match read {
+        Ok(_) => {
             // A policy may forbid a token to look itself up; that is not an error.
             if let Ok(token) = token_info(session, tokens) {
                 token.report(can_log_in(&settings.auth), report);
             }
-            report_document(settings, &document, report);
+            for (secret, part) in settings.secrets.iter().zip(parts) {
+                match part {
+                    Ok(document) => report_document(secret, &document, report),
+                    Err(error) => {
+                        let what = format!("keys that no earlier secret has cannot be read: {error}");
+                        report.warn(&what, &advice(settings, &error));
+                    }
+                }
+            }
             Ok(())
         }
         // The server does not say whether the token is invalid or lacks a policy.
@@ -111,16 +127,16 @@ fn server_status(session: &Session<'_>) -> Result<String> {
     Ok(format!("{} is version {version}, {role}", session.settings().address))
 }
 
-fn report_document(settings: &Settings, document: &Document, report: &mut Report) {
-    let secret = settings.secret_path();
+fn report_document(secret: &SecretPath, document: &Document, report: &mut Report) {
+    let shown = secret.to_string();
     match (&document.missing, &document.version) {
         (Some(reason), _) => {
-            let (mount, path) = (quoted(&settings.mount), quoted(&settings.path));
+            let (mount, path) = (quoted(&secret.mount), quoted(&secret.path));
             let advice = format!("write it: vault kv put -mount={mount} {path} NAME=…");
-            report.warn(&format!("there is no secret {secret:?}: {reason}"), &advice);
+            report.warn(&format!("there is no secret {shown:?}: {reason}"), &advice);
         }
-        (None, Some(version)) => report.add(format!("secret {secret:?} is readable, version {version}")),
-        (None, None) => report.add(format!("secret {secret:?} is readable")),
+        (None, Some(version)) => report.add(format!("secret {shown:?} is readable, version {version}")),
+        (None, None) => report.add(format!("secret {shown:?} is readable")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Finding the secret in a KV engine of either version, and reading it.
+//! Finding secrets in KV engines of either version, and reading them.
 //!
 //! The version of a mount is detected once and remembered. Version 1 is tried only on a mount that is, or may be, of
 //! version 1: on a mount of version 2 policies treat its path as another secret, so the response would mean nothing.
@@ -9,9 +9,10 @@ use std::time::Duration;
 use super::address::encoded;
 use super::client::{Call, Session};
 use super::response::{Response, ServerMessages};
+use super::secret_path::SecretPath;
 use super::settings::{KvVersion, Settings};
 use crate::clock::Instant;
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result, Source, Status};
 use crate::fork;
 use crate::fork_safe::Mutex;
 use crate::secret_memory::SecretBytes;
@@ -19,6 +20,7 @@ use crate::secrets::document::Document;
 use crate::secrets::entries::{Entries, Problem};
 use crate::secrets::json;
 use crate::secrets::json::JsonObject;
+use crate::secrets::merge::merge;
 
 /// How long a mount is trusted although the secret seems to be missing. If the mount was replaced by one of the other
 /// version, every secret seems to be missing, so after this time its version is detected again.
@@ -39,8 +41,15 @@ impl KvMount {
     }
 
     /// The mount in the settings, with this version.
-    fn configured(settings: &Settings, version: KvVersion) -> KvMount {
-        KvMount::new(&settings.mount, &settings.path, version)
+    fn configured(secret: &SecretPath, version: KvVersion) -> KvMount {
+        KvMount::new(&secret.mount, &secret.path, version)
+    }
+
+    /// The same mount, with the path of this secret, if it is in there. No mount is within another one.
+    fn with(&self, secret: &SecretPath) -> Option<KvMount> {
+        let full = secret.to_string();
+        let path = full.strip_prefix(&self.mount)?.strip_prefix('/')?;
+        Some(KvMount { path: path.to_owned(), ..self.clone() })
     }
 
     /// The path of the secret in the API, and in policies.
@@ -62,48 +71,79 @@ enum ReadOutcome<T> {
 /// What is taken from the response with the secret. With status 404 its current version was deleted or destroyed.
 type Parse<T> = fn(&Session<'_>, KvVersion, &Response, &JsonObject<'_>) -> Result<T>;
 
-/// Finds the secret, and remembers the mount.
+/// Finds secrets, and remembers their mounts.
 #[derive(Default)]
 pub(super) struct KvReader {
-    mount: Mutex<Option<KvMount>>,
+    mounts: Mutex<Vec<KvMount>>,
 }
 
 impl KvReader {
-    /// The version of the mount, if it has been detected.
-    pub(super) fn detected_version(&self) -> Option<KvVersion> {
-        self.mount.lock().as_ref().map(|mount| mount.version)
+    /// The mount of a secret, if it has been detected.
+    fn detected(&self, secret: &SecretPath) -> Option<KvMount> {
+        self.mounts.lock().iter().find_map(|mount| mount.with(secret))
     }
 
-    /// Makes the next read detect the mount again.
-    pub(super) fn forget_mount(&self) {
-        *self.mount.lock() = None;
+    /// The version of the mount of a secret, if it has been detected.
+    pub(super) fn detected_version(&self, secret: &SecretPath) -> Option<KvVersion> {
+        self.detected(secret).map(|mount| mount.version)
     }
 
-    /// Reads the secret with this token.
-    pub(super) fn read(&self, session: &Session<'_>, token: Option<&SecretBytes>) -> Result<Document> {
-        let (_, document) = self.find(session, token, document_of)?;
-        Ok(document.unwrap_or_else(|| not_found(session.settings())))
+    /// Makes the next read detect the mounts again.
+    pub(super) fn forget_mounts(&self) {
+        self.mounts.lock().clear();
     }
 
-    /// Returns the mount, if its version is known, and what is read there, if the secret exists.
-    pub(super) fn find<T>(
+    fn remember(&self, mount: &KvMount) {
+        let mut mounts = self.mounts.lock();
+        mounts.retain(|other| other.mount != mount.mount);
+        mounts.push(mount.clone());
+    }
+
+    fn forget(&self, mount: &KvMount) {
+        self.mounts.lock().retain(|other| other.mount != mount.mount);
+    }
+
+    /// Reads all secrets with this token, as one document. Calls `each` for every secret that was read.
+    pub(super) fn read_all(
         &self,
         session: &Session<'_>,
         token: Option<&SecretBytes>,
+        mut each: impl FnMut(&Result<Document>),
+    ) -> Result<Document> {
+        let parts = session.settings().secrets.iter().map(|secret| {
+            let read = self.read(session, secret, token);
+            each(&read);
+            (secret.to_string(), read)
+        });
+        merge("vault", Source::Vault, parts)
+    }
+
+    /// Reads a secret with this token.
+    fn read<'a>(&self, session: &Session<'a>, secret: &'a SecretPath, token: Option<&SecretBytes>) -> Result<Document> {
+        let (_, document) = self.find(session, secret, token, document_of)?;
+        Ok(document.unwrap_or_else(|| not_found(session.settings(), secret)))
+    }
+
+    /// Returns the mount, if its version is known, and what is read there, if the secret exists.
+    pub(super) fn find<'a, T>(
+        &self,
+        session: &Session<'a>,
+        secret: &'a SecretPath,
+        token: Option<&SecretBytes>,
         parse: Parse<T>,
     ) -> Result<(Option<KvMount>, Option<T>)> {
-        let settings = session.settings();
-        let known = match settings.version {
-            Some(version) => Some(KvMount::configured(settings, version)),
-            None => self.mount.lock().clone(),
+        let session = &session.about(secret);
+        let known = match session.settings().version {
+            Some(version) => Some(KvMount::configured(secret, version)),
+            None => self.detected(secret),
         };
         let known = match known {
             Some(known) => Some(known),
-            None => self.detect_mount(session, token)?,
+            None => self.detect_mount(session, secret, token)?,
         };
         match known {
             Some(known) => self.find_in_known(session, token, known, parse),
-            None => self.find_in_unknown(session, token, parse),
+            None => self.find_in_unknown(session, secret, token, parse),
         }
     }
 
@@ -124,7 +164,11 @@ impl KvReader {
             outcome = read_once(session, token, &mount, parse)?;
         }
         let is_trusted = !matches!(outcome, ReadOutcome::NotFound) || mount.since.elapsed() < TRUST_MISSING;
-        *self.mount.lock() = is_trusted.then(|| mount.clone());
+        if is_trusted {
+            self.remember(&mount);
+        } else {
+            self.forget(&mount);
+        }
         match outcome {
             ReadOutcome::Found(found) => Ok((Some(mount), Some(found))),
             ReadOutcome::NotFound | ReadOutcome::NotVersion1 => Ok((Some(mount), None)),
@@ -136,13 +180,14 @@ impl KvReader {
     fn find_in_unknown<T>(
         &self,
         session: &Session<'_>,
+        secret: &SecretPath,
         token: Option<&SecretBytes>,
         parse: Parse<T>,
     ) -> Result<(Option<KvMount>, Option<T>)> {
         for version in [KvVersion::V2, KvVersion::V1] {
-            let mount = KvMount::configured(session.settings(), version);
+            let mount = KvMount::configured(secret, version);
             if let ReadOutcome::Found(found) = read_once(session, token, &mount, parse)? {
-                *self.mount.lock() = Some(mount.clone());
+                self.remember(&mount);
                 return Ok((Some(mount), Some(found)));
             }
         }
@@ -150,10 +195,15 @@ impl KvReader {
     }
 
     /// Asks the server where the mount begins and which version it has; `None` if the token may not read that.
-    fn detect_mount(&self, session: &Session<'_>, token: Option<&SecretBytes>) -> Result<Option<KvMount>> {
-        let (settings, errors) = (session.settings(), session.errors());
-        let secret = settings.secret_path();
-        let path = format!("sys/internal/ui/mounts/{}", encoded(&secret));
+    fn detect_mount(
+        &self,
+        session: &Session<'_>,
+        secret: &SecretPath,
+        token: Option<&SecretBytes>,
+    ) -> Result<Option<KvMount>> {
+        let errors = session.errors();
+        let full = secret.to_string();
+        let path = format!("sys/internal/ui/mounts/{}", encoded(&full));
         let response = session.send(&Call::get(&path).with_token(token))?;
         let messages = messages_of_error(&response);
         match response.status {
@@ -162,30 +212,26 @@ impl KvReader {
             403 => return Ok(None),
             404 if messages.contain("namespace not found") => return Err(errors.no_namespace(&response)),
             // Servers before version 0.10 have neither this path nor KV version 2.
-            404 => return Ok(Some(KvMount::configured(settings, KvVersion::V1))),
+            404 => return Ok(Some(KvMount::configured(secret, KvVersion::V1))),
             _ => return Err(errors.rejected(&response, "reading the version of the mount")),
         }
         let data = session.object(&response)?.object("data");
         let engine = data.as_ref().and_then(|data| data.text("type"));
         let (Some(data), Some(engine)) = (data, engine) else { return Err(errors.not_vault(response.status)) };
         if engine != "kv" && engine != "generic" {
-            let what = format!(
-                "the engine at {:?} is {engine:?}, not kv; set vault_mount to the mount of the KV engine",
-                settings.mount
-            );
-            return Err(errors.error(Status::Config, what));
+            return Err(errors.wrong_mount(format!("the engine at {:?} is {engine:?}, not kv", secret.mount)));
         }
         let version = data.object("options").and_then(|options| options.text("version"));
         let version = if version.as_deref() == Some("2") { KvVersion::V2 } else { KvVersion::V1 };
         // The mount may be longer or shorter than the configured one: `kv/team` in `kv/team/app`.
         let mount = data.text("path").unwrap_or_default();
         let mount = mount.trim_matches('/');
-        let rest = secret.strip_prefix(mount).and_then(|rest| rest.strip_prefix('/'));
+        let rest = full.strip_prefix(mount).and_then(|rest| rest.strip_prefix('/'));
         let detected = match rest.filter(|rest| !rest.is_empty() && !mount.is_empty()) {
             Some(rest) => KvMount::new(mount, rest, version),
-            None => KvMount::configured(settings, version),
+            None => KvMount::configured(secret, version),
         };
-        *self.mount.lock() = Some(detected.clone());
+        self.remember(&detected);
         Ok(Some(detected))
     }
 }
@@ -328,19 +374,22 @@ pub(super) fn unusable(session: &Session<'_>, problem: Problem) -> Error {
     }
 }
 
-fn not_found(settings: &Settings) -> Document {
-    let hint = match (settings.path.strip_prefix(&settings.mount), settings.version) {
+fn not_found(settings: &Settings, secret: &SecretPath) -> Document {
+    let SecretPath { mount, path, .. } = secret;
+    let hint = match (path.strip_prefix(mount.as_str()), settings.version) {
         (Some(rest), _) if rest.starts_with('/') => {
-            format!("; vault_path is relative to the mount {:?}: is it {:?}?", settings.mount, &rest[1..])
+            format!("; its path is relative to the mount {mount:?}: is it {:?}?", &rest[1..])
         }
         (_, Some(version)) => {
             format!(
-                "; vault_kv_version is {}: is {:?} the mount of a KV engine of that version? (`auto` detects it)",
+                "; vault_kv_version is {}: is {mount:?} the mount of a KV engine of that version? (`auto` detects it)",
                 version.number(),
-                settings.mount
             )
         }
-        _ => String::new(),
+        _ => match path.strip_prefix("data/") {
+            Some(rest) => format!("; without the `data/` of the API, its path is {rest:?}"),
+            None => String::new(),
+        },
     };
     Document::missing(format!("it does not exist{hint}"))
 }

@@ -139,7 +139,7 @@ fn document(session: &Session<'_>, raw: &str, settings: &DynamicSettings) -> Res
         Ok(None) => {}
         Err(problem) => document.add_broken(key, unusable(session, problem)),
     };
-    match &settings.keys {
+    match &settings.keys.0 {
         None => read.into_iter().flatten().for_each(|(name, value)| add(&name, value)),
         Some(keys) => {
             let has: Vec<String> = read.iter().flatten().map(|(name, _)| name.clone()).collect();

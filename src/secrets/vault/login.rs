@@ -1,7 +1,11 @@
-//! Logging in with an AppRole, a JWT, a password or a client certificate.
+//! Logging in with an AppRole, a JWT, a password, a client certificate or credentials of AWS.
 
 use std::path::Path;
 
+#[cfg(feature = "aws")]
+use base64::Engine;
+#[cfg(feature = "aws")]
+use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::address;
@@ -12,15 +16,22 @@ use super::lockout::LoginAttempt;
 use super::response::ServerMessages;
 use super::secret_file::{self, printable};
 use crate::clock::Instant;
+#[cfg(feature = "aws")]
+use crate::error::Source;
 use crate::error::{Result, Status};
 use crate::files::Fingerprint;
 use crate::fork_safe::Mutex;
 use crate::http::url::percent_encode;
 use crate::secret_memory::SecretBytes;
+#[cfg(feature = "aws")]
+use crate::secrets::aws::SignedCall;
 use crate::secrets::shared_login::{LoginRequest, LoginResult, SharedLogins};
 use crate::share::fields::{Reader, Writer};
 use crate::share::{NewRecord, Record};
 
+/// The header of a signed call of AWS that says which server it is for.
+#[cfg(feature = "aws")]
+const SERVER_ID_HEADER: &str = "X-Vault-AWS-IAM-Server-ID";
 const UNWRAP: &str = "sys/wrapping/unwrap";
 /// Messages of a server that could not reach the issuer of a JWT, or the LDAP server. It rejects the login as it does
 /// for invalid credentials.
@@ -60,15 +71,9 @@ pub(super) fn log_in(
     if let Credentials::Password { user, .. } = &login.credentials {
         path = format!("{path}/{}", percent_encode(user));
     }
-    let body = request_body(&login.credentials, session, unwrapped, logins)?;
-    let attempt = match &login.credentials {
-        // The certificate is not in the body.
-        Credentials::Certificate { certificate, .. } => {
-            let (certificate, _) = secret_file::read_pem(certificate, "client certificate")?;
-            attempt(session, &path, login.credentials.id(), &certificate, false)
-        }
-        credentials => attempt(session, &path, credentials.id(), &body, credentials.has_lockout()),
-    };
+    let LoginRequestBody { json: body, known_by } = request_body(login, session, unwrapped, logins)?;
+    let known_by = known_by.as_deref().unwrap_or(&body);
+    let attempt = attempt(session, &path, login.credentials.id(), known_by, login.credentials.has_lockout());
     let token = attempt.in_turn(session.deadline(), logins, || send(login, session, &path, &body, &attempt))?;
     token.ok_or_else(|| session.errors().no_turn(login))
 }
@@ -121,21 +126,39 @@ fn send(
 }
 
 fn is_issuer_unreachable(credentials: &Credentials, messages: &ServerMessages) -> bool {
-    matches!(credentials, Credentials::Jwt { .. } | Credentials::Password { method: PasswordMethod::Ldap, .. })
-        && ISSUER_UNREACHABLE.iter().any(|part| messages.contain(part))
+    let has_issuer = match credentials {
+        Credentials::Jwt { .. } | Credentials::Password { method: PasswordMethod::Ldap, .. } => true,
+        #[cfg(feature = "aws")]
+        Credentials::Aws { .. } => true,
+        _ => false,
+    };
+    has_issuer && ISSUER_UNREACHABLE.iter().any(|part| messages.contain(part))
+}
+
+/// What a login sends.
+struct LoginRequestBody {
+    json: Zeroizing<Vec<u8>>,
+    /// What the credentials are known by in the record of rejected ones; `None` if that is the JSON.
+    known_by: Option<SecretBytes>,
+}
+
+impl From<Zeroizing<Vec<u8>>> for LoginRequestBody {
+    fn from(json: Zeroizing<Vec<u8>>) -> LoginRequestBody {
+        LoginRequestBody { json, known_by: None }
+    }
 }
 
 /// The JSON of the request. Files are read each time.
 fn request_body(
-    credentials: &Credentials,
+    login: &Login,
     session: &Session<'_>,
     unwrapped: &UnwrappedSecretId,
     logins: &SharedLogins,
-) -> Result<Zeroizing<Vec<u8>>> {
+) -> Result<LoginRequestBody> {
     let settled = |path: &Path, read: &dyn Fn(&Path) -> Result<(SecretBytes, Fingerprint)>| {
         secret_file::read_settled(path, session.deadline(), read).map(|(secret, _)| secret)
     };
-    match credentials {
+    match &login.credentials {
         Credentials::AppRole { role_id, secret_id, is_wrapped } => {
             let given = match secret_id {
                 None => None,
@@ -148,21 +171,57 @@ fn request_body(
                 Some(given) if *is_wrapped => Some(unwrap(session, given, unwrapped, logins)?),
                 given => given,
             };
-            Ok(json(&[("role_id", Some(role_id)), ("secret_id", secret_id.as_deref())]))
+            Ok(json(&[("role_id", Some(role_id)), ("secret_id", secret_id.as_deref())]).into())
         }
         Credentials::Jwt { role, file, .. } => {
             let jwt = settled(file, &|path: &Path| secret_file::read(path, "JWT"))?;
-            Ok(json(&[("role", role.as_ref().map(String::as_bytes)), ("jwt", Some(&jwt))]))
+            Ok(json(&[("role", role.as_ref().map(String::as_bytes)), ("jwt", Some(&jwt))]).into())
         }
         Credentials::Password { password, .. } => {
             let password = match password {
                 GivenSecret::Text(password) => password.clone(),
                 GivenSecret::File(path) => settled(path, &|path: &Path| secret_file::read_line(path, "password"))?,
             };
-            Ok(json(&[("password", Some(&password))]))
+            Ok(json(&[("password", Some(&password))]).into())
         }
-        Credentials::Certificate { role, .. } => Ok(json(&[("name", role.as_ref().map(String::as_bytes))])),
+        Credentials::Certificate { role, certificate, .. } => {
+            // The certificate is not in the body.
+            let (certificate, _) = secret_file::read_pem(certificate, "client certificate")?;
+            let json = json(&[("name", role.as_ref().map(String::as_bytes))]);
+            Ok(LoginRequestBody { json, known_by: Some(certificate) })
+        }
+        #[cfg(feature = "aws")]
+        Credentials::Aws { role, server_id, caller } => {
+            let header = server_id.iter().map(|id| (SERVER_ID_HEADER, Zeroizing::new(id.clone())));
+            let signed = caller.sign(&header.collect::<Vec<_>>(), session.deadline(), session.is_refresh());
+            let signed = signed.map_err(|error| {
+                let errors = session.errors();
+                error.with_source(Source::Vault).map_message(|message| format!("{errors}: {login}: {message}"))
+            })?;
+            Ok(LoginRequestBody {
+                json: of_signed_call(role.as_deref(), &signed),
+                known_by: Some(signed.access_key_id),
+            })
+        }
     }
+}
+
+/// The login with a signed call of AWS. The signature changes each time.
+#[cfg(feature = "aws")]
+fn of_signed_call(role: Option<&str>, call: &SignedCall) -> Zeroizing<Vec<u8>> {
+    let headers: Vec<_> = call.headers.iter().map(|(name, value)| (name.as_str(), Some(value.as_bytes()))).collect();
+    let [url, body, headers] = [call.url.as_bytes(), call.body.as_bytes(), &json(&headers)].map(|bytes| {
+        let mut text = Zeroizing::new(String::with_capacity(bytes.len().div_ceil(3) * 4));
+        STANDARD.encode_string(bytes, &mut text);
+        text
+    });
+    json(&[
+        ("role", role.map(str::as_bytes)),
+        ("iam_http_request_method", Some(b"POST")),
+        ("iam_request_url", Some(url.as_bytes())),
+        ("iam_request_body", Some(body.as_bytes())),
+        ("iam_request_headers", Some(headers.as_bytes())),
+    ])
 }
 
 /// The secret ID in a wrapping token, which one process of the host unwraps for all.

@@ -1,16 +1,17 @@
-//! The Vault provider: HashiCorp Vault and OpenBao. One secret of a KV engine is the document with all keys.
+//! The Vault providers: HashiCorp Vault and OpenBao. Secrets of KV engines are the document with all keys.
 //!
 //! Each module uses only those above it:
 //!
 //! | module | content |
 //! |---|---|
-//! | `settings_reader`, `address`, `secret_file`, `auth`, `rate_limit`, `settings` | the settings |
+//! | `settings_reader`, `address`, `secret_path`, `secret_file`, `auth`, `rate_limit`, `settings` | the settings |
 //! | `response`, `lifetime`, `lockout`, `login_turn` | responses of the server, and what follows from them |
 //! | `errors` | error messages |
 //! | `client` | requests |
 //! | `login`, `token`, `token_store` | obtaining and renewing the token |
 //! | `kv`, `write` | reading the secret; a change of one key |
 //! | `health` | the check |
+//! | `element`, `secret_settings` | elements of `providers`: what all have in common; those for secrets of KV engines |
 //! | `source` | the provider |
 //! | `dynamic_settings`, `lease`, `dynamic_check`, `dynamic` | dynamic secrets: an element of `providers`; leases; the check; the provider |
 
@@ -20,6 +21,7 @@ mod client;
 mod dynamic;
 mod dynamic_check;
 mod dynamic_settings;
+mod element;
 mod errors;
 #[cfg(fuzzing)]
 pub(super) mod fuzzing;
@@ -33,6 +35,8 @@ mod login_turn;
 mod rate_limit;
 mod response;
 mod secret_file;
+mod secret_path;
+mod secret_settings;
 mod settings;
 mod settings_reader;
 mod source;
@@ -43,4 +47,5 @@ mod token_store;
 mod write;
 
 pub(crate) use dynamic::DynamicSource;
+pub(crate) use settings_reader::VaultCommon;
 pub(crate) use source::{ID, VaultSource};

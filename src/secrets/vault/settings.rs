@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use super::address::{self, Address};
 use super::auth::Auth;
 use super::rate_limit::RateLimit;
+use super::secret_path::SecretPath;
 use super::settings_reader::SettingsReader;
 use crate::error::Result;
 use crate::http::{self, Proxy, Roots};
@@ -40,9 +41,8 @@ impl KvVersion {
 pub(super) struct Settings {
     pub(super) address: Address,
     pub(super) namespace: Option<String>,
-    /// Empty if `path` is that of the API, as for dynamic secrets.
-    pub(super) mount: String,
-    pub(super) path: String,
+    /// What is read, in order of precedence; at least one.
+    pub(super) secrets: Vec<SecretPath>,
     /// `None` to detect it.
     pub(super) version: Option<KvVersion>,
     pub(super) auth: Auth,
@@ -71,11 +71,6 @@ impl From<InvalidSetting> for SettingsError {
 }
 
 impl Settings {
-    /// The secret as users write it: `secret/simpletuner`.
-    pub(super) fn secret_path(&self) -> String {
-        if self.mount.is_empty() { self.path.clone() } else { format!("{}/{}", self.mount, self.path) }
-    }
-
     /// Returns who logs in where, as an identity of this kind.
     pub(super) fn login_identity(&self, kind: &str) -> Result<Identity> {
         let mut identity = Identity::new(kind);
@@ -117,12 +112,8 @@ impl Settings {
         }
         check_srv_lookup(reader, &address)?;
         let mount = location(reader.config.setting("vault_mount")?)?.unwrap_or_else(|| DEFAULT_MOUNT.to_owned());
-        let path = match reader.config.setting("vault_path")? {
-            Some(setting) => Some(setting),
-            None => reader.environment.setting("SIMPLETUNER_VAULT_PATH")?,
-        };
+        let secrets = secrets(reader, &mount)?;
         let namespace = namespace(reader)?;
-        let path = secret_path(path, &mount)?;
         let version = version(reader)?;
         let max_attempts = attempts(reader)?;
         let request_timeout = match reader.duration("CLIENT_TIMEOUT")? {
@@ -134,10 +125,10 @@ impl Settings {
             reader.tool_variable("RATE_LIMIT")?.map(|setting| RateLimit::parse(&setting)).transpose()?.flatten();
         let follow_redirects = !reader.flag("DISABLE_REDIRECTS")?;
         let headers = headers(reader)?;
-        let transport = transport(reader)?;
+        let transport = transport(reader, &address)?;
         Ok(move |auth, no_login| Settings {
             namespace,
-            path,
+            secrets,
             version,
             auth,
             no_login,
@@ -148,7 +139,6 @@ impl Settings {
             headers,
             transport,
             address,
-            mount,
         })
     }
 }
@@ -171,7 +161,7 @@ fn address(reader: &SettingsReader<'_>) -> Result<(Setting, bool), SettingsError
 /// Refuses a lookup of SRV records, which the tools make for an address without a port.
 fn check_srv_lookup(reader: &SettingsReader<'_>, address: &Address) -> Result<(), InvalidSetting> {
     match reader.tool_variable("SRV_LOOKUP")? {
-        Some(setting) if reader.flag("SRV_LOOKUP")? && address.port.is_none() => {
+        Some(setting) if reader.flag("SRV_LOOKUP")? && address.port.is_none() && address.socket.is_none() => {
             Err(setting
                 .invalid("requires a lookup of SRV records, which is not supported; set the port in the address"))
         }
@@ -191,14 +181,29 @@ fn namespace(reader: &SettingsReader<'_>) -> Result<Option<String>, InvalidSetti
     address::path(&setting)
 }
 
-fn secret_path(setting: Option<Setting>, mount: &str) -> Result<String, InvalidSetting> {
-    let Some(setting) = setting else { return Ok(DEFAULT_PATH.to_owned()) };
-    let Some(path) = address::path(&setting)? else { return Ok(DEFAULT_PATH.to_owned()) };
-    let full = path.strip_prefix("v1/").unwrap_or(&path);
-    if let Some(rest) = full.strip_prefix(mount).and_then(|rest| rest.strip_prefix("/data/")) {
-        return Err(setting.invalid(format!("must be the path within the mount: {rest:?} instead of {path:?}")));
+/// The secrets of the provider `vault`, each once.
+fn secrets(reader: &SettingsReader<'_>, mount: &str) -> Result<Vec<SecretPath>, InvalidSetting> {
+    let mut given = reader.config.setting_list("vault_path")?;
+    if given.is_empty() {
+        let variable = reader.environment.setting("SIMPLETUNER_VAULT_PATH")?;
+        given = variable.map_or(Ok(Vec::new()), |setting| setting.texts("path"))?;
     }
-    Ok(path)
+    let mut secrets = Vec::new();
+    for setting in given {
+        let Some(path) = address::path(&setting)? else { continue };
+        let full = path.strip_prefix("v1/").unwrap_or(&path);
+        if let Some(rest) = full.strip_prefix(mount).and_then(|rest| rest.strip_prefix("/data/")) {
+            return Err(setting.invalid(format!("must be the path within the mount: {rest:?} instead of {path:?}")));
+        }
+        let secret = SecretPath::in_mount(mount, &path);
+        if !secrets.contains(&secret) {
+            secrets.push(secret);
+        }
+    }
+    if secrets.is_empty() {
+        secrets.push(SecretPath::in_mount(mount, DEFAULT_PATH));
+    }
+    Ok(secrets)
 }
 
 fn version(reader: &SettingsReader<'_>) -> Result<Option<KvVersion>, InvalidSetting> {
@@ -241,7 +246,7 @@ fn headers(reader: &SettingsReader<'_>) -> Result<Vec<(String, Zeroizing<String>
     Ok(headers)
 }
 
-fn transport(reader: &SettingsReader<'_>) -> Result<http::Settings, InvalidSetting> {
+fn transport(reader: &SettingsReader<'_>, address: &Address) -> Result<http::Settings, InvalidSetting> {
     let proxy = match reader.tool_variable("PROXY_ADDR")? {
         Some(setting) => Some(setting),
         None => reader.tool_variable("HTTP_PROXY")?,
@@ -252,6 +257,7 @@ fn transport(reader: &SettingsReader<'_>) -> Result<http::Settings, InvalidSetti
         server_name: reader.tool_variable("TLS_SERVER_NAME")?.map(|setting| setting.text().to_owned()),
         skip_verify: reader.flag("SKIP_VERIFY")?,
         proxy: proxy.map_or(Proxy::Environment, Proxy::Always),
+        socket: address.socket.clone(),
         max_body: MAX_BODY,
         secret_paths: false,
     })

@@ -1,14 +1,29 @@
 //! Settings from the variables of Vault's and OpenBao's own tools, and their formats.
 
+#[cfg(feature = "aws")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Config;
+#[cfg(feature = "aws")]
+use crate::secrets::aws::AwsCommon;
+use crate::secrets::shared_login::SharedLogins;
 use crate::settings::{Environment, InvalidSetting, Setting};
+
+/// What the Vault providers of a manager have in common.
+#[derive(Clone)]
+pub(crate) struct VaultCommon {
+    pub(crate) logins: SharedLogins,
+    /// For the login with credentials of AWS.
+    #[cfg(feature = "aws")]
+    pub(crate) aws: Arc<AwsCommon>,
+}
 
 /// Reads settings from the configuration and the environment.
 pub(super) struct SettingsReader<'a> {
     pub(super) config: &'a Config,
     pub(super) environment: &'a Environment,
+    pub(super) common: &'a VaultCommon,
 }
 
 impl SettingsReader<'_> {
@@ -100,6 +115,17 @@ fn parse_duration(text: &str) -> Option<Duration> {
 mod tests {
     use super::*;
 
+    impl Default for VaultCommon {
+        fn default() -> VaultCommon {
+            let logins = SharedLogins::default();
+            VaultCommon {
+                #[cfg(feature = "aws")]
+                aws: Arc::new(AwsCommon::new(logins.clone())),
+                logins,
+            }
+        }
+    }
+
     #[test]
     fn duration_is_parsed_as_go_writes_it() {
         for (text, time) in [
@@ -121,7 +147,8 @@ mod tests {
     #[test]
     fn empty_bao_variable_hides_the_vault_variable() {
         let environment = Environment::fixed(&[("BAO_TOKEN", ""), ("VAULT_TOKEN", "x"), ("VAULT_ADDR", "x")]);
-        let reader = SettingsReader { config: &Config::new(), environment: &environment };
+        let common = VaultCommon::default();
+        let reader = SettingsReader { config: &Config::new(), environment: &environment, common: &common };
         assert!(reader.tool_variable("TOKEN").unwrap().is_none());
         let origin = reader.tool_variable("ADDR").unwrap().unwrap().origin;
         assert_eq!(origin.to_string(), "the variable VAULT_ADDR");

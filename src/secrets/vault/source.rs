@@ -5,12 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use serde_json::{Map, Value, json};
 
 use super::auth::Auth;
+#[cfg(feature = "aws")]
+use super::auth::{Credentials, Login};
 use super::client::{Session, SessionState};
+use super::element::KeyNames;
 use super::errors::is_denial;
 use super::health;
 use super::kv::KvReader;
+use super::secret_path::SecretPath;
+use super::secret_settings::SecretSettings;
 use super::settings::{Settings, SettingsError};
-use super::settings_reader::SettingsReader;
+use super::settings_reader::{SettingsReader, VaultCommon};
 use super::token_store::{self, TokenStore};
 use super::write;
 use crate::clock::Deadline;
@@ -30,44 +35,53 @@ use crate::share::Identity;
 
 pub(crate) static ID: ProviderId = ProviderId::builtin("vault", Source::Vault);
 
-/// Reads documents from a Vault server.
+/// Reads secrets of KV engines of a Vault server.
 pub(crate) struct VaultSource {
-    /// The error is an invalid variable: it makes this provider fail, not the manager.
+    id: ProviderId,
+    keys: KeyNames,
+    /// The error makes this provider fail, not the manager: an invalid variable, or for an element of `providers` no
+    /// address.
     vault: Result<Vault>,
 }
 
 impl VaultSource {
     /// The source that configuration and environment describe. The inner error says why there is none: no address, or
     /// no way to log in. The outer error is an invalid setting in the configuration.
-    pub(crate) fn open(config: &Config, logins: SharedLogins) -> Result<Result<VaultSource, NotConfigured>> {
-        VaultSource::open_in(config, &Environment::Process, logins)
+    pub(crate) fn open(config: &Config, common: &VaultCommon) -> Result<Result<VaultSource, NotConfigured>> {
+        VaultSource::open_in(config, &Environment::Process, common)
     }
 
     /// As [`open`](Self::open), in another environment.
     pub(super) fn open_in(
         config: &Config,
         environment: &Environment,
-        logins: SharedLogins,
+        common: &VaultCommon,
     ) -> Result<Result<VaultSource, NotConfigured>> {
-        match Settings::read(&SettingsReader { config, environment }) {
-            Ok(settings) => Ok(Ok(VaultSource { vault: Ok(Vault::new(settings, logins)) })),
-            Err(SettingsError::NotConfigured(reason)) => Ok(Err(reason)),
-            Err(SettingsError::Invalid(InvalidSetting { error, in_config })) => {
-                let error = error.with_source(Source::Vault);
-                if in_config { Err(error) } else { Ok(Ok(VaultSource { vault: Err(error) })) }
-            }
-        }
+        let opened = Vault::open(&SettingsReader { config, environment, common }, |_| {})?;
+        Ok(opened.map(|vault| VaultSource { id: ID.clone(), keys: KeyNames(None), vault }))
+    }
+
+    /// The source that an element of `providers` describes: `{"vault_secret": "kv/app", "as": {"password": "P"}}`.
+    pub(crate) fn open_table(table: &Map<String, Value>, config: &Config, common: &VaultCommon) -> Result<VaultSource> {
+        let SecretSettings { name, secrets, keys } = SecretSettings::read(table)?;
+        let what = format!("{} cannot be read", SecretPath::shown(&secrets));
+        let vault = Vault::of_element(secrets, &what, config, common)?;
+        Ok(VaultSource { id: ProviderId::named(&name, Source::Vault), keys, vault })
     }
 }
 
 impl DocumentSource for VaultSource {
-    fn id(&self) -> &'static ProviderId {
-        &ID
+    fn id(&self) -> &ProviderId {
+        &self.id
+    }
+
+    fn serves(&self, key: &str) -> bool {
+        self.keys.serves(key)
     }
 
     fn place(&self) -> String {
         match &self.vault {
-            Ok(vault) => format!("secret {:?} at {}", vault.settings.secret_path(), vault.settings.address),
+            Ok(vault) => format!("{} at {}", SecretPath::shown(&vault.settings.secrets), vault.settings.address),
             Err(_) => "Vault, whose settings are invalid".to_owned(),
         }
     }
@@ -75,7 +89,9 @@ impl DocumentSource for VaultSource {
     fn identity(&self) -> Option<Identity> {
         let _guard = fork::protect();
         // The load has the same failure, and returns it.
-        self.vault.as_ref().ok()?.identity().ok()
+        let mut identity = self.vault.as_ref().ok()?.identity().ok()?;
+        self.keys.identify(&mut identity);
+        Some(identity)
     }
 
     fn before_refresh(&self) {
@@ -87,7 +103,11 @@ impl DocumentSource for VaultSource {
     fn load(&self, deadline: Deadline, patience: Patience) -> Result<Document> {
         let _guard = fork::protect();
         let vault = self.vault.as_ref().map_err(Error::clone)?;
-        vault.load(deadline, patience).map_err(|error| error.with_source(Source::Vault))
+        let document = vault.load(deadline, patience).map_err(|error| error.with_source(Source::Vault))?;
+        Ok(match &self.keys {
+            KeyNames(Some(keys)) => document.renamed(keys),
+            KeyNames(None) => document,
+        })
     }
 
     fn write(&self, key: &str, value: Option<&str>, deadline: Deadline) -> Result<bool> {
@@ -111,7 +131,13 @@ impl DocumentSource for VaultSource {
     fn describe(&self) -> Map<String, Value> {
         let _guard = fork::protect();
         match &self.vault {
-            Ok(vault) => vault.describe(),
+            Ok(vault) => {
+                let mut fields = vault.describe();
+                if self.keys.0.is_some() {
+                    fields.insert("as".to_owned(), self.keys.describe());
+                }
+                fields
+            }
             Err(error) => Map::from_iter([("error".to_owned(), Value::from(error.message()))]),
         }
     }
@@ -125,7 +151,7 @@ impl DocumentSource for VaultSource {
     }
 }
 
-/// A server and the secret there. No lock is held over a request.
+/// A server and the secrets there. No lock is held over a request.
 pub(super) struct Vault {
     pub(super) settings: Settings,
     sessions: SessionState,
@@ -139,7 +165,46 @@ pub(super) struct Vault {
 }
 
 impl Vault {
-    pub(super) fn new(settings: Settings, logins: SharedLogins) -> Vault {
+    /// The server that configuration and environment describe, with settings that `adapt` has changed. The first inner
+    /// error says why there is none; the second one is an invalid variable.
+    fn open(
+        reader: &SettingsReader<'_>,
+        adapt: impl FnOnce(&mut Settings),
+    ) -> Result<Result<Result<Vault>, NotConfigured>> {
+        match Settings::read(reader) {
+            Ok(mut settings) => {
+                adapt(&mut settings);
+                Ok(Ok(Ok(Vault::new(settings, reader.common.logins.clone()))))
+            }
+            Err(SettingsError::NotConfigured(reason)) => Ok(Err(reason)),
+            Err(SettingsError::Invalid(InvalidSetting { error, in_config })) => {
+                let error = error.with_source(Source::Vault);
+                if in_config { Err(error) } else { Ok(Ok(Err(error))) }
+            }
+        }
+    }
+
+    /// The server of an element of `providers`, which reads these secrets. `what` fails if there is none. The inner
+    /// error makes the provider fail, not the manager.
+    pub(super) fn of_element(
+        secrets: Vec<SecretPath>,
+        what: &str,
+        config: &Config,
+        common: &VaultCommon,
+    ) -> Result<Result<Vault>> {
+        let reader = SettingsReader { config, environment: &Environment::Process, common };
+        let opened = Vault::open(&reader, |settings| {
+            settings.secrets = secrets;
+            // `vault_kv_version` is about the mount of the provider `vault`.
+            settings.version = None;
+        })?;
+        let failed = |reason: NotConfigured| {
+            Err(Error::new(Status::Config, format!("{what}: {}", reason.why)).with_source(Source::Vault))
+        };
+        Ok(opened.unwrap_or_else(failed))
+    }
+
+    fn new(settings: Settings, logins: SharedLogins) -> Vault {
         Vault {
             sessions: SessionState::new(&settings),
             tokens: TokenStore::new(logins),
@@ -157,8 +222,10 @@ impl Vault {
     fn identity(&self) -> Result<Identity> {
         let settings = &self.settings;
         let mut identity = settings.login_identity("vault")?;
-        identity.add("mount", &settings.mount);
-        identity.add("path", &settings.path);
+        for SecretPath { mount, path, .. } in &settings.secrets {
+            identity.add("mount", mount);
+            identity.add("path", path);
+        }
         identity.add_optional("version", settings.version.map(|version| [version.number()]));
         Ok(identity)
     }
@@ -168,12 +235,14 @@ impl Vault {
             return Ok(Document::missing(reason));
         }
         let session = self.begin(deadline, patience, self.is_refresh.swap(false, SeqCst));
-        let mut read = self.tokens.with_token(&session, |token| self.kv.read(&session, token));
-        match &mut read {
-            Ok(document) => document.refresh_after = self.tokens.until_load(&self.settings),
-            // The mount may have been replaced by one of the other version, to which other policies apply.
-            Err(error) if is_denial(error) => self.kv.forget_mount(),
-            Err(_) => {}
+        let mut read = self.tokens.with_token(&session, |token| self.kv.read_all(&session, token, |_| {}));
+        if let Ok(document) = &mut read {
+            document.refresh_after = self.tokens.until_load(&self.settings);
+        }
+        let failure = read.as_ref().map_or_else(Some, Document::incomplete);
+        // The mount may have been replaced by one of the other version, to which other policies apply.
+        if failure.is_some_and(is_denial) {
+            self.kv.forget_mounts();
         }
         read
     }
@@ -208,18 +277,23 @@ impl Vault {
     }
 
     pub(super) fn has_new_credentials(&self) -> bool {
+        #[cfg(feature = "aws")]
+        if let Auth::Login(Login { credentials: Credentials::Aws { caller, .. }, .. }) = &self.settings.auth {
+            return caller.has_new_credentials();
+        }
         let current = self.credentials();
         current.is_some() && current != *self.credentials.lock()
     }
 
     fn describe(&self) -> Map<String, Value> {
         let settings = &self.settings;
-        let version = settings.version.or_else(|| self.kv.detected_version());
+        let first = settings.secrets.first();
+        let version = settings.version.or_else(|| self.kv.detected_version(first?));
+        let secrets: Vec<String> = settings.secrets.iter().map(ToString::to_string).collect();
         let mut fields = Map::from_iter([
             ("url".to_owned(), json!(settings.address.to_string())),
             ("namespace".to_owned(), json!(settings.namespace)),
-            ("mount".to_owned(), json!(settings.mount)),
-            ("path".to_owned(), json!(settings.path)),
+            ("secrets".to_owned(), json!(secrets)),
             ("kv_version".to_owned(), json!(version.map(|version| version.number()))),
             ("auth".to_owned(), json!(settings.auth.name())),
         ]);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::auth::Auth;
 use super::settings::{KvVersion, Settings, SettingsError};
-use super::settings_reader::SettingsReader;
+use super::settings_reader::{SettingsReader, VaultCommon};
 use super::source::VaultSource;
 use crate::clock::Deadline;
 use crate::config::Config;
@@ -13,7 +13,6 @@ use crate::error::{Source, Status};
 use crate::http::retry::Patience;
 use crate::http::{Proxy, Roots};
 use crate::secrets::document::DocumentSource;
-use crate::secrets::shared_login::SharedLogins;
 use crate::settings::{Environment, InvalidSetting};
 
 /// Reads settings in an environment of these variables, without a home directory.
@@ -21,7 +20,7 @@ fn read(config: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<Settings,
     let mut given = Config::new();
     config.iter().for_each(|(key, value)| given.set(key, value).unwrap());
     let environment = Environment::fixed(&[&[("HOME", "/nonexistent")][..], variables].concat());
-    Settings::read(&SettingsReader { config: &given, environment: &environment })
+    Settings::read(&SettingsReader { config: &given, environment: &environment, common: &VaultCommon::default() })
 }
 
 fn settings(config: &[(&str, &str)], variables: &[(&str, &str)]) -> Settings {
@@ -38,6 +37,10 @@ fn invalid(config: &[(&str, &str)], variables: &[(&str, &str)]) -> InvalidSettin
         Err(SettingsError::NotConfigured(reason)) => panic!("not configured: {}", reason.why),
         Ok(_) => panic!("{config:?} {variables:?} are valid"),
     }
+}
+
+fn paths(settings: &Settings) -> Vec<String> {
+    settings.secrets.iter().map(ToString::to_string).collect()
 }
 
 /// With an address and a token in the environment.
@@ -75,7 +78,7 @@ fn settings_need_an_address_and_a_way_to_log_in() {
 #[test]
 fn settings_have_defaults() {
     let settings = with(&[]);
-    assert_eq!((&*settings.mount, &*settings.path, settings.version), ("secret", "simpletuner", None));
+    assert_eq!((paths(&settings), settings.version), (vec!["secret/simpletuner".to_owned()], None));
     assert_eq!((settings.namespace, settings.max_attempts, settings.rate_limit), (None, None, None));
     assert_eq!(settings.request_timeout.as_secs(), 60);
     assert!(settings.follow_redirects && !settings.transport.skip_verify);
@@ -108,7 +111,7 @@ fn configuration_takes_precedence_over_the_environment() {
     );
     assert_eq!(settings.address.to_string(), "http://here:1");
     assert!(matches!(&settings.auth, Auth::Token(token) if **token == *b"mine"));
-    assert_eq!((settings.namespace.as_deref(), &*settings.path, &*settings.mount), (Some("a/b"), "own/app", "kv"));
+    assert_eq!((settings.namespace.as_deref(), paths(&settings)), (Some("a/b"), vec!["kv/own/app".to_owned()]));
     assert_eq!((settings.version, settings.max_attempts), (Some(KvVersion::V1), Some(5)));
     assert!(matches!(&settings.transport.roots, Roots::File(path) if path.text() == "/ca.pem"));
 }
@@ -129,7 +132,8 @@ fn variables_of_both_tools_are_read() {
         ("VAULT_CLIENT_KEY", "/c.key"),
         ("VAULT_HEADERS", r#"{"X-Team": "a b"}"#),
     ]);
-    assert_eq!((settings.address.to_string().as_str(), &*settings.path), ("https://bao:8200", "app"));
+    assert_eq!(settings.address.to_string(), "https://bao:8200");
+    assert_eq!(paths(&settings), ["secret/app"]);
     assert_eq!((settings.namespace.as_deref(), settings.max_attempts), (Some("team"), Some(1)));
     assert_eq!(settings.request_timeout.as_secs(), 90);
     assert!(settings.rate_limit.is_some() && !settings.follow_redirects && settings.transport.skip_verify);
@@ -138,6 +142,19 @@ fn variables_of_both_tools_are_read() {
     assert_eq!((&*settings.headers[0].0, &**settings.headers[0].1), ("X-Team", "a b"));
     assert_eq!(with(&[("VAULT_AGENT_ADDR", "http://agent:1")]).address.to_string(), "http://agent:1");
     assert_eq!(with(&[("VAULT_CLIENT_TIMEOUT", "0")]).request_timeout, Duration::MAX);
+}
+
+#[test]
+fn several_paths_are_read_once_each_and_in_order() {
+    let url = ("vault_url", "https://vault:8200");
+    let given = settings(&[url, ("vault_path", r#"["a", "", "/b/", "a"]"#)], &[("SIMPLETUNER_VAULT_PATH", "c")]);
+    assert_eq!(paths(&given), ["secret/a", "secret/b"]);
+    let variable = |text| paths(&with(&[("SIMPLETUNER_VAULT_PATH", text)]));
+    assert_eq!(variable(r#"["a", " b "]"#), ["secret/a", "secret/b"]);
+    assert_eq!(variable("[]"), ["secret/simpletuner"]);
+    assert!(invalid_with(&[("SIMPLETUNER_VAULT_PATH", "[a")]).contains("must be a path, or a JSON array of paths"));
+    let invalid = invalid(&[url, ("vault_path", r#"["a", "secret/data/b"]"#)], &[]);
+    assert!(invalid.error.message().contains(r#"must be the path within the mount: "b" instead of"#));
 }
 
 #[test]
@@ -188,7 +205,7 @@ fn auth_method_is_chosen() {
     let at_agent = settings(&[], &[("VAULT_AGENT_ADDR", "http://a:1"), ("HOME", home.path().to_str().unwrap())]);
     assert_eq!(at_agent.auth.name(), "token");
     for (more, what) in [
-        (&[("vault_auth", "oidc")][..], "must be token, approle, userpass, ldap, cert, kubernetes, jwt or agent"),
+        (&[("vault_auth", "oidc")][..], "must be token, approle, userpass, ldap, cert, kubernetes, jwt, aws or agent"),
         (&[("vault_auth", "approle")], "is approle, which also needs vault_role_id"),
         (&[("vault_auth", "kubernetes")], "is kubernetes, which also needs vault_role"),
         (&[("vault_role", "r")], "is set, but vault_auth"),
@@ -224,7 +241,7 @@ fn invalid_setting_is_named_and_not_quoted() {
         ("SIMPLETUNER_VAULT_PATH", "/v1/secret/data/app", r#"must be the path within the mount: "app" instead of"#),
         ("VAULT_TOKEN", "CANARY CANARY", "contains spaces"),
         ("VAULT_TOKEN", "CANARYé", "contains spaces"),
-        ("VAULT_ADDR", "unix:///run/vault.sock", "is a Unix socket"),
+        ("VAULT_ADDR", "unix:run/vault.sock", "must be the path of a socket"),
     ] {
         let message = invalid_with(&[(variable, value)]);
         assert!(message.starts_with(&format!("the variable {variable} ")), "{message}");
@@ -233,6 +250,8 @@ fn invalid_setting_is_named_and_not_quoted() {
     let address = [("VAULT_ADDR", "https://vault"), ("VAULT_SRV_LOOKUP", "true")];
     assert!(invalid_with(&address).contains("is not supported; set the port"));
     assert_eq!(with(&[("VAULT_SRV_LOOKUP", "true")]).address.to_string(), "https://vault:8200");
+    let socket = with(&[("VAULT_ADDR", "unix:///run/vault.sock"), ("VAULT_SRV_LOOKUP", "true")]);
+    assert_eq!(socket.transport.socket.as_deref(), Some(Path::new("/run/vault.sock")));
 }
 
 #[test]
@@ -271,12 +290,12 @@ fn setting_with_a_line_break_is_invalid() {
 #[test]
 fn invalid_variable_fails_the_provider_and_not_the_manager() {
     let environment = Environment::fixed(&[("VAULT_ADDR", "vault:8200"), ("VAULT_TOKEN", "t")]);
-    let source = VaultSource::open_in(&Config::new(), &environment, SharedLogins::default()).unwrap().unwrap();
+    let source = VaultSource::open_in(&Config::new(), &environment, &VaultCommon::default()).unwrap().unwrap();
     let error = source.load(Deadline::after(Duration::from_secs(1)), Patience::Brief).err().unwrap();
     assert_eq!((error.status(), error.source_provider()), (Status::Config, Source::Vault));
     assert_eq!(source.check(Deadline::after(Duration::ZERO)).state.name(), "failed");
     assert!(source.describe()["error"].as_str().unwrap().contains("VAULT_ADDR"));
     let mut config = Config::new();
     config.set("vault_url", "vault:8200").unwrap();
-    assert!(VaultSource::open_in(&config, &environment, SharedLogins::default()).is_err());
+    assert!(VaultSource::open_in(&config, &environment, &VaultCommon::default()).is_err());
 }

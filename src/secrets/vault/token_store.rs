@@ -55,7 +55,7 @@ impl TokenStore {
     pub(super) fn with_token<T>(
         &self,
         session: &Session<'_>,
-        read: impl Fn(Option<&SecretBytes>) -> Result<T>,
+        mut read: impl FnMut(Option<&SecretBytes>) -> Result<T>,
     ) -> Result<T> {
         let began = Instant::now();
         let token = self.get(session)?;

@@ -1,4 +1,4 @@
-//! Writing one key of the secret.
+//! Writing one key of a secret.
 //!
 //! The secret is read, changed and written as a whole. In a KV engine of version 2 no write of another client is lost:
 //! the new version is accepted only if the current one is still that which was read (check-and-set); otherwise the
@@ -10,6 +10,7 @@ use super::address::encoded;
 use super::client::{Call, Session};
 use super::kv::{KvMount, KvReader, messages_of_error, parts, unusable, unusable_path};
 use super::response::Response;
+use super::secret_path::SecretPath;
 use super::settings::KvVersion;
 use crate::error::{Error, Result, Status};
 use crate::secret_memory::SecretBytes;
@@ -28,7 +29,8 @@ struct Base {
     version: u64,
 }
 
-/// Gives a key a new value, or with `None` removes it. Returns whether it had one.
+/// Gives a key a new value, or with `None` removes it, in the first secret that has the key; if none has it, in the
+/// first one. Returns whether it had a value.
 pub(super) fn write(
     kv: &KvReader,
     session: &Session<'_>,
@@ -36,16 +38,40 @@ pub(super) fn write(
     key: &str,
     value: Option<&str>,
 ) -> Result<bool> {
+    let secrets = &session.settings().secrets;
+    let mut target = &secrets[0];
+    for secret in secrets.iter().filter(|_| secrets.len() > 1) {
+        let (_, base) = kv.find(session, secret, token, base_of)?;
+        if base.map_or(Ok(false), |base| has_key(&session.about(secret), &base, key))? {
+            target = secret;
+            break;
+        }
+    }
+    write_to(target, kv, &session.about(target), token, key, value)
+}
+
+fn has_key(session: &Session<'_>, base: &Base, key: &str) -> Result<bool> {
+    has(text_of(session, base)?, key).map_err(|problem| unusable(session, problem))
+}
+
+fn write_to<'a>(
+    secret: &'a SecretPath,
+    kv: &KvReader,
+    session: &Session<'a>,
+    token: Option<&SecretBytes>,
+    key: &str,
+    value: Option<&str>,
+) -> Result<bool> {
     let mut existed = None;
     for _ in 0..MAX_TURNS {
-        let (mount, base) = kv.find(session, token, base_of)?;
+        let (mount, base) = kv.find(session, secret, token, base_of)?;
         let mount = mount.ok_or_else(|| unknown_version(session))?;
         let base = match base {
             Some(base) => base,
             None => Base { text: SecretBytes::copy_from(b"{}")?, version: 0 },
         };
         let unusable = |problem| unusable(session, problem);
-        let text = std::str::from_utf8(&base.text).map_err(|_| session.errors().not_vault(200))?;
+        let text = text_of(session, &base)?;
         // What an earlier turn has written, whose response was lost, does not count.
         let existed = *existed.get_or_insert(has(text, key).map_err(unusable)?);
         let edited = match value {
@@ -72,6 +98,10 @@ fn base_of(session: &Session<'_>, version: KvVersion, response: &Response, objec
     let text = outer.raw("data").unwrap_or("{}");
     let version = metadata.number("version").ok_or_else(not_vault)?;
     Ok(Base { text: SecretBytes::copy_from(text.as_bytes())?, version })
+}
+
+fn text_of<'a>(session: &Session<'_>, base: &'a Base) -> Result<&'a str> {
+    std::str::from_utf8(&base.text).map_err(|_| session.errors().not_vault(200))
 }
 
 fn has(text: &str, key: &str) -> Result<bool, Problem> {

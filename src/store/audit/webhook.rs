@@ -47,7 +47,7 @@ impl Webhook {
         let (mut url, mut token) = (None, None);
         let mut webhook = Webhook {
             url: Zeroizing::default(),
-            origin: Origin { tls: true, host: String::new(), port: 443 },
+            origin: Origin { tls: true, host: String::new(), port: 443, socket: None },
             authorization: None,
             security_only: false,
             batch: 1,

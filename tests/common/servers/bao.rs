@@ -6,10 +6,14 @@
 //! | [`bao()`] | most tests: shared by all of a file, in memory, token `root`, KV v2 at `secret/` |
 //! | [`Bao::start`] | one to seal, pause or limit |
 //! | [`Bao::start_tls`] | also listens with TLS: [`Bao::tls_url`], [`Bao::client_tls_url`], [`Bao::wrong_name_url`], [`Bao::expired_url`], [`Bao::certificate`] |
+//! | [`Bao::start_socket`] | also listens at a socket in the file system: [`Bao::socket_url`] |
+//! | [`Bao::agent`] | an agent of OpenBao, at a socket, which adds a token of its own |
+//! | [`Bao::start_aws`] | also has Vault's auth method `aws`, as a plugin |
 //! | [`Bao::start_stored`] | keeps its data: [`Bao::kill`] and [`Bao::restart`] |
 //!
 //! [`Bao::ask`] is any request as root that has to succeed; [`Bao::call`] any request at all. Paths are without `/v1/`.
 
+mod agent;
 mod setup;
 
 use std::fs;
@@ -21,8 +25,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::process::{self, Process};
-use super::{http, python_script, venv};
+use super::{http, python_script, root, venv};
 use crate::common::time::PATIENCE;
+pub use agent::Agent;
 pub use setup::Issuer;
 
 const SHARED: &str = "ST_SECRETS_TEST_BAO";
@@ -33,6 +38,8 @@ pub struct Bao {
     root: String,
     unseal_key: String,
     tls: Vec<(&'static str, u16)>,
+    /// The socket, and its directory.
+    socket: Option<(PathBuf, tempfile::TempDir)>,
     directory: tempfile::TempDir,
     server: Mutex<Option<Process>>,
 }
@@ -53,20 +60,45 @@ pub(super) fn shared_variable() -> Option<(String, String)> {
 
 impl Bao {
     pub fn start() -> Bao {
-        Bao::start_dev(&[])
+        Bao::start_dev(&[], &[])
+    }
+
+    /// With Vault's own auth method `aws` at `auth/aws`, which is built if it is missing.
+    pub fn start_aws() -> Bao {
+        let made = Command::new("sh").arg(root().join("tests/vault/aws_auth/build.sh")).status().unwrap();
+        assert!(made.success(), "tests/vault/aws_auth/build.sh failed");
+        let plugins = root().join("build/vault-aws-auth");
+        let bao = Bao::start_with(&["-dev-plugin-dir", plugins.to_str().unwrap()]);
+        bao.auth("aws", "aws");
+        bao
+    }
+
+    /// A server with these further arguments.
+    fn start_with(arguments: &[&str]) -> Bao {
+        Bao::start_dev(arguments, &[])
+    }
+
+    /// Plain HTTP at [`Bao::url`], and at [`Bao::socket_url`].
+    pub fn start_socket() -> Bao {
+        let directory = crate::common::temp();
+        let path = directory.path().join("socket.hcl");
+        let socket = directory.path().join("bao.sock");
+        fs::write(&path, format!("listener \"unix\" {{\n  address = \"{}\"\n}}\n", socket.display())).unwrap();
+        let bao = Bao::start_with(&["-config", path.to_str().unwrap()]);
+        Bao { socket: Some((socket, directory)), ..bao }
     }
 
     /// Plain HTTP at [`Bao::url`], for setting up, and TLS at the other URLs.
     pub fn start_tls() -> Bao {
-        Bao::start_dev(&["server", "client", "elsewhere", "expired"])
+        Bao::start_dev(&[], &["server", "client", "elsewhere", "expired"])
     }
 
-    fn start_dev(certificates: &[&'static str]) -> Bao {
+    fn start_dev(arguments: &[&str], certificates: &[&'static str]) -> Bao {
         for _ in 0..5 {
             let mut bao = Bao::at(format!("127.0.0.1:{}", process::free_port()), "root");
             let mut command = program();
             command.args(["server", "-dev", "-dev-root-token-id=root", "-dev-no-store-token"]);
-            command.arg(format!("-dev-listen-address={}", bao.address));
+            command.arg(format!("-dev-listen-address={}", bao.address)).args(arguments);
             if !certificates.is_empty() {
                 let directory = bao.directory.path().to_str().unwrap();
                 python_script("certificates.py", &[directory]);
@@ -89,7 +121,8 @@ impl Bao {
 
     fn at(address: String, root: &str) -> Bao {
         let (root, unseal_key) = (root.to_owned(), String::new());
-        Bao { address, root, unseal_key, tls: Vec::new(), directory: crate::common::temp(), server: Mutex::default() }
+        let (tls, directory, server) = (Vec::new(), crate::common::temp(), Mutex::default());
+        Bao { address, root, unseal_key, tls, socket: None, directory, server }
     }
 
     /// A server with its data on disk, initialised, unsealed, and with KV v2 at `secret/`.
@@ -143,6 +176,12 @@ impl Bao {
 
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// The address of [`Bao::start_socket`].
+    pub fn socket_url(&self) -> String {
+        let (socket, _) = self.socket.as_ref().expect("Bao::start_socket");
+        format!("unix://{}", socket.display())
     }
 
     /// The token that may do all.

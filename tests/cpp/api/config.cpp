@@ -33,7 +33,11 @@ static void every_typed_setting_is_valid() {
         "m");
     config.vault_role_id("i").vault_secret_id("CANARY").vault_secret_id_file("/s").vault_secret_id_wrapped(false);
     config.vault_role("r").vault_jwt_file("/j").vault_username("u").vault_password("CANARY").vault_password_file("/p");
-    config.vault_client_cert("/c.pem").vault_client_key("/c.key");
+    config.vault_client_cert("/c.pem")
+        .vault_client_key("/c.key")
+        .vault_aws_region("eu-west-1")
+        .vault_aws_server_id("i");
+    config.set_list("vault_path", {"a", "b"});
     config.share("off").share_dir("/dev/shm/s").share_key("CANARY");
     config.key("CANARY").key_file("/k").previous_keys({"CANARY"}).generate(false);
     CHECK(config.error().status() == st::Status::ok);

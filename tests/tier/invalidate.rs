@@ -5,15 +5,23 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use serde_json::json;
 
 use crate::cluster::Cluster;
+use crate::server::{Kind, on_each_server};
 use crate::worker::{Worker, canary, merged};
+
+on_each_server! {
+    hosts_confirm_and_return_nothing_older,
+    listening_host_notices_without_a_get,
+    stopped_host_is_named_and_nothing_older_is_returned_later,
+    stopped_process_keeps_its_host_from_confirming,
+    anyone_may_increase_the_revision,
+}
 
 fn count(report: &serde_json::Value, member: &str) -> usize {
     report[member].as_array().unwrap_or_else(|| panic!("{report}")).len()
 }
 
-#[test]
-fn hosts_confirm_and_return_nothing_older() {
-    let cluster = Cluster::start();
+fn hosts_confirm_and_return_nothing_older(kind: Kind) {
+    let cluster = Cluster::start(kind);
     let (mut one, mut other) = (cluster.host(), cluster.host());
     one.get("A");
     other.get("A");
@@ -42,9 +50,8 @@ fn hosts_confirm_and_return_nothing_older() {
     }
 }
 
-#[test]
-fn listening_host_notices_without_a_get() {
-    let cluster = Cluster::start();
+fn listening_host_notices_without_a_get(kind: Kind) {
+    let cluster = Cluster::start(kind);
     let (mut one, mut other) = (cluster.host(), cluster.host());
     one.get("A");
     other.get("A");
@@ -57,9 +64,8 @@ fn listening_host_notices_without_a_get() {
     assert_eq!(other.get("A"), canary("second"));
 }
 
-#[test]
-fn stopped_host_is_named_and_nothing_older_is_returned_later() {
-    let cluster = Cluster::start();
+fn stopped_host_is_named_and_nothing_older_is_returned_later(kind: Kind) {
+    let cluster = Cluster::start(kind);
     let (mut one, mut other) = (cluster.host(), cluster.host());
     one.get("A");
     other.get("A");
@@ -73,9 +79,8 @@ fn stopped_host_is_named_and_nothing_older_is_returned_later() {
     assert_eq!(other.get("A"), canary("second"));
 }
 
-#[test]
-fn stopped_process_keeps_its_host_from_confirming() {
-    let cluster = Cluster::start();
+fn stopped_process_keeps_its_host_from_confirming(kind: Kind) {
+    let cluster = Cluster::start(kind);
     let mut one = cluster.host();
     let settings = cluster.settings();
     let (mut working, mut stopped) = (Worker::start(&settings), Worker::start(&merged(settings, json!({}))));
@@ -95,13 +100,12 @@ fn stopped_process_keeps_its_host_from_confirming() {
     stopped.signal(libc::SIGCONT);
 }
 
-#[test]
-fn anyone_may_increase_the_revision() {
-    let cluster = Cluster::start();
+fn anyone_may_increase_the_revision(kind: Kind) {
+    let cluster = Cluster::start(kind);
     let mut host = cluster.host();
     host.get("A");
     cluster.put("second");
-    cluster.redis.ask(&["INCR", &cluster.redis.key(":rev")]);
+    cluster.server.increase_revision();
     host.ask("advance 2");
     assert_eq!(host.get("A"), canary("second"));
 }

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `engine` | what a server does |
 //! | `redis`, `resp` | Redis and Valkey |
+//! | `etcd`, `gateway` | etcd |
 //! | `address` | the setting `share_url` |
 
 use std::fs;
@@ -29,12 +30,16 @@ use crate::http;
 use crate::log::{self, Level};
 use crate::secret_memory::{SecretBuffer, SecretBytes, wipe_stack_below};
 use crate::settings::{InvalidSetting, Setting};
-use address::Address;
+use address::{Address, Place};
 use engine::{Engine, Floor, Session};
+use etcd::Etcd;
+use gateway::Gateway;
 use redis::Redis;
 
 mod address;
 mod engine;
+mod etcd;
+mod gateway;
 mod redis;
 mod resp;
 
@@ -88,15 +93,24 @@ pub(crate) struct Hosts {
 
 impl Tier {
     pub(super) fn open(url: &Setting, tls: TlsSettings, key: SecretBytes) -> Result<Tier, InvalidSetting> {
-        let Address { server, name, user, password, database } = Address::parse(url)?;
+        let Address { place, name, user, password } = Address::parse(url)?;
         let settings = http::Settings {
             roots: tls.roots,
             client_certificate: tls.client_certificate,
             ..http::Settings::default()
         };
-        let prefix = format!("sts1:{{{}}}:", hash(&key, b"cluster", 8));
-        let dialer = http::Dialer::new(server, name, settings);
-        Ok(Tier { engine: Box::new(Redis { dialer, user, password, database, prefix }), key })
+        let cluster = hash(&key, b"cluster", 8);
+        let engine: Box<dyn Engine> = match place {
+            Place::Redis { server, database } => {
+                let (dialer, prefix) = (http::Dialer::new(server, name, settings), format!("sts1:{{{cluster}}}:"));
+                Box::new(Redis { dialer, user, password, database, prefix })
+            }
+            Place::Etcd(members) => {
+                let gateway = Arc::new(Gateway::new(name, members, settings, user.zip(password)));
+                Box::new(Etcd { gateway, prefix: format!("sts1/{cluster}/") })
+            }
+        };
+        Ok(Tier { engine, key })
     }
 
     /// The server, without a password.

@@ -1,0 +1,230 @@
+//! An etcd server, with the user that `docs/tier.md` describes.
+
+use std::any::Any;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use crate::common::proxy::{Fault, Proxy, Reply};
+use crate::common::servers::process::{Process, free_port};
+use crate::common::{temp_in_memory, undisturbed};
+use crate::server::{Kind, PASSWORD, Server};
+
+pub(crate) struct Etcd {
+    process: Option<Process>,
+    port: u16,
+    peer_port: u16,
+    directory: tempfile::TempDir,
+    more: Vec<String>,
+}
+
+/// The commands of `docs/tier.md` that create the user.
+fn documented_commands() -> Vec<Vec<String>> {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/tier.md")).unwrap();
+    let commands = page.lines().filter_map(|line| line.strip_prefix("etcdctl "));
+    let words = |line: &str| line.split(' ').map(|word| word.replace("PASSWORD", PASSWORD)).collect();
+    let commands: Vec<Vec<String>> = commands.map(words).collect();
+    assert_eq!(commands.len(), 4, "docs/tier.md has the user");
+    commands
+}
+
+impl Etcd {
+    pub(crate) fn start_with(more: &[&str]) -> Etcd {
+        let more = more.iter().map(|word| (*word).to_owned()).collect();
+        let mut etcd =
+            Etcd { process: None, port: free_port(), peer_port: free_port(), directory: temp_in_memory(), more };
+        etcd.run_empty();
+        etcd
+    }
+
+    /// One that has an alarm because its space is exceeded.
+    pub(crate) fn start_full() -> Etcd {
+        let etcd = Etcd::start_with(&["--quota-backend-bytes", "2000000"]);
+        let mut fill = etcd.command();
+        fill.args(["put", "fill"]).stdin(Stdio::piped()).stderr(Stdio::piped());
+        for _ in 0..4 {
+            let mut filling = fill.spawn().unwrap();
+            filling.stdin.take().unwrap().write_all(&[b'x'; 1_000_000]).unwrap();
+            if String::from_utf8_lossy(&filling.wait_with_output().unwrap().stderr).contains("space exceeded") {
+                return etcd;
+            }
+        }
+        panic!("etcd is not full");
+    }
+
+    fn data(&self) -> std::path::PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// A command of the administrator.
+    fn command(&self) -> Command {
+        let mut command = Command::new("etcdctl");
+        undisturbed(&mut command).env("ETCDCTL_API", "3");
+        command.args(["--endpoints", &self.address(), "--user", &format!("root:{PASSWORD}-admin")]);
+        command.args(["--command-timeout", "60s", "--dial-timeout", "60s"]);
+        command
+    }
+
+    /// What the administrator gets for a command with this input.
+    fn ask_with(&self, mut command: Command, words: &[&str], input: &[u8]) -> String {
+        command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("run: make tools");
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    }
+
+    pub(crate) fn ask(&self, words: &[&str]) -> String {
+        self.ask_with(self.command(), words, b"")
+    }
+
+    /// Keys with their values.
+    fn entries(&self, prefix: &str) -> Vec<(String, Vec<u8>)> {
+        let listed: Value = serde_json::from_str(&self.ask(&["get", "--prefix", prefix, "-w", "json"])).unwrap();
+        let decoded = |value: &Value| STANDARD.decode(value.as_str().unwrap_or_default()).unwrap();
+        let entry = |entry: &Value| (String::from_utf8(decoded(&entry["key"])).unwrap(), decoded(&entry["value"]));
+        listed["kvs"].as_array().into_iter().flatten().map(entry).collect()
+    }
+
+    fn put(&self, key: &str, value: &[u8]) {
+        self.ask_with(self.command(), &["put", key], value);
+    }
+
+    fn value(&self, key: &str) -> Vec<u8> {
+        self.entries(key).remove(0).1
+    }
+}
+
+impl Server for Etcd {
+    fn kind(&self) -> Kind {
+        Kind::Etcd
+    }
+
+    fn process(&self) -> &Process {
+        self.process.as_ref().unwrap()
+    }
+
+    fn stop(&mut self) {
+        self.process = None;
+    }
+
+    fn run(&mut self) {
+        let (client, peer) = (format!("http://{}", self.address()), format!("http://127.0.0.1:{}", self.peer_port));
+        let mut command = Command::new("etcd");
+        undisturbed(&mut command).arg("--data-dir").arg(self.data()).args(["--bcrypt-cost", "4"]);
+        command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
+        command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
+        command.args(["--initial-cluster", &format!("default={peer}")]).args(&self.more);
+        let log = self.directory.path().join("log");
+        let _ = fs::remove_file(&log);
+        let mut process = Process::start(command, &log);
+        assert!(process.wait(|log| log.contains("ready to serve client requests")), "{}", process.log());
+        self.process = Some(process);
+    }
+
+    fn run_empty(&mut self) {
+        let _ = fs::remove_dir_all(self.data());
+        self.run();
+        let without_users = || {
+            let mut command = Command::new("etcdctl");
+            undisturbed(&mut command).env("ETCDCTL_API", "3").args(["--endpoints", &self.address()]);
+            command
+        };
+        for words in documented_commands() {
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            self.ask_with(without_users(), &words, b"");
+        }
+        self.ask_with(without_users(), &["user", "add", &format!("root:{PASSWORD}-admin")], b"");
+        self.ask_with(without_users(), &["auth", "enable"], b"");
+    }
+
+    fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    fn key(&self, end: &str) -> String {
+        let keys =
+            self.entries("sts1/").into_iter().map(|(key, _)| key).filter(|key| key.ends_with(&format!("/{end}")));
+        let keys: Vec<String> = keys.collect();
+        assert_eq!(keys.len(), 1, "{keys:?}");
+        keys[0].clone()
+    }
+
+    fn copy(&self, from: &str, to: &str) {
+        self.put(to, &self.value(from));
+    }
+
+    fn damage(&self, key: &str) {
+        let mut value = self.value(key);
+        value[138] ^= 1;
+        self.put(key, &value);
+    }
+
+    fn flush(&self) {
+        self.ask(&["del", "--prefix", "sts1/"]);
+    }
+
+    fn increase_revision(&self) {
+        let base = self.key("base");
+        self.put(&format!("{}rev", base.strip_suffix("base").unwrap()), b"anything");
+    }
+
+    fn silence_hosts(&self, seconds: u64) {
+        let then = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() - seconds;
+        for (key, value) in self.entries("sts1/").into_iter().filter(|(key, _)| key.contains("/hosts/")) {
+            let value = String::from_utf8(value).unwrap();
+            self.put(&key, format!("{then} {}", value.split_once(' ').unwrap().1).as_bytes());
+        }
+    }
+
+    fn forbid(&self) {
+        self.ask(&["role", "revoke-permission", "st-secrets", "--prefix=true", "sts1/"]);
+    }
+
+    fn seen_during(&self, action: &mut dyn FnMut()) -> Vec<u8> {
+        action();
+        // Its log has all requests.
+        let mut seen = Vec::new();
+        read_all(&self.data(), &mut seen);
+        seen
+    }
+}
+
+fn read_all(directory: &Path, seen: &mut Vec<u8>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => read_all(&path, seen),
+            false => seen.extend(fs::read(path).unwrap()),
+        }
+    }
+}
+
+pub(crate) fn impostors() -> Vec<(Box<dyn Any>, String)> {
+    let answer = |status: u16, body: &str| Fault::from(Reply::new(status).body(body));
+    let faults = [
+        Fault::Garbage,
+        Fault::Huge(1 << 30),
+        Fault::Endless,
+        Fault::status(404),
+        answer(200, "<html>"),
+        answer(200, "[]"),
+        answer(200, "{}"),
+        answer(200, r#"{"token": 1}"#),
+        answer(400, "{}"),
+    ];
+    let impostor = |fault: Fault| {
+        let proxy = Proxy::alone();
+        proxy.always(fault);
+        let address = proxy.url().strip_prefix("http://").unwrap().to_owned();
+        (Box::new(proxy) as Box<dyn Any>, address)
+    };
+    faults.map(impostor).into()
+}

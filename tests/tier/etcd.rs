@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::common::proxy::{Fault, Proxy, Reply};
 use crate::common::servers::process::{Process, free_port};
+use crate::common::servers::python_script;
 use crate::common::{temp_in_memory, undisturbed};
 use crate::server::{Kind, PASSWORD, Server};
 
@@ -20,6 +21,8 @@ pub(crate) struct Etcd {
     process: Option<Process>,
     port: u16,
     peer_port: u16,
+    /// One for TLS, which wants a client certificate.
+    secured: Option<u16>,
     directory: tempfile::TempDir,
     more: Vec<String>,
 }
@@ -35,12 +38,34 @@ fn documented_commands() -> Vec<Vec<String>> {
 }
 
 impl Etcd {
-    pub(crate) fn start_with(more: &[&str]) -> Etcd {
+    fn new(more: &[&str]) -> Etcd {
         let more = more.iter().map(|word| (*word).to_owned()).collect();
-        let mut etcd =
-            Etcd { process: None, port: free_port(), peer_port: free_port(), directory: temp_in_memory(), more };
+        let (port, peer_port, directory) = (free_port(), free_port(), temp_in_memory());
+        Etcd { process: None, port, peer_port, secured: None, directory, more }
+    }
+
+    pub(crate) fn start_with(more: &[&str]) -> Etcd {
+        let mut etcd = Etcd::new(more);
         etcd.run_empty();
         etcd
+    }
+
+    /// One that is also at [`Etcd::secured_url`].
+    pub(crate) fn start_secured() -> Etcd {
+        let mut etcd = Etcd::new(&[]);
+        python_script("certificates.py", &[etcd.directory.path().to_str().unwrap()]);
+        etcd.secured = Some(free_port());
+        etcd.run_empty();
+        etcd
+    }
+
+    pub(crate) fn secured_url(&self) -> String {
+        format!("etcds://st-secrets:{PASSWORD}@localhost:{}", self.secured.unwrap())
+    }
+
+    /// The path of a file that `tests/python/certificates.py` made.
+    pub(crate) fn certificate(&self, file: &str) -> String {
+        self.directory.path().join(file).to_str().unwrap().to_owned()
     }
 
     /// One that has an alarm because its space is exceeded.
@@ -62,13 +87,22 @@ impl Etcd {
         self.directory.path().join("data")
     }
 
-    /// A command of the administrator.
-    fn command(&self) -> Command {
+    fn command_of_nobody(&self) -> Command {
         let mut command = Command::new("etcdctl");
-        undisturbed(&mut command).env("ETCDCTL_API", "3");
-        command.args(["--endpoints", &self.address(), "--user", &format!("root:{PASSWORD}-admin")]);
+        undisturbed(&mut command).env("ETCDCTL_API", "3").args(["--endpoints", &self.address()]);
         command.args(["--command-timeout", "60s", "--dial-timeout", "60s"]);
         command
+    }
+
+    /// A command of the administrator.
+    fn command(&self) -> Command {
+        let mut command = self.command_of_nobody();
+        command.args(["--user", &format!("root:{PASSWORD}-admin")]);
+        command
+    }
+
+    pub(crate) fn enable_users(&self) {
+        self.ask_with(self.command_of_nobody(), &["auth", "enable"], b"");
     }
 
     /// What the administrator gets for a command with this input.
@@ -83,6 +117,12 @@ impl Etcd {
 
     pub(crate) fn ask(&self, words: &[&str]) -> String {
         self.ask_with(self.command(), words, b"")
+    }
+
+    /// The number of its last write.
+    pub(crate) fn revision(&self) -> String {
+        let listed: Value = serde_json::from_str(&self.ask(&["get", "any", "-w", "json"])).unwrap();
+        listed["header"]["revision"].to_string()
     }
 
     /// Keys with their values.
@@ -119,7 +159,15 @@ impl Server for Etcd {
         let (client, peer) = (format!("http://{}", self.address()), format!("http://127.0.0.1:{}", self.peer_port));
         let mut command = Command::new("etcd");
         undisturbed(&mut command).arg("--data-dir").arg(self.data()).args(["--bcrypt-cost", "4"]);
-        command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
+        let mut listened = client.clone();
+        if let Some(port) = self.secured {
+            listened.push_str(&format!(",https://127.0.0.1:{port}"));
+            for (option, file) in [("cert", "member.pem"), ("key", "member.key"), ("trusted-ca", "ca.pem")] {
+                command.args([format!("--{option}-file"), self.certificate(file)]);
+            }
+            command.arg("--client-cert-auth");
+        }
+        command.args(["--listen-client-urls", &listened, "--advertise-client-urls", &client]);
         command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
         command.args(["--initial-cluster", &format!("default={peer}")]).args(&self.more);
         let log = self.directory.path().join("log");
@@ -132,17 +180,12 @@ impl Server for Etcd {
     fn run_empty(&mut self) {
         let _ = fs::remove_dir_all(self.data());
         self.run();
-        let without_users = || {
-            let mut command = Command::new("etcdctl");
-            undisturbed(&mut command).env("ETCDCTL_API", "3").args(["--endpoints", &self.address()]);
-            command
-        };
         for words in documented_commands() {
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
-            self.ask_with(without_users(), &words, b"");
+            self.ask_with(self.command_of_nobody(), &words, b"");
         }
-        self.ask_with(without_users(), &["user", "add", &format!("root:{PASSWORD}-admin")], b"");
-        self.ask_with(without_users(), &["auth", "enable"], b"");
+        self.ask_with(self.command_of_nobody(), &["user", "add", &format!("root:{PASSWORD}-admin")], b"");
+        self.enable_users();
     }
 
     fn address(&self) -> String {

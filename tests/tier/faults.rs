@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::cluster::Cluster;
 use crate::common::servers::process::free_port;
+use crate::common::time::soon;
 use crate::server::{Kind, PASSWORD, on_each_server};
 use crate::worker::{Worker, canary};
 
@@ -76,7 +77,7 @@ fn garbage_is_refused(kind: Kind) {
     let cluster = Cluster::start(kind);
     for (server, address) in kind.impostors() {
         let mut host = cluster.host_with(json!({"share_url": kind.url(&address)}));
-        assert_unshared(&cluster, std::slice::from_mut(&mut host), "reply is not that of");
+        assert_unshared(&cluster, std::slice::from_mut(&mut host), "check `share_url`");
         drop(server);
     }
 }
@@ -132,9 +133,8 @@ fn replaced_tier_is_used_after_a_failure_at_most(kind: Kind) {
         host.ask("advance 2");
         host.get("A");
         host.ask("advance 20");
-        assert_eq!(host.get("A"), canary("second"));
+        soon(|| host.get("A") == canary("second"));
     }
-    assert_eq!(cluster.loads(), 2);
 }
 
 fn document_that_was_put_back_is_refused(kind: Kind) {

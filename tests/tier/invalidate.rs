@@ -1,10 +1,12 @@
 //! Invalidation of all hosts, with confirmation.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Instant;
 
 use serde_json::json;
 
 use crate::cluster::Cluster;
+use crate::common::time::PATIENCE;
 use crate::server::{Kind, on_each_server};
 use crate::worker::{Worker, canary, merged};
 
@@ -12,6 +14,7 @@ on_each_server! {
     hosts_confirm_and_return_nothing_older,
     listening_host_notices_without_a_get,
     stopped_host_is_named_and_nothing_older_is_returned_later,
+    host_that_is_silent_for_long_is_named_and_not_waited_for,
     stopped_process_keeps_its_host_from_confirming,
     anyone_may_increase_the_revision,
 }
@@ -77,6 +80,22 @@ fn stopped_host_is_named_and_nothing_older_is_returned_later(kind: Kind) {
     // Its next look at the tier is due within a second.
     other.ask("advance 2");
     assert_eq!(other.get("A"), canary("second"));
+}
+
+fn host_that_is_silent_for_long_is_named_and_not_waited_for(kind: Kind) {
+    let cluster = Cluster::start(kind);
+    let (mut one, mut other) = (cluster.host(), cluster.host());
+    one.get("A");
+    other.get("A");
+    other.signal(libc::SIGSTOP);
+    for (seconds, silent) in [(20, 1), (100, 0)] {
+        cluster.server.silence_hosts(seconds);
+        let begun = Instant::now();
+        let report = one.ask("invalidate-cluster");
+        assert_eq!((count(&report, "confirmed"), count(&report, "silent")), (1, silent), "{report}");
+        assert!(begun.elapsed() < PATIENCE, "it waited until its time was over");
+    }
+    other.signal(libc::SIGCONT);
 }
 
 fn stopped_process_keeps_its_host_from_confirming(kind: Kind) {

@@ -7,6 +7,7 @@ mod etcd;
 mod faults;
 mod invalidate;
 mod loads;
+mod members;
 mod redis;
 mod server;
 mod settings;

@@ -92,11 +92,16 @@ impl Gateway {
     }
 
     /// The error for a request that the server refused. Of its message nothing is shown.
-    fn refusal(&self, status: u16, answer: Option<&Value>) -> Refused {
+    fn refusal(&self, status: u16, body: &[u8]) -> Refused {
+        let answer: Option<Value> = serde_json::from_slice(body).ok();
         let denied = |why: &str| Error::new(Status::AccessDenied, format!("{} {why}", self.name));
         let down = |why: &str| Error::new(Status::Unavailable, format!("{} {why}", self.name)).with_retryable(true);
-        let text = answer.and_then(|answer| answer["message"].as_str().or(answer["error"].as_str()));
+        let text = answer.as_ref().and_then(|answer| answer["message"].as_str().or(answer["error"].as_str()));
         let Some(text) = text else {
+            if body.starts_with(b"CommonName ") {
+                return denied("has users and so refuses a client certificate with a common name; use one without")
+                    .into();
+            }
             return match is_transient_status(status) {
                 true => down(&format!("fails (HTTP {status})")).into(),
                 false => self.malformed().into(),
@@ -239,18 +244,16 @@ impl Requests {
         let url = format!("{}{path}", self.gateway.members.get(self.member).map_or("", String::as_str));
         let request = Request { method: "POST", url: &url, headers: &headers, body, connect_timeout: None };
         let response = self.client.send(&request, deadline).map_err(|error| match error.status() {
-            Status::Protocol => self.malformed(),
+            Status::Protocol => error.map_message(|message| format!("{message}; check `share_url`")),
             _ => error,
         })?;
-        let answer: Option<Value> = serde_json::from_slice(&response.body).ok().filter(Value::is_object);
-        match (response.status, answer) {
-            (200, Some(answer)) => {
-                self.time = time_of(&response).map(|time| (time, Instant::now()));
-                Ok(answer)
-            }
-            (200, None) => Err(self.malformed().into()),
-            (status, answer) => Err(self.gateway.refusal(status, answer.as_ref())),
+        if response.status != 200 {
+            return Err(self.gateway.refusal(response.status, &response.body));
         }
+        let answer: Option<Value> = serde_json::from_slice(&response.body).ok().filter(Value::is_object);
+        let answer = answer.ok_or_else(|| self.malformed())?;
+        self.time = time_of(&response).map(|time| (time, Instant::now()));
+        Ok(answer)
     }
 }
 
@@ -285,17 +288,16 @@ mod tests {
     #[test]
     fn refusals_name_the_remedy_and_not_the_message() {
         let gateway = Gateway::new("etcd://x".to_owned(), vec![String::new()], http::Settings::default(), None);
-        for (status, message, expected) in [
-            (400, Some("etcdserver: request is too large"), "--max-request-bytes"),
-            (429, Some("etcdserver: mvcc: database space exceeded"), "is full"),
-            (403, Some("etcdserver: permission denied"), "does not permit a key"),
-            (400, Some("etcdserver: user name is empty"), "rejects the user or the password"),
-            (503, Some("CANARY"), "refuses a request (code 14)"),
-            (503, None, "fails (HTTP 503)"),
-            (404, None, "is not that of etcd"),
+        for (status, body, expected) in [
+            (400, r#"{"message": "etcdserver: request is too large"}"#, "--max-request-bytes"),
+            (429, r#"{"message": "etcdserver: mvcc: database space exceeded"}"#, "is full"),
+            (403, r#"{"error": "etcdserver: permission denied"}"#, "does not permit a key"),
+            (400, r#"{"error": "etcdserver: user name is empty"}"#, "rejects the user or the password"),
+            (503, r#"{"message": "CANARY", "code": 14}"#, "refuses a request (code 14)"),
+            (503, "CANARY", "fails (HTTP 503)"),
+            (404, "CANARY", "is not that of etcd"),
         ] {
-            let answer = message.map(|message| serde_json::json!({"message": message, "code": 14}));
-            let error = Error::from(gateway.refusal(status, answer.as_ref()));
+            let error = Error::from(gateway.refusal(status, body.as_bytes()));
             assert!(error.message().contains(expected) && !error.message().contains("CANARY"), "{error}");
         }
     }

@@ -31,7 +31,7 @@ use crate::log::{self, Level};
 use crate::secret_memory::{SecretBuffer, SecretBytes, wipe_stack_below};
 use crate::settings::{InvalidSetting, Setting};
 use address::{Address, Place};
-use engine::{Engine, Floor, Session};
+use engine::{Engine, Floor, RECORD, Session};
 use etcd::Etcd;
 use gateway::Gateway;
 use redis::Redis;
@@ -48,7 +48,7 @@ const EXCHANGE_TIME: Duration = Duration::from_secs(10);
 const EXCHANGE_PART: u32 = 10;
 /// By how much the clocks of hosts may differ.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);
-/// How long a host is alive after its last look.
+/// How long after its last look a host is expected to look again.
 const ALIVE: Duration = Duration::from_secs(15);
 /// The depth of stack that is wiped after a key was used.
 const STACK: usize = 8 << 10;
@@ -89,6 +89,8 @@ pub(crate) struct Found {
 pub(crate) struct Hosts {
     pub(crate) confirmed: Vec<String>,
     pub(crate) silent: Vec<String>,
+    /// Whether one of the silent hosts may confirm soon.
+    pub(crate) is_awaited: bool,
 }
 
 impl Tier {
@@ -156,8 +158,9 @@ impl Tier {
         for host in session.run(|session| session.hosts())? {
             if host.confirmed >= revision {
                 hosts.confirmed.push(host.name);
-            } else if host.silent_for <= ALIVE {
+            } else if host.silent_for <= RECORD {
                 hosts.silent.push(host.name);
+                hosts.is_awaited |= host.silent_for <= ALIVE;
             }
         }
         hosts.confirmed.sort_unstable();

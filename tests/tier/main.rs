@@ -1,4 +1,4 @@
-//! Hosts that share through Redis or etcd: each a directory of its own, with processes of its own, before the same OpenBao.
+//! Hosts that share through Redis or etcd: each has a directory and processes of its own, and the same OpenBao.
 
 mod cluster;
 #[path = "../common/mod.rs"]

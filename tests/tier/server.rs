@@ -109,7 +109,7 @@ pub(crate) trait Server {
     /// Increases the revision as a script does.
     fn increase_revision(&self);
 
-    /// Makes it so many seconds since each host looked, as far as the server knows.
+    /// Makes it so many seconds since each host looked, in the records of the server.
     fn silence_hosts(&self, seconds: u64);
 
     /// Takes permissions from the user.

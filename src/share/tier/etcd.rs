@@ -4,12 +4,12 @@
 //! |---|---|
 //! | `sts1/<cluster>/rev` | any: each write of it increases the revision |
 //! | `sts1/<cluster>/base` | what is added to the number of that write |
-//! | `sts1/<cluster>/hosts/<host>` | the time of its last look and the revision that it confirmed; expires |
+//! | `sts1/<cluster>/hosts/<host>` | when it looked last, and the revision that it confirmed; expires |
 //! | `sts1/<cluster>/<id>/doc` | when it ends, in milliseconds, and a sealed document, which expires |
 //! | `sts1/<cluster>/<id>/load` | who loads, for some seconds |
 //!
-//! The revision is the `mod_revision` of `rev`, plus `base`: an etcd cluster that was replaced numbers its writes from 1
-//! again. Times are those of the header `Date` of the server. The remaining time of a lease does not serve: it begins
+//! The revision is the `mod_revision` of `rev`, plus `base`: an etcd cluster that was replaced numbers its writes from
+//! 1 again. Times are those of the header `Date` of the server. The remaining time of a lease is not used: it begins
 //! again when the cluster gets another leader.
 
 use std::sync::Arc;
@@ -140,7 +140,7 @@ impl Session for Connection {
         }
         let lease = self.lease(RECORD)?;
         let record = put(&key, format!("{} {confirmed}", now.as_secs()).as_bytes(), Some(&lease));
-        // The revision is read after the host is listed: whoever increases it later finds the host.
+        // The revision is read after the host is listed: a call that increases it later finds the host.
         Ok(self.revised(vec![record], floor)?.0)
     }
 

@@ -125,12 +125,24 @@ impl Etcd {
         listed["header"]["revision"].to_string()
     }
 
+    fn listed(&self, prefix: &str) -> Vec<Value> {
+        let listed: Value = serde_json::from_str(&self.ask(&["get", "--prefix", prefix, "-w", "json"])).unwrap();
+        listed["kvs"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// The last parts of the keys that never end by themselves.
+    pub(crate) fn permanent(&self) -> Vec<String> {
+        let listed = self.listed("sts1/").into_iter().filter(|entry| entry["lease"].is_null());
+        let mut ends: Vec<String> =
+            listed.map(|entry| decoded_text(&entry["key"]).rsplit_once('/').unwrap().1.to_owned()).collect();
+        ends.sort_unstable();
+        ends
+    }
+
     /// Keys with their values.
     fn entries(&self, prefix: &str) -> Vec<(String, Vec<u8>)> {
-        let listed: Value = serde_json::from_str(&self.ask(&["get", "--prefix", prefix, "-w", "json"])).unwrap();
-        let decoded = |value: &Value| STANDARD.decode(value.as_str().unwrap_or_default()).unwrap();
-        let entry = |entry: &Value| (String::from_utf8(decoded(&entry["key"])).unwrap(), decoded(&entry["value"]));
-        listed["kvs"].as_array().into_iter().flatten().map(entry).collect()
+        let entry = |entry: &Value| (decoded_text(&entry["key"]), decoded(&entry["value"]));
+        self.listed(prefix).iter().map(entry).collect()
     }
 
     fn put(&self, key: &str, value: &[u8]) {
@@ -219,6 +231,10 @@ impl Server for Etcd {
         self.put(&format!("{}rev", base.strip_suffix("base").unwrap()), b"anything");
     }
 
+    fn lower_revision(&self) {
+        self.put(&self.key("base"), b"1");
+    }
+
     fn silence_hosts(&self, seconds: u64) {
         let then = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() - seconds;
         for (key, value) in self.entries("sts1/").into_iter().filter(|(key, _)| key.contains("/hosts/")) {
@@ -238,6 +254,14 @@ impl Server for Etcd {
         read_all(&self.data(), &mut seen);
         seen
     }
+}
+
+fn decoded(value: &Value) -> Vec<u8> {
+    STANDARD.decode(value.as_str().unwrap_or_default()).unwrap()
+}
+
+fn decoded_text(value: &Value) -> String {
+    String::from_utf8(decoded(value)).unwrap()
 }
 
 fn read_all(directory: &Path, seen: &mut Vec<u8>) {

@@ -19,6 +19,7 @@ on_each_server! {
     restarted_tier_is_used_on,
     flushed_tier_loses_nothing_but_time,
     replaced_tier_is_used_after_a_failure_at_most,
+    revision_that_fell_is_raised,
     document_that_was_put_back_is_refused,
     damaged_document_is_replaced,
     nobody_listens_is_a_short_failure,
@@ -135,6 +136,21 @@ fn replaced_tier_is_used_after_a_failure_at_most(kind: Kind) {
         host.ask("advance 20");
         soon(|| host.get("A") == canary("second"));
     }
+}
+
+fn revision_that_fell_is_raised(kind: Kind) {
+    let cluster = Cluster::start(kind);
+    let (mut one, mut other) = (cluster.host(), cluster.host());
+    one.get("A");
+    other.get("A");
+    cluster.server.lower_revision();
+    cluster.put("second");
+    one.ask("advance 2");
+    // Something may have been invalidated meanwhile.
+    assert_eq!(one.get("A"), canary("second"));
+    other.ask("advance 2");
+    assert_eq!(other.get("A"), canary("second"));
+    assert_eq!(cluster.loads(), 2);
 }
 
 fn document_that_was_put_back_is_refused(kind: Kind) {

@@ -95,6 +95,13 @@ fn host_that_is_silent_for_long_is_named_and_not_waited_for(kind: Kind) {
         assert_eq!((count(&report, "confirmed"), count(&report, "silent")), (1, silent), "{report}");
         assert!(begun.elapsed() < PATIENCE, "it waited until its time was over");
     }
+    // It is back, and is waited for.
+    other.signal(libc::SIGCONT);
+    other.ask("advance 2");
+    other.get("A");
+    other.signal(libc::SIGSTOP);
+    let report = one.ask("invalidate-cluster-briefly");
+    assert_eq!((count(&report, "confirmed"), count(&report, "silent")), (1, 1), "{report}");
     other.signal(libc::SIGCONT);
 }
 

@@ -68,6 +68,21 @@ fn token_is_used_until_the_server_rejects_it() {
 }
 
 #[test]
+fn all_but_the_revision_ends_by_itself() {
+    let etcd = Etcd::start_with(&[]);
+    let cluster = Cluster::start(Kind::Redis);
+    cluster.source.vault.next(1, Fault::Hang);
+    let url = json!({"share_url": etcd.url()});
+    let mut loading = cluster.host_with(url.clone());
+    loading.send("get A");
+    cluster.source.vault.wait_for_requests(1);
+    let mut host = cluster.host_with(url);
+    host.ask("refresh A");
+    host.ask("invalidate-cluster-briefly");
+    assert_eq!(etcd.permanent(), ["base", "rev"]);
+}
+
+#[test]
 fn compacted_history_changes_nothing() {
     let etcd = Etcd::start_with(&[]);
     let cluster = Cluster::start(Kind::Redis);

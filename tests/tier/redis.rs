@@ -109,6 +109,10 @@ impl Server for Redis {
         self.ask(&["INCR", &self.key("rev")]);
     }
 
+    fn lower_revision(&self) {
+        self.ask(&["SET", &self.key("rev"), "1"]);
+    }
+
     fn silence_hosts(&self, seconds: u64) {
         let (key, now) = (self.key("hosts"), self.ask(&["TIME"]));
         let then = now.lines().next().unwrap().parse::<u64>().unwrap() - seconds;

@@ -109,6 +109,9 @@ pub(crate) trait Server {
     /// Increases the revision as a script does.
     fn increase_revision(&self);
 
+    /// Sets the revision back, as a server does that is restored from an old copy.
+    fn lower_revision(&self);
+
     /// Makes it so many seconds since each host looked, in the records of the server.
     fn silence_hosts(&self, seconds: u64);
 

@@ -204,12 +204,9 @@ impl Server for Etcd {
         format!("127.0.0.1:{}", self.port)
     }
 
-    fn key(&self, end: &str) -> String {
-        let keys =
-            self.entries("sts1/").into_iter().map(|(key, _)| key).filter(|key| key.ends_with(&format!("/{end}")));
-        let keys: Vec<String> = keys.collect();
-        assert_eq!(keys.len(), 1, "{keys:?}");
-        keys[0].clone()
+    fn keys(&self, end: &str) -> Vec<String> {
+        let end = format!("/{end}");
+        self.entries("sts1/").into_iter().map(|(key, _)| key).filter(|key| key.ends_with(&end)).collect()
     }
 
     fn copy(&self, from: &str, to: &str) {

@@ -91,9 +91,10 @@ fn cleared_document_is_not_taken_from_the_tier(kind: Kind) {
     let mut host = cluster.host();
     host.get("A");
     cluster.server.key("doc");
-    cluster.source.vault.always(Fault::status(403));
+    cluster.source.vault.always(Fault::vault(403, &["permission denied"]));
     host.ask("clear");
     assert!(host.ask("get A")["error"].is_string());
+    assert_eq!(cluster.server.count("doc"), 0);
     cluster.source.vault.heal();
 }
 

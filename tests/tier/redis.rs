@@ -87,10 +87,8 @@ impl Server for Redis {
         Some(format!("unix://st-secrets:{PASSWORD}@{}", self.directory.path().join("redis.sock").display()))
     }
 
-    fn key(&self, end: &str) -> String {
-        let keys = self.ask(&["KEYS", &format!("*:{end}")]);
-        assert_eq!(keys.lines().count(), 1, "{keys}");
-        keys
+    fn keys(&self, end: &str) -> Vec<String> {
+        self.ask(&["KEYS", &format!("*:{end}")]).lines().map(str::to_owned).collect()
     }
 
     fn copy(&self, from: &str, to: &str) {

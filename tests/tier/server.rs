@@ -95,8 +95,19 @@ pub(crate) trait Server {
         None
     }
 
-    /// The name of the only key that ends like this: `rev`, `doc`, `hosts`.
-    fn key(&self, end: &str) -> String;
+    /// The keys that end like this: `rev`, `doc`, `load`.
+    fn keys(&self, end: &str) -> Vec<String>;
+
+    fn count(&self, end: &str) -> usize {
+        self.keys(end).len()
+    }
+
+    /// The name of the only one.
+    fn key(&self, end: &str) -> String {
+        let keys = self.keys(end);
+        assert_eq!(keys.len(), 1, "{keys:?}");
+        keys[0].clone()
+    }
 
     fn copy(&self, from: &str, to: &str);
 

@@ -149,22 +149,14 @@ pub(crate) fn supervise(
                 }
             },
             None => {
-                if let Some(change) = changes.last() {
+                // A command that is to end for good is not started again.
+                let is_followed = !is_ending || run.on_change != OnChange::Restart;
+                if let Some(change) = changes.last().filter(|_| is_followed) {
                     note(&change.names, run.on_change);
                     match run.on_change {
                         OnChange::Hup => child.send(Signal::HUP),
                         OnChange::Term => child.send(Signal::TERM),
-                        OnChange::Restart if !is_ending => {
-                            let kill_at = restart.map_or_else(
-                                || {
-                                    child.send(Signal::TERM);
-                                    Instant::now().checked_add(run.grace)
-                                },
-                                |restart| restart.kill_at,
-                            );
-                            restart = Some(Restart { secrets: change.secrets, kill_at });
-                        }
-                        OnChange::Restart => {}
+                        OnChange::Restart => restart = Some(restarting(&child, restart, change.secrets, run)),
                     }
                 }
                 let kill_at = restart.as_ref().and_then(|restart| restart.kill_at);
@@ -178,6 +170,18 @@ pub(crate) fn supervise(
             }
         }
     }
+}
+
+/// Asks the command to end. A restart that has begun goes on, with newer values.
+fn restarting(child: &Child, begun: Option<Restart>, secrets: Vec<Variable>, run: &Run) -> Restart {
+    let kill_at = match begun {
+        Some(begun) => begun.kill_at,
+        None => {
+            child.send(Signal::TERM);
+            Instant::now().checked_add(run.grace)
+        }
+    };
+    Restart { secrets, kill_at }
 }
 
 impl Changes {

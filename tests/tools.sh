@@ -36,6 +36,8 @@ need psql postgresql
 [ -d /usr/lib/postgresql ] || need postgres postgresql
 need redis-server redis-server
 need redis-cli redis-tools
+need etcd etcd-server
+need etcdctl etcd-client
 [ -n "$missing" ] || exit 0
 
 case $missing in

@@ -128,7 +128,8 @@ pub unsafe extern "C" fn st_secrets_listen(
 /// has had more processes than the list has places (4088).
 ///
 /// With `ST_SCOPE_CLUSTER`, `confirmed` and `silent` are the names of hosts, as texts. A host that has made no call for
-/// 15 seconds is in neither; its next get looks at the tier first.
+/// 15 seconds is named as silent and not waited for; one of 60 seconds is in neither. Its next get looks at the tier
+/// first.
 ///
 /// `ST_CONFIG`: with `ST_SCOPE_HOST`, the setting `share` is off; with `ST_SCOPE_CLUSTER`, there is no `share_url`.
 /// `ST_UNAVAILABLE`, `ST_TIMEOUT`, `ST_ACCESS_DENIED` or `ST_PROTOCOL`: the tier fails.

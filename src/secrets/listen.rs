@@ -142,7 +142,8 @@ impl Manager {
         .to_string())
     }
 
-    /// Increases the revision of the tier, and waits until all live hosts have followed it, or this time is over.
+    /// Increases the revision of the tier, and waits until all hosts that were seen lately have followed it, or this
+    /// time is over.
     fn invalidate_cluster(&self, timeout: Duration) -> Result<String> {
         let attached = self.changes.page()?;
         let Some((tier, page)) = self.changes.tier().filter(|_| attached.is_some()) else {
@@ -157,7 +158,7 @@ impl Manager {
         let (mut pauses, mut last) = (HOSTS, None);
         let hosts = loop {
             match tier.hosts(&page, revision, deadline.remaining()) {
-                Ok(hosts) if hosts.silent.is_empty() => break hosts,
+                Ok(hosts) if !hosts.is_awaited => break hosts,
                 Ok(hosts) => last = Some(hosts),
                 Err(error) if deadline.has_passed() => break last.ok_or(error)?,
                 Err(_) => {}

@@ -20,3 +20,4 @@ mod store;
 mod terminal;
 mod tree;
 mod value;
+mod watch;

@@ -1,6 +1,6 @@
 //! A program whose streams are pipes, and whose output is expected line by line.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{self, JoinHandle};
@@ -11,6 +11,7 @@ pub(crate) struct Piped {
     child: Child,
     input: Option<ChildStdin>,
     lines: Receiver<String>,
+    error_lines: Receiver<String>,
     errors: JoinHandle<String>,
 }
 
@@ -21,13 +22,20 @@ impl Piped {
         let (sender, lines) = channel();
         let output = BufReader::new(child.stdout.take().unwrap());
         thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        let mut stderr = child.stderr.take().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let (sender, error_lines) = channel();
         let errors = thread::spawn(move || {
-            let mut text = Vec::new();
-            stderr.read_to_end(&mut text).ok();
-            String::from_utf8_lossy(&text).into_owned()
+            let (mut text, mut line) = (String::new(), Vec::new());
+            while stderr.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+                let read = String::from_utf8_lossy(&line).into_owned();
+                text.push_str(&read);
+                // The test may not be interested.
+                let _ = sender.send(read);
+                line.clear();
+            }
+            text
         });
-        Piped { input: child.stdin.take(), child, lines, errors }
+        Piped { input: child.stdin.take(), child, lines, error_lines, errors }
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -48,6 +56,11 @@ impl Piped {
                 panic!("it writes nothing, so it was killed: {}", self.ended())
             }
         }
+    }
+
+    /// The next line of its errors.
+    pub(crate) fn error_line(&mut self) -> String {
+        self.error_lines.recv_timeout(LONG).expect("it reports no error")
     }
 
     fn ended(&mut self) -> String {

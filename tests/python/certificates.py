@@ -2,7 +2,8 @@
 
 Writes, as PEM, ca.pem and other-ca.pem (which signed none of the others), and with a .key each: server (127.0.0.1,
 localhost and the given names), elsewhere (elsewhere.test only), expired (as server, until yesterday), client and
-stranger (client certificates).
+stranger (client certificates), nameless (a client certificate without a common name), and member (as server, and a
+client certificate too, for a member of etcd).
 """
 
 import datetime
@@ -22,7 +23,7 @@ DAY = datetime.timedelta(days=1)
 
 
 def name(text):
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)] if text else [])
 
 
 def write(file, data):
@@ -30,7 +31,7 @@ def write(file, data):
         out.write(data)
 
 
-def certificate(subject, issuer, signer, until=NOW + 30 * DAY, names=(), usage=None):
+def certificate(subject, issuer, signer, until=NOW + 30 * DAY, names=(), usage=()):
     """Signed by `signer`, or self-signed if that is None."""
     key = ec.generate_private_key(ec.SECP256R1())
     builder = (
@@ -47,7 +48,7 @@ def certificate(subject, issuer, signer, until=NOW + 30 * DAY, names=(), usage=N
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(list(names)), critical=False)
     if usage:
-        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        builder = builder.add_extension(x509.ExtendedKeyUsage(list(usage)), critical=False)
     if signer:
         issued_by = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
         builder = builder.add_extension(issued_by, critical=False)
@@ -65,9 +66,11 @@ write("ca.pem", CA)
 write("other-ca.pem", certificate("another ca", "another ca", None)[1])
 HERE = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
 HERE += [x509.DNSName(given) for given in sys.argv[2:]]
-SERVER = ExtendedKeyUsageOID.SERVER_AUTH
+SERVER, CLIENT = [ExtendedKeyUsageOID.SERVER_AUTH], [ExtendedKeyUsageOID.CLIENT_AUTH]
 pair("server", "server", names=HERE, usage=SERVER)
 pair("elsewhere", "elsewhere", names=[x509.DNSName("elsewhere.test")], usage=SERVER)
 pair("expired", "expired", names=HERE, usage=SERVER, until=NOW - DAY)
 for client in ("client", "stranger"):
-    pair(client, client, usage=ExtendedKeyUsageOID.CLIENT_AUTH)
+    pair(client, client, usage=CLIENT)
+pair("nameless", "", usage=CLIENT)
+pair("member", "member", names=HERE, usage=SERVER + CLIENT)

@@ -1,15 +1,29 @@
 //! A tier that fails is never the failure of a get, and never the reason for an older value.
 
-use std::io::Write;
-use std::net::TcpListener;
-use std::thread;
-
 use serde_json::json;
 
 use crate::cluster::Cluster;
 use crate::common::servers::process::free_port;
-use crate::redis::{PASSWORD, Redis, url};
+use crate::common::time::soon;
+use crate::server::{Kind, PASSWORD, on_each_server};
 use crate::worker::{Worker, canary};
+
+on_each_server! {
+    tier_that_is_down_costs_a_request_for_each_host,
+    stopped_tier_costs_a_part_of_the_time_once,
+    wrong_password_is_reported,
+    missing_permission_is_reported,
+    full_tier_is_reported,
+    garbage_is_refused,
+    tier_that_comes_back_is_used_again,
+    restarted_tier_is_used_on,
+    flushed_tier_loses_nothing_but_time,
+    replaced_tier_is_used_after_a_failure_at_most,
+    revision_that_fell_is_raised,
+    document_that_was_put_back_is_refused,
+    damaged_document_is_replaced,
+    nobody_listens_is_a_short_failure,
+}
 
 /// Two hosts get the value, each with a request of its own, and report what is wrong with the tier.
 #[track_caller]
@@ -26,71 +40,55 @@ fn assert_unshared(cluster: &Cluster, hosts: &mut [Worker], reason: &str) {
     }
 }
 
-#[test]
-fn tier_that_is_down_costs_a_request_for_each_host() {
-    let mut cluster = Cluster::start();
-    cluster.redis.stop();
+fn tier_that_is_down_costs_a_request_for_each_host(kind: Kind) {
+    let mut cluster = Cluster::start(kind);
+    cluster.server.stop();
     assert_unshared(&cluster, &mut [cluster.host(), cluster.host()], "Connection refused");
 }
 
-#[test]
-fn stopped_tier_costs_a_part_of_the_time_once() {
-    let cluster = Cluster::start();
-    cluster.redis.process.as_ref().unwrap().pause();
+fn stopped_tier_costs_a_part_of_the_time_once(kind: Kind) {
+    let cluster = Cluster::start(kind);
+    cluster.server.process().pause();
     let brief = || cluster.host_with(json!({"timeout": 20}));
     assert_unshared(&cluster, &mut [brief(), brief()], "timed out");
-    cluster.redis.process.as_ref().unwrap().resume();
+    cluster.server.process().resume();
 }
 
-#[test]
-fn wrong_password_is_reported() {
-    let cluster = Cluster::start();
-    let wrong = json!({"share_url": format!("redis://st-secrets:{PASSWORD}-wrong@{}", cluster.redis.address())});
+fn wrong_password_is_reported(kind: Kind) {
+    let cluster = Cluster::start(kind);
+    let wrong = json!({"share_url": cluster.server.url().replace('@', "-wrong@")});
     let mut hosts = [cluster.host_with(wrong.clone()), cluster.host_with(wrong)];
     assert_unshared(&cluster, &mut hosts, "rejects the user or the password");
-    let nobody = json!({"share_url": format!("redis://{}", cluster.redis.address())});
+    let nobody = json!({"share_url": format!("{}://{}", kind.scheme(), cluster.server.address())});
     assert_unshared(&cluster, &mut [cluster.host_with(nobody)], "rejects the user or the password");
 }
 
-#[test]
-fn missing_permission_is_reported() {
-    let cluster = Cluster::start();
-    cluster.redis.ask(&["ACL", "SETUSER", "st-secrets", "-eval"]);
+fn missing_permission_is_reported(kind: Kind) {
+    let cluster = Cluster::start(kind);
+    cluster.server.forbid();
     assert_unshared(&cluster, &mut [cluster.host()], "does not permit");
 }
 
-#[test]
-fn full_tier_is_reported() {
-    let cluster = Cluster::with(Redis::start_with(&["--maxmemory", "1", "--maxmemory-policy", "noeviction"]));
+fn full_tier_is_reported(kind: Kind) {
+    let cluster = Cluster::with(kind.start_full());
     assert_unshared(&cluster, &mut [cluster.host(), cluster.host()], "is full");
 }
 
-#[test]
-fn garbage_is_refused() {
-    let cluster = Cluster::start();
-    for garbage in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], &[b'x'; 100_000], b"$99999999999\r\n", b"*9999999999\r\n"]
-    {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let server = thread::spawn(move || {
-            for stream in listener.incoming() {
-                // The client may be gone.
-                let _ = stream.unwrap().write_all(garbage);
-            }
-        });
-        let mut host = cluster.host_with(json!({"share_url": url(&address)}));
-        assert_unshared(&cluster, std::slice::from_mut(&mut host), "is not that of Redis or Valkey");
+fn garbage_is_refused(kind: Kind) {
+    let cluster = Cluster::start(kind);
+    for (server, address) in kind.impostors() {
+        let mut host = cluster.host_with(json!({"share_url": kind.url(&address)}));
+        assert_unshared(&cluster, std::slice::from_mut(&mut host), "check `share_url`");
         drop(server);
     }
 }
 
-#[test]
-fn tier_that_comes_back_is_used_again() {
-    let mut cluster = Cluster::start();
-    cluster.redis.stop();
+fn tier_that_comes_back_is_used_again(kind: Kind) {
+    let mut cluster = Cluster::start(kind);
+    cluster.server.stop();
     let mut one = cluster.host();
     one.get("A");
-    cluster.redis.run();
+    cluster.server.run();
     one.ask("advance 20");
     one.ask("refresh A");
     let before = cluster.loads();
@@ -98,42 +96,75 @@ fn tier_that_comes_back_is_used_again() {
     assert_eq!(cluster.loads(), before);
 }
 
-#[test]
-fn flushed_and_restarted_tier_loses_nothing_but_time() {
-    let mut cluster = Cluster::start();
+fn restarted_tier_is_used_on(kind: Kind) {
+    let mut cluster = Cluster::start(kind);
+    let mut one = cluster.host();
+    one.get("A");
+    cluster.server.stop();
+    cluster.server.run();
+    one.ask("refresh A");
+    let before = cluster.loads();
+    assert_eq!(cluster.host().ask("get A")["shared"], true);
+    assert_eq!(cluster.loads(), before);
+}
+
+fn flushed_tier_loses_nothing_but_time(kind: Kind) {
+    let cluster = Cluster::start(kind);
     let (mut one, mut other) = (cluster.host(), cluster.host());
     assert_eq!((one.get("A"), other.get("A")), (canary("first"), canary("first")));
     cluster.put("second");
-    cluster.redis.ask(&["FLUSHALL"]);
+    cluster.server.flush();
     one.ask("advance 2");
     // Something may have been invalidated meanwhile.
     assert_eq!(one.get("A"), canary("second"));
     other.ask("advance 2");
     assert_eq!(other.get("A"), canary("second"));
     assert_eq!(cluster.loads(), 2);
-    cluster.redis.stop();
-    cluster.redis.run();
-    cluster.put("third");
-    one.ask("advance 2");
-    assert_eq!(one.get("A"), canary("third"));
-    other.ask("advance 2");
-    assert_eq!(other.get("A"), canary("third"));
-    assert_eq!(cluster.loads(), 3);
 }
 
-#[test]
-fn document_that_was_put_back_is_refused() {
-    let cluster = Cluster::start();
+fn replaced_tier_is_used_after_a_failure_at_most(kind: Kind) {
+    let mut cluster = Cluster::start(kind);
+    let mut hosts = [cluster.host(), cluster.host()];
+    hosts.iter_mut().for_each(|host| assert_eq!(host.get("A"), canary("first")));
+    cluster.server.stop();
+    cluster.server.run_empty();
+    cluster.put("second");
+    for host in &mut hosts {
+        // The first look may fail: etcd does not answer a token of its predecessor.
+        host.ask("advance 2");
+        host.get("A");
+        host.ask("advance 20");
+        soon(|| host.get("A") == canary("second"));
+    }
+}
+
+fn revision_that_fell_is_raised(kind: Kind) {
+    let cluster = Cluster::start(kind);
     let (mut one, mut other) = (cluster.host(), cluster.host());
     one.get("A");
-    let key = cluster.redis.key(":doc");
-    cluster.redis.ask(&["COPY", &key, "kept"]);
+    other.get("A");
+    cluster.server.lower_revision();
+    cluster.put("second");
+    one.ask("advance 2");
+    // Something may have been invalidated meanwhile.
+    assert_eq!(one.get("A"), canary("second"));
+    other.ask("advance 2");
+    assert_eq!(other.get("A"), canary("second"));
+    assert_eq!(cluster.loads(), 2);
+}
+
+fn document_that_was_put_back_is_refused(kind: Kind) {
+    let cluster = Cluster::start(kind);
+    let (mut one, mut other) = (cluster.host(), cluster.host());
+    one.get("A");
+    let key = cluster.server.key("doc");
+    cluster.server.copy(&key, "kept");
     cluster.put("second");
     assert_eq!(one.ask("refresh A")["value"], canary("second"));
     assert_eq!(other.get("A"), canary("second"));
-    let put_back = || cluster.redis.ask(&["COPY", "kept", &key, "REPLACE"]);
+    let put_back = || cluster.server.copy("kept", &key);
     // A later document was used here.
-    assert_eq!(put_back(), "1");
+    put_back();
     other.ask("clear");
     assert_eq!(other.get("A"), canary("second"));
     // It has an earlier revision, also for a host that never saw a document.
@@ -143,22 +174,19 @@ fn document_that_was_put_back_is_refused() {
     assert_eq!(third.get("A"), canary("second"));
 }
 
-#[test]
-fn damaged_document_is_replaced() {
-    let cluster = Cluster::start();
+fn damaged_document_is_replaced(kind: Kind) {
+    let cluster = Cluster::start(kind);
     cluster.host().get("A");
-    let key = cluster.redis.key(":doc");
-    cluster.redis.ask(&["SETRANGE", &key, "130", "damage"]);
+    cluster.server.damage(&cluster.server.key("doc"));
     assert_eq!(cluster.host().get("A"), canary("first"));
     assert_eq!(cluster.loads(), 2);
     assert_eq!(cluster.host().ask("get A")["shared"], true);
     assert_eq!(cluster.loads(), 2);
 }
 
-#[test]
-fn nobody_listens_is_a_short_failure() {
-    let cluster = Cluster::start();
-    let mut host = cluster.host_with(json!({"share_url": url(&format!("127.0.0.1:{}", free_port()))}));
+fn nobody_listens_is_a_short_failure(kind: Kind) {
+    let cluster = Cluster::start(kind);
+    let mut host = cluster.host_with(json!({"share_url": kind.url(&format!("127.0.0.1:{}", free_port()))}));
     assert_eq!(host.get("A"), canary("first"));
     assert!(host.ask("invalidate-cluster")["error"].as_str().unwrap().contains("Connection refused"));
 }

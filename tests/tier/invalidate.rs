@@ -1,19 +1,30 @@
 //! Invalidation of all hosts, with confirmation.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Instant;
 
 use serde_json::json;
 
 use crate::cluster::Cluster;
+use crate::common::time::PATIENCE;
+use crate::server::{Kind, on_each_server};
 use crate::worker::{Worker, canary, merged};
+
+on_each_server! {
+    hosts_confirm_and_return_nothing_older,
+    listening_host_notices_without_a_get,
+    stopped_host_is_named_and_nothing_older_is_returned_later,
+    host_that_is_silent_for_long_is_named_and_not_waited_for,
+    stopped_process_keeps_its_host_from_confirming,
+    anyone_may_increase_the_revision,
+}
 
 fn count(report: &serde_json::Value, member: &str) -> usize {
     report[member].as_array().unwrap_or_else(|| panic!("{report}")).len()
 }
 
-#[test]
-fn hosts_confirm_and_return_nothing_older() {
-    let cluster = Cluster::start();
+fn hosts_confirm_and_return_nothing_older(kind: Kind) {
+    let cluster = Cluster::start(kind);
     let (mut one, mut other) = (cluster.host(), cluster.host());
     one.get("A");
     other.get("A");
@@ -42,9 +53,8 @@ fn hosts_confirm_and_return_nothing_older() {
     }
 }
 
-#[test]
-fn listening_host_notices_without_a_get() {
-    let cluster = Cluster::start();
+fn listening_host_notices_without_a_get(kind: Kind) {
+    let cluster = Cluster::start(kind);
     let (mut one, mut other) = (cluster.host(), cluster.host());
     one.get("A");
     other.get("A");
@@ -57,9 +67,8 @@ fn listening_host_notices_without_a_get() {
     assert_eq!(other.get("A"), canary("second"));
 }
 
-#[test]
-fn stopped_host_is_named_and_nothing_older_is_returned_later() {
-    let cluster = Cluster::start();
+fn stopped_host_is_named_and_nothing_older_is_returned_later(kind: Kind) {
+    let cluster = Cluster::start(kind);
     let (mut one, mut other) = (cluster.host(), cluster.host());
     one.get("A");
     other.get("A");
@@ -73,9 +82,31 @@ fn stopped_host_is_named_and_nothing_older_is_returned_later() {
     assert_eq!(other.get("A"), canary("second"));
 }
 
-#[test]
-fn stopped_process_keeps_its_host_from_confirming() {
-    let cluster = Cluster::start();
+fn host_that_is_silent_for_long_is_named_and_not_waited_for(kind: Kind) {
+    let cluster = Cluster::start(kind);
+    let (mut one, mut other) = (cluster.host(), cluster.host());
+    one.get("A");
+    other.get("A");
+    other.signal(libc::SIGSTOP);
+    for (seconds, silent) in [(20, 1), (100, 0)] {
+        cluster.server.silence_hosts(seconds);
+        let begun = Instant::now();
+        let report = one.ask("invalidate-cluster");
+        assert_eq!((count(&report, "confirmed"), count(&report, "silent")), (1, silent), "{report}");
+        assert!(begun.elapsed() < PATIENCE, "it waited until its time was over");
+    }
+    // It is back, and is waited for.
+    other.signal(libc::SIGCONT);
+    other.ask("advance 2");
+    other.get("A");
+    other.signal(libc::SIGSTOP);
+    let report = one.ask("invalidate-cluster-briefly");
+    assert_eq!((count(&report, "confirmed"), count(&report, "silent")), (1, 1), "{report}");
+    other.signal(libc::SIGCONT);
+}
+
+fn stopped_process_keeps_its_host_from_confirming(kind: Kind) {
+    let cluster = Cluster::start(kind);
     let mut one = cluster.host();
     let settings = cluster.settings();
     let (mut working, mut stopped) = (Worker::start(&settings), Worker::start(&merged(settings, json!({}))));
@@ -95,13 +126,12 @@ fn stopped_process_keeps_its_host_from_confirming() {
     stopped.signal(libc::SIGCONT);
 }
 
-#[test]
-fn anyone_may_increase_the_revision() {
-    let cluster = Cluster::start();
+fn anyone_may_increase_the_revision(kind: Kind) {
+    let cluster = Cluster::start(kind);
     let mut host = cluster.host();
     host.get("A");
     cluster.put("second");
-    cluster.redis.ask(&["INCR", &cluster.redis.key(":rev")]);
+    cluster.server.increase_revision();
     host.ask("advance 2");
     assert_eq!(host.get("A"), canary("second"));
 }

@@ -1,7 +1,5 @@
 //! One load for all hosts, and what the operator of the tier sees.
 
-use std::io::Read;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::json;
@@ -9,15 +7,25 @@ use serde_json::json;
 use crate::cluster::{Cluster, KEY};
 use crate::common::proxy::Fault;
 use crate::common::servers::Tls;
-use crate::common::time::soon;
-use crate::redis::PASSWORD;
+use crate::server::{Kind, PASSWORD, on_each_server};
 use crate::worker::{Worker, canary};
+
+on_each_server! {
+    hosts_that_start_at_once_make_one_request,
+    later_host_uses_the_document_with_its_age,
+    refresh_by_one_host_is_found_by_others_that_load,
+    expired_document_is_loaded_by_one_host,
+    killed_loader_is_replaced_by_another_host,
+    cleared_document_is_not_taken_from_the_tier,
+    operator_sees_no_value_key_or_name,
+    other_key_sees_and_changes_nothing,
+    tls_and_sockets_work,
+}
 
 const HOSTS: usize = 20;
 
-#[test]
-fn hosts_that_start_at_once_make_one_request() {
-    let cluster = Cluster::start();
+fn hosts_that_start_at_once_make_one_request(kind: Kind) {
+    let cluster = Cluster::start(kind);
     cluster.source.vault.always(Fault::Delay(Duration::from_millis(300)));
     let mut hosts: Vec<Worker> = (0..HOSTS).map(|_| cluster.host()).collect();
     hosts.iter_mut().for_each(|host| host.send("get A"));
@@ -27,9 +35,8 @@ fn hosts_that_start_at_once_make_one_request() {
     assert_eq!(answers.iter().filter(|answer| answer["shared"] == true).count(), HOSTS - 1, "{answers:?}");
 }
 
-#[test]
-fn later_host_uses_the_document_with_its_age() {
-    let cluster = Cluster::start();
+fn later_host_uses_the_document_with_its_age(kind: Kind) {
+    let cluster = Cluster::start(kind);
     let first = cluster.host().ask("get A");
     std::thread::sleep(Duration::from_millis(50));
     let mut host = cluster.host();
@@ -39,13 +46,12 @@ fn later_host_uses_the_document_with_its_age() {
     assert_eq!(host.ask("get A")["version"], "1");
     assert_eq!(cluster.loads(), 1);
     let shown = host.ask("share");
-    assert_eq!(shown["tier"]["url"], format!("redis://{}", cluster.redis.address()));
+    assert_eq!(shown["tier"]["url"], format!("{}://{}", kind.scheme(), cluster.server.address()));
     assert!(shown["tier"]["revision"].is_u64() && shown["tier"]["retry_in"].is_null(), "{shown}");
 }
 
-#[test]
-fn refresh_by_one_host_is_found_by_others_that_load() {
-    let cluster = Cluster::start();
+fn refresh_by_one_host_is_found_by_others_that_load(kind: Kind) {
+    let cluster = Cluster::start(kind);
     let (mut one, mut other) = (cluster.host(), cluster.host());
     assert_eq!((one.get("A"), other.get("A")), (canary("first"), canary("first")));
     cluster.put("second");
@@ -57,9 +63,8 @@ fn refresh_by_one_host_is_found_by_others_that_load() {
     assert_eq!(cluster.loads(), 3);
 }
 
-#[test]
-fn expired_document_is_loaded_by_one_host() {
-    let cluster = Cluster::start();
+fn expired_document_is_loaded_by_one_host(kind: Kind) {
+    let cluster = Cluster::start(kind);
     let mut hosts: Vec<Worker> = (0..4).map(|_| cluster.host_with(json!({"cache_ttl": 2}))).collect();
     hosts.iter_mut().for_each(|host| assert_eq!(host.get("A"), canary("first")));
     cluster.put("second");
@@ -69,9 +74,8 @@ fn expired_document_is_loaded_by_one_host() {
     assert!(cluster.loads() <= 3, "{}", cluster.loads());
 }
 
-#[test]
-fn killed_loader_is_replaced_by_another_host() {
-    let cluster = Cluster::start();
+fn killed_loader_is_replaced_by_another_host(kind: Kind) {
+    let cluster = Cluster::start(kind);
     cluster.source.vault.next(1, Fault::Hang);
     let mut killed = cluster.host();
     killed.send("get A");
@@ -82,44 +86,35 @@ fn killed_loader_is_replaced_by_another_host() {
     assert_eq!(other.answer().unwrap()["value"], canary("first"));
 }
 
-#[test]
-fn cleared_document_is_not_taken_from_the_tier() {
-    let cluster = Cluster::start();
+fn cleared_document_is_not_taken_from_the_tier(kind: Kind) {
+    let cluster = Cluster::start(kind);
     let mut host = cluster.host();
     host.get("A");
-    cluster.redis.key(":doc");
-    cluster.source.vault.always(Fault::status(403));
+    cluster.server.key("doc");
+    cluster.source.vault.always(Fault::vault(403, &["permission denied"]));
     host.ask("clear");
     assert!(host.ask("get A")["error"].is_string());
+    assert_eq!(cluster.server.count("doc"), 0);
     cluster.source.vault.heal();
 }
 
-#[test]
-fn operator_sees_no_value_key_or_name() {
-    let cluster = Cluster::start();
-    let mut monitor = Command::new("redis-cli");
-    monitor.args(["-p", &cluster.redis.port.to_string(), "--no-auth-warning", "-a", &format!("{PASSWORD}-admin")]);
-    let mut monitor = monitor.arg("MONITOR").stdout(Stdio::piped()).spawn().unwrap();
-    soon(|| cluster.redis.ask(&["CLIENT", "LIST"]).contains("cmd=monitor"));
+fn operator_sees_no_value_key_or_name(kind: Kind) {
+    let cluster = Cluster::start(kind);
     let (mut one, mut other) = (cluster.host(), cluster.host());
-    assert_eq!((one.get("A"), other.get("A")), (canary("first"), canary("first")));
-    one.ask("refresh A");
-    one.ask("invalidate-cluster");
-    let stored = cluster.redis.dump();
-    monitor.kill().unwrap();
-    let mut seen = Vec::new();
-    monitor.stdout.take().unwrap().read_to_end(&mut seen).unwrap();
-    monitor.wait().unwrap();
-    let has = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
-    assert!(has(&stored, "sts1:") && has(&seen, "sts1:") && has(&seen, "EVAL"));
+    let seen = cluster.server.seen_during(&mut || {
+        assert_eq!((one.get("A"), other.get("A")), (canary("first"), canary("first")));
+        one.ask("refresh A");
+        one.ask("invalidate-cluster");
+    });
+    let has = |text: &str| seen.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(has("sts1"));
     for secret in ["canary", &cluster.source.path, &cluster.source.token, "vault", "CANARY-key", KEY] {
-        assert!(!has(&stored, secret) && !has(&seen, secret), "{secret}");
+        assert!(!has(secret), "{secret}");
     }
 }
 
-#[test]
-fn other_key_sees_and_changes_nothing() {
-    let cluster = Cluster::start();
+fn other_key_sees_and_changes_nothing(kind: Kind) {
+    let cluster = Cluster::start(kind);
     cluster.host().get("A");
     let other = json!({"share_key": "T1RIRVItLWtleS1vZi10aGUtY2x1c3Rlci0zMmJ5dGU="});
     let mut host = cluster.host_with(other);
@@ -127,19 +122,19 @@ fn other_key_sees_and_changes_nothing() {
     assert_eq!(cluster.loads(), 2);
 }
 
-#[test]
-fn tls_and_sockets_work() {
-    let cluster = Cluster::start();
-    let tls = Tls::to(&cluster.redis.address(), &["localhost"]);
+fn tls_and_sockets_work(kind: Kind) {
+    let cluster = Cluster::start(kind);
+    let tls = Tls::to(&cluster.server.address(), &["localhost"]);
     let certificate = tls.certificate("ca.pem");
     let port = tls.address().rsplit_once(':').unwrap().1.to_owned();
     let secured = json!({
-        "share_url": format!("rediss://st-secrets:{PASSWORD}@localhost:{port}"), "share_ca_cert": certificate,
+        "share_url": format!("{}s://st-secrets:{PASSWORD}@localhost:{port}", kind.scheme()), "share_ca_cert": certificate,
     });
     assert_eq!(cluster.host_with(secured.clone()).get("A"), canary("first"));
-    let socket = json!({"share_url": format!("unix://st-secrets:{PASSWORD}@{}", cluster.redis.socket())});
-    let answer = cluster.host_with(socket).ask("get A");
-    assert_eq!((&answer["value"], &answer["shared"]), (&json!(canary("first")), &json!(true)));
+    if let Some(socket) = cluster.server.socket() {
+        let answer = cluster.host_with(json!({"share_url": socket})).ask("get A");
+        assert_eq!((&answer["value"], &answer["shared"]), (&json!(canary("first")), &json!(true)));
+    }
     let untrusted = json!({"share_url": secured["share_url"]});
     let mut host = cluster.host_with(untrusted);
     assert_eq!(host.get("A"), canary("first"));

@@ -1,12 +1,15 @@
-//! Hosts that share through Redis: each a directory of its own, with processes of its own, before the same OpenBao.
+//! Hosts that share through Redis or etcd: each has a directory and processes of its own, and the same OpenBao.
 
 mod cluster;
 #[path = "../common/mod.rs"]
 mod common;
+mod etcd;
 mod faults;
 mod invalidate;
 mod loads;
+mod members;
 mod redis;
+mod server;
 mod settings;
 #[path = "../share/worker.rs"]
 #[allow(dead_code, reason = "the tests of the share use the rest")]

@@ -18,6 +18,7 @@ fn settings_that_cannot_work_are_refused() {
         (json!({"share_url": url, "share_key": KEY}), "needs the setting `share`"),
         (json!({"share_url": url, "share": "host"}), "needs `share_key`"),
         (json!({"share_url": "CANARY", "share": "host", "share_key": KEY}), "must be redis://host:port"),
+        (json!({"share_url": "etcd://:CANARY@one", "share": "host", "share_key": KEY}), "etcd://host:port,host:port"),
         (json!({"share_url": url, "share": "host", "share_key": "CANARY"}), "must be 32 bytes in base64"),
         (
             json!({"share_url": url, "share": "host", "share_key": KEY, "share_client_cert": "/c"}),

@@ -9,6 +9,7 @@
 //! | `names` | spellings of names, variables, patterns |
 //! | `selection` | the secrets of `run` and `export` |
 //! | `run`, `redact`, `export`, `value`, `report`, `share`, `cipher`, `store`, `audit`, `pages` | the commands |
+//! | `child`, `watch` | the command of `run` if this program stays as its parent; following its secrets |
 //! | `dotenv`, `env_file`, `memory_file` | variables from files, secrets as files |
 //! | `terminal`, `prompt`, `progress`, `signals`, `failure` | output, typed values, progress bars, signals, exit codes |
 
@@ -17,6 +18,7 @@ use std::time::Instant;
 
 mod arguments;
 mod audit;
+mod child;
 mod cipher;
 mod config;
 #[path = "../../dotenv.rs"]
@@ -40,6 +42,7 @@ mod store;
 mod terminal;
 mod usage;
 mod value;
+mod watch;
 
 use arguments::{Arguments, Command};
 use clap::Parser;

@@ -1,4 +1,4 @@
-//! `run`: gets the secrets, then becomes the command, or starts it and redacts what it writes.
+//! `run`: gets the secrets, then becomes the command, or starts it and redacts what it writes or follows the secrets.
 
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
@@ -8,12 +8,13 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use crate::arguments::{Common, Run, StartWithFiles, Streams};
+use crate::child::Child;
 use crate::failure::{CANNOT_RUN, Failure, NO_COMMAND, Outcome};
 use crate::memory_file::{Link, MemoryFile, OpenFile, make_links};
 use crate::redact::{self, Parent};
 use crate::secrets::Secrets;
 use crate::selection::{self, Variable};
-use crate::{env_file, names, share, terminal};
+use crate::{env_file, names, share, terminal, watch};
 
 /// What programs need to work at all.
 const BASIC: [&str; 12] =
@@ -31,13 +32,21 @@ struct Given {
     variables: Vec<(String, String)>,
     /// Those of the share.
     share: Vec<Variable>,
+    /// Where the secrets are from, and the generation before they were got.
+    source: Option<(Secrets, u64)>,
 }
 
 pub(crate) fn run(common: &Common, run: &Run) -> Outcome {
     let Some((program, _)) = run.command.split_first() else {
         return Err(Failure::usage("no command is given; write: st-secrets run NAME... -- COMMAND"));
     };
+    if run.watch && run.selection.is_empty() {
+        return Err(Failure::usage("--watch has nothing to follow; write: st-secrets run NAME... --watch -- COMMAND"));
+    }
     let given = get(common, run)?;
+    if run.watch {
+        return start_watched(common, run, given, program);
+    }
     match run.redact {
         Some(streams) => start_redacted(common, run, given, streams, program),
         None => {
@@ -69,6 +78,7 @@ fn get(common: &Common, run: &Run) -> Result<Given, Failure> {
         return Ok(given);
     }
     let secrets = open(common, run.share)?;
+    let generation = secrets.generation();
     if run.share {
         given.share = share::variables(&secrets)?;
     }
@@ -86,6 +96,7 @@ fn get(common: &Common, run: &Run) -> Result<Given, Failure> {
     }
     Failure::of_all(failures)?;
     check(&given.secrets)?;
+    given.source = Some((secrets, generation));
     Ok(given)
 }
 
@@ -139,6 +150,34 @@ fn start_redacted(common: &Common, run: &Run, given: Given, streams: Streams, pr
     terminal::flush_warnings(None);
     let parent = Parent::start(&redactor, command, streams).map_err(|error| cannot_run(program, &error))?;
     parent.wait(|| given.files.iter().for_each(|file| file.link().remove()))
+}
+
+/// Starts the command, and acts when a value changed.
+fn start_watched(common: &Common, run: &Run, mut given: Given, program: &OsStr) -> Outcome {
+    let command = |given: &Given| {
+        let mut command = command(&run.command, run);
+        give(&mut command, given)?;
+        terminal::flush_warnings(None);
+        Ok::<_, Failure>(command)
+    };
+    let child = Child::start(command(&given)?).map_err(|error| cannot_run(program, &error))?;
+    let Some((secrets, generation)) = given.source.take() else {
+        return Err(Failure::failed("there is nothing to follow"));
+    };
+    let get = {
+        let (selection, timeout) = (run.selection.clone(), common.timeout);
+        move |secrets: &mut Secrets| {
+            secrets.limit(timeout);
+            let found = selection::get(&selection, secrets)?;
+            check(&found)?;
+            Ok(found)
+        }
+    };
+    let changes = watch::follow(secrets, generation, given.secrets.clone(), get)?;
+    watch::supervise(child, &changes, run, |child, secrets| {
+        given.secrets = secrets;
+        child.replace(command(&given)?).map_err(|error| cannot_run(program, &error))
+    })
 }
 
 /// The first half of a command that gets files and is redacted.

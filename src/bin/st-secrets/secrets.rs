@@ -44,6 +44,21 @@ impl Secrets {
         Ok(self.manager.prefetch(self.remaining())?)
     }
 
+    /// A number that increases when anything changed.
+    pub(crate) fn generation(&self) -> u64 {
+        self.manager.generation()
+    }
+
+    /// Waits until the generation is another one than `since`, or this time is over, and returns it.
+    pub(crate) fn listen(&self, since: u64, time: Duration) -> Result<u64, Failure> {
+        Ok(self.manager.listen(since, time)?)
+    }
+
+    /// Lets the next calls take this long in all.
+    pub(crate) fn limit(&mut self, time: Option<Duration>) {
+        self.deadline = time.and_then(|time| Instant::now().checked_add(time));
+    }
+
     /// What is shared with other processes, as JSON.
     pub(crate) fn share(&self) -> String {
         self.manager.share()

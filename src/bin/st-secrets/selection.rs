@@ -16,6 +16,7 @@ impl Selection {
 }
 
 /// A secret as a variable.
+#[derive(Clone)]
 pub(crate) struct Variable {
     pub(crate) name: String,
     pub(crate) value: SecretBytes,

@@ -70,7 +70,7 @@ fn problem(error: &clap::Error) -> String {
             format!("{argument} needs a value")
         }
         ErrorKind::InvalidValue => format!("invalid value for {argument}"),
-        ErrorKind::ValueValidation if argument.contains("--timeout") => {
+        ErrorKind::ValueValidation if argument.contains("--timeout") || argument.contains("--grace") => {
             format!("invalid value for {argument}: {SECONDS}")
         }
         ErrorKind::ValueValidation if argument.contains("--limit") => {

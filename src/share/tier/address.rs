@@ -8,18 +8,29 @@ use zeroize::Zeroizing;
 use crate::http::Server;
 use crate::settings::{InvalidSetting, Setting};
 
-const FORMS: &str = "must be redis://host:port, rediss://host:port or unix:///path; user and password, \
-                     percent-encoded, go before the host: rediss://user:password@host:port";
-const PORT: u16 = 6379;
+const FORMS: &str = "must be redis://host:port, rediss://host:port, unix:///path, etcd://host:port,host:port or \
+                     etcds://host:port,host:port; user and password, percent-encoded, go before the host: \
+                     rediss://user:password@host:port";
+const REDIS_PORT: u16 = 6379;
+const ETCD_PORT: u16 = 2379;
 
 /// The parts of a URL.
 pub(super) struct Address {
-    pub(super) server: Server,
+    pub(super) place: Place,
     /// The URL without user and password.
     pub(super) name: String,
     pub(super) user: Option<Zeroizing<String>>,
     pub(super) password: Option<Zeroizing<String>>,
-    pub(super) database: u32,
+}
+
+/// Which server it is, and where.
+pub(super) enum Place {
+    Redis {
+        server: Server,
+        database: u32,
+    },
+    /// The URLs of the members.
+    Etcd(Vec<String>),
 }
 
 impl Address {
@@ -42,17 +53,28 @@ fn parse(url: &str) -> Option<Address> {
     if user.is_some() && password.is_none() {
         return None;
     }
-    let (server, database) = match scheme {
-        "unix" if place.starts_with('/') => (Server::Unix(PathBuf::from(place)), 0),
+    let name = format!("{scheme}://{place}");
+    let place = match scheme {
+        "unix" if place.starts_with('/') => Place::Redis { server: Server::Unix(PathBuf::from(place)), database: 0 },
         "redis" | "rediss" => {
             let (host, database) = place.split_once('/').unwrap_or((place, ""));
             let database = if database.is_empty() { 0 } else { database.parse().ok()? };
-            let (host, port) = host_and_port(host)?;
-            (Server::Tcp { host, port, tls: scheme == "rediss" }, database)
+            let (host, port) = host_and_port(host, REDIS_PORT)?;
+            Place::Redis { server: Server::Tcp { host, port, tls: scheme == "rediss" }, database }
+        }
+        // etcd has no password without a user.
+        "etcd" | "etcds" if user.is_some() == password.is_some() => {
+            let scheme = if scheme == "etcds" { "https" } else { "http" };
+            let member = |text| {
+                let (host, port) = host_and_port(text, ETCD_PORT)?;
+                let host = if host.contains(':') { format!("[{host}]") } else { host };
+                Some(format!("{scheme}://{host}:{port}"))
+            };
+            Place::Etcd(place.split(',').map(member).collect::<Option<_>>()?)
         }
         _ => return None,
     };
-    Some(Address { server, name: format!("{scheme}://{place}"), user, password, database })
+    Some(Address { place, name, user, password })
 }
 
 fn decoded(text: &str) -> Option<Option<Zeroizing<String>>> {
@@ -60,14 +82,14 @@ fn decoded(text: &str) -> Option<Option<Zeroizing<String>>> {
     Some((!decoded.is_empty()).then_some(decoded))
 }
 
-fn host_and_port(text: &str) -> Option<(String, u16)> {
+fn host_and_port(text: &str, default: u16) -> Option<(String, u16)> {
     let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, "")) => (host, None),
         Some((host, port)) => (host, Some(port.strip_prefix(':')?)),
         None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
     };
     let is_host = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte));
-    let port = port.map_or(Some(PORT), |port| port.parse().ok().filter(|port| *port > 0))?;
+    let port = port.map_or(Some(default), |port| port.parse().ok().filter(|port| *port > 0))?;
     is_host.then(|| (host.to_owned(), port))
 }
 
@@ -79,24 +101,23 @@ mod tests {
     fn url_has_server_login_and_database() {
         let shown = |url: &str| {
             let address = parse(url)?;
-            let server = match address.server {
-                Server::Tcp { host, port, tls } => format!("{host} {port} {tls}"),
-                Server::Unix(path) => path.display().to_string(),
+            let server = match address.place {
+                Place::Redis { server: Server::Tcp { host, port, tls }, database } => {
+                    format!("{host} {port} {tls} {database}")
+                }
+                Place::Redis { server: Server::Unix(path), database } => format!("{} {database}", path.display()),
+                Place::Etcd(members) => members.join(" "),
             };
             let text = |text: Option<Zeroizing<String>>| text.map_or_else(String::new, |text| text.to_string());
-            Some(format!(
-                "{server}|{}|{}|{}|{}",
-                text(address.user),
-                text(address.password),
-                address.database,
-                address.name
-            ))
+            Some(format!("{server}|{}|{}|{}", text(address.user), text(address.password), address.name))
         };
         for (url, expected) in [
-            ("redis://cache", "cache 6379 false|||0|redis://cache"),
-            ("rediss://ann:p%40ss%3A@cache:7000/3", "cache 7000 true|ann|p@ss:|3|rediss://cache:7000/3"),
-            ("redis://:pass@[::1]:1", "::1 1 false||pass|0|redis://[::1]:1"),
-            ("unix://ann:p@/run/redis.sock", "/run/redis.sock|ann|p|0|unix:///run/redis.sock"),
+            ("redis://cache", "cache 6379 false 0|||redis://cache"),
+            ("rediss://ann:p%40ss%3A@cache:7000/3", "cache 7000 true 3|ann|p@ss:|rediss://cache:7000/3"),
+            ("redis://:pass@[::1]:1", "::1 1 false 0||pass|redis://[::1]:1"),
+            ("unix://ann:p@/run/redis.sock", "/run/redis.sock 0|ann|p|unix:///run/redis.sock"),
+            ("etcd://one", "http://one:2379|||etcd://one"),
+            ("etcds://ann:p%2C@one:1,[::1]", "https://one:1 https://[::1]:2379|ann|p,|etcds://one:1,[::1]"),
         ] {
             assert_eq!(shown(url).as_deref(), Some(expected), "{url}");
         }
@@ -112,6 +133,11 @@ mod tests {
             "unix://run/redis.sock",
             "redis://a b",
             "redis://[::1",
+            "etcd://",
+            "etcd://one,",
+            "etcd://one/0",
+            "etcd://:password@one",
+            "etcd://one,https://two",
         ] {
             assert_eq!(shown(url), None, "{url}");
         }

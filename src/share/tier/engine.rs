@@ -5,6 +5,11 @@ use std::time::Duration;
 use crate::clock::Deadline;
 use crate::error::Result;
 
+/// How long a lead lasts unless it is released.
+pub(super) const LEAD: Duration = Duration::from_secs(5);
+/// How long a host is listed after its last look.
+pub(super) const RECORD: Duration = Duration::from_secs(60);
+
 /// A server that hosts share documents through.
 pub(super) trait Engine: Send + Sync {
     /// The server, for messages, without a password.

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `engine` | what a server does |
 //! | `redis`, `resp` | Redis and Valkey |
+//! | `etcd`, `gateway` | etcd |
 //! | `address` | the setting `share_url` |
 
 use std::fs;
@@ -29,12 +30,16 @@ use crate::http;
 use crate::log::{self, Level};
 use crate::secret_memory::{SecretBuffer, SecretBytes, wipe_stack_below};
 use crate::settings::{InvalidSetting, Setting};
-use address::Address;
-use engine::{Engine, Floor, Session};
+use address::{Address, Place};
+use engine::{Engine, Floor, RECORD, Session};
+use etcd::Etcd;
+use gateway::Gateway;
 use redis::Redis;
 
 mod address;
 mod engine;
+mod etcd;
+mod gateway;
 mod redis;
 mod resp;
 
@@ -43,7 +48,7 @@ const EXCHANGE_TIME: Duration = Duration::from_secs(10);
 const EXCHANGE_PART: u32 = 10;
 /// By how much the clocks of hosts may differ.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);
-/// How long a host is alive after its last look.
+/// How long after its last look a host is expected to look again.
 const ALIVE: Duration = Duration::from_secs(15);
 /// The depth of stack that is wiped after a key was used.
 const STACK: usize = 8 << 10;
@@ -84,19 +89,30 @@ pub(crate) struct Found {
 pub(crate) struct Hosts {
     pub(crate) confirmed: Vec<String>,
     pub(crate) silent: Vec<String>,
+    /// Whether one of the silent hosts may confirm soon.
+    pub(crate) is_awaited: bool,
 }
 
 impl Tier {
     pub(super) fn open(url: &Setting, tls: TlsSettings, key: SecretBytes) -> Result<Tier, InvalidSetting> {
-        let Address { server, name, user, password, database } = Address::parse(url)?;
+        let Address { place, name, user, password } = Address::parse(url)?;
         let settings = http::Settings {
             roots: tls.roots,
             client_certificate: tls.client_certificate,
             ..http::Settings::default()
         };
-        let prefix = format!("sts1:{{{}}}:", hash(&key, b"cluster", 8));
-        let dialer = http::Dialer::new(server, name, settings);
-        Ok(Tier { engine: Box::new(Redis { dialer, user, password, database, prefix }), key })
+        let cluster = hash(&key, b"cluster", 8);
+        let engine: Box<dyn Engine> = match place {
+            Place::Redis { server, database } => {
+                let (dialer, prefix) = (http::Dialer::new(server, name, settings), format!("sts1:{{{cluster}}}:"));
+                Box::new(Redis { dialer, user, password, database, prefix })
+            }
+            Place::Etcd(members) => {
+                let gateway = Arc::new(Gateway::new(name, members, settings, user.zip(password)));
+                Box::new(Etcd { gateway, prefix: format!("sts1/{cluster}/") })
+            }
+        };
+        Ok(Tier { engine, key })
     }
 
     /// The server, without a password.
@@ -142,8 +158,9 @@ impl Tier {
         for host in session.run(|session| session.hosts())? {
             if host.confirmed >= revision {
                 hosts.confirmed.push(host.name);
-            } else if host.silent_for <= ALIVE {
+            } else if host.silent_for <= RECORD {
                 hosts.silent.push(host.name);
+                hosts.is_awaited |= host.silent_for <= ALIVE;
             }
         }
         hosts.confirmed.sort_unstable();

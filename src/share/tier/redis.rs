@@ -11,15 +11,13 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::engine::{Engine, Fetched, Floor, Host, Session};
+use super::engine::{Engine, Fetched, Floor, Host, LEAD, RECORD, Session};
 use super::resp::{Received, Reply, command, malformed};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
 use crate::http::{Dialer, RawStream};
 use crate::share::sealed;
 
-/// How long a lead lasts unless it is released, in milliseconds.
-const LEASE: &str = "5000";
 /// More than any reply that is not a document.
 const MAX_BULK: usize = sealed::MAX_SIZE + 4096;
 
@@ -35,10 +33,10 @@ const PUBLISH: &str = "local o=redis.call('get',KEYS[2]) if o==ARGV[1] then redi
     if not o then redis.call('set',KEYS[1],ARGV[2],'px',ARGV[3]) end return 1";
 const RELEASE: &str = "if redis.call('get',KEYS[2])==ARGV[1] then redis.call('del',KEYS[2]) \
     if ARGV[2]=='1' then redis.call('del',KEYS[1]) end end return 1";
-/// Forgets hosts that were silent for an hour.
+/// Forgets hosts that were silent for longer than `ARGV[1]`, in seconds.
 const HOSTS: &str = "local t=tonumber(redis.call('time')[1]) local a=redis.call('hgetall',KEYS[1]) local o={t} \
     for i=1,#a,2 do local s=tonumber(string.match(a[i+1],'^%d+')) \
-    if not s or t-s>3600 then redis.call('hdel',KEYS[1],a[i]) else o[#o+1]=a[i] o[#o+1]=a[i+1] end end return o";
+    if not s or t-s>tonumber(ARGV[1]) then redis.call('hdel',KEYS[1],a[i]) else o[#o+1]=a[i] o[#o+1]=a[i+1] end end return o";
 
 pub(super) struct Redis {
     pub(super) dialer: Dialer,
@@ -167,7 +165,8 @@ impl Session for Connection {
 
     fn try_lead(&mut self, id: &str, token: &str) -> Result<bool> {
         let key = self.key(&format!("{id}:load"));
-        let words: [&[u8]; 6] = [b"SET", key.as_bytes(), token.as_bytes(), b"NX", b"PX", LEASE.as_bytes()];
+        let lead = LEAD.as_millis().to_string();
+        let words: [&[u8]; 6] = [b"SET", key.as_bytes(), token.as_bytes(), b"NX", b"PX", lead.as_bytes()];
         Ok(self.call(&words)? != Reply::Nil)
     }
 
@@ -188,7 +187,9 @@ impl Session for Connection {
     }
 
     fn hosts(&mut self) -> Result<Vec<Host>> {
-        let elements = self.run(HOSTS, &[self.key("hosts")], &[])?.array().ok_or_else(|| self.malformed())?;
+        let record = RECORD.as_secs().to_string();
+        let reply = self.run(HOSTS, &[self.key("hosts")], &[record.as_bytes()])?;
+        let elements = reply.array().ok_or_else(|| self.malformed())?;
         let (now, pairs) = elements.split_first().ok_or_else(|| self.malformed())?;
         let now = self.number(now)?;
         let host = |pair: &[Reply]| {

@@ -11,7 +11,8 @@ mod secrets;
 mod store;
 
 pub(crate) use secrets::{
-    Check, Delete, Export, Format, Get, List, Redact, Run, Selection, Set, Share, StartWithFiles, Streams, Where,
+    Check, Delete, Export, Format, Get, List, OnChange, Redact, Run, Selection, Set, Share, StartWithFiles, Streams,
+    Where,
 };
 pub(crate) use store::{
     Audit, AuditCommand, AuditFormat, Backup, Credentials, CredentialsCommand, Decrypt, Encrypt, Hardware, Key,
@@ -103,9 +104,9 @@ fn seconds(text: &str) -> Result<Duration, String> {
 pub(crate) enum Command {
     /// Start a command with secrets in its environment
     ///
-    /// The program becomes the command: same process id, terminal, signals and exit code. With --redact it stays as the
-    /// parent of the command, and passes on signals and the exit code. If a secret is missing, the command is not
-    /// started.
+    /// The program becomes the command: same process id, terminal, signals and exit code. With --redact or --watch it
+    /// stays as the parent of the command, and passes on signals and the exit code. If a secret is missing, the command
+    /// is not started.
     Run(Run),
     /// Write the value of a secret to stdout
     Get(Get),

@@ -2,11 +2,12 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
 /// Which secrets, and as which variables.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct Selection {
     /// Secrets to get; each becomes the variable of its name: hf-token becomes HF_TOKEN
     #[arg(value_name = "NAME")]
@@ -34,6 +35,7 @@ Examples:
   st-secrets run --all --clean --keep 'CUDA_*' -- python train.py
   st-secrets run HF_TOKEN --rename HF_TOKEN=HUGGING_FACE_HUB_TOKEN --optional WANDB_API_KEY -- torchrun train.py
   st-secrets run HF_TOKEN --redact -- python train.py
+  st-secrets run HF_TOKEN --watch --on-change restart -- ./serve
   st-secrets run --share -- torchrun --nproc_per_node=8 train.py
   GOOGLE_APPLICATION_CREDENTIALS=/tmp/key.json st-secrets run --tmpfs gcp-key=/tmp/key.json -- python train.py
   st-secrets run --file /run/secrets --all -- ./serve"
@@ -62,9 +64,34 @@ pub(crate) struct Run {
     /// Load what AWS and Vault have once for this host, and let the programs of the command use it
     #[arg(long)]
     pub(crate) share: bool,
+    /// Follow the secrets while the command runs, and act when a value changed
+    #[arg(long, conflicts_with_all = ["redact", "tmpfs"])]
+    pub(crate) watch: bool,
+    /// With --watch: what to do with the command when a value changed
+    #[arg(
+        long, value_name = "ACTION", value_enum, ignore_case = true, default_value_t = OnChange::Restart,
+        requires = "watch"
+    )]
+    pub(crate) on_change: OnChange,
+    /// With --watch: how many seconds a command that is to be restarted has to end, before it is killed
+    #[arg(long, value_name = "SECONDS", value_parser = super::seconds, default_value = "30", requires = "watch")]
+    pub(crate) grace: Duration,
     /// The command and its arguments
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnChange {
+    /// Send it SIGHUP; it reads the values itself
+    #[value(name = "HUP")]
+    Hup,
+    /// Send it SIGTERM; what has started st-secrets starts it again
+    #[value(name = "TERM")]
+    Term,
+    /// Send it SIGTERM, and start it again with the new values when it has ended
+    #[value(name = "restart")]
+    Restart,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -6,9 +6,8 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
 
-use rustix::event::{PollFd, Timespec, poll};
+use rustix::event::PollFd;
 use rustix::io::Errno;
 use signal_hook::consts::SIGINT;
 use signal_hook::flag;
@@ -18,7 +17,7 @@ use st_secrets::redact::Redactor;
 use crate::arguments::{Common, Redact, Selection};
 use crate::failure::{Failure, MISSING, Outcome};
 use crate::secrets::{SecretBytes, Secrets};
-use crate::{config, selection, terminal};
+use crate::{child, config, selection, terminal};
 use pump::Pump;
 
 mod channel;
@@ -86,9 +85,5 @@ fn own(stream: &impl AsFd) -> io::Result<File> {
 fn wait_for(pumps: &[&Pump<'_>], other: Option<PollFd<'_>>) -> io::Result<()> {
     let mut awaited: Vec<PollFd<'_>> = pumps.iter().filter_map(|pump| pump.awaits()).chain(other).collect();
     let until = pumps.iter().filter_map(|pump| pump.release_at()).min();
-    let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
-    match poll(&mut awaited, timeout.and_then(|timeout| Timespec::try_from(timeout).ok()).as_ref()) {
-        Ok(_) | Err(Errno::INTR) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+    child::wait_for(&mut awaited, until)
 }

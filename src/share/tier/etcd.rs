@@ -1,0 +1,254 @@
+//! etcd, version 3.4 or newer, by its JSON gateway.
+//!
+//! | key | content |
+//! |---|---|
+//! | `sts1/<cluster>/rev` | any: each write of it increases the revision |
+//! | `sts1/<cluster>/base` | what is added to the number of that write |
+//! | `sts1/<cluster>/hosts/<host>` | when it looked last, and the revision that it confirmed; expires |
+//! | `sts1/<cluster>/<id>/doc` | when it ends, in milliseconds, and a sealed document, which expires |
+//! | `sts1/<cluster>/<id>/load` | who loads, for some seconds |
+//!
+//! The revision is the `mod_revision` of `rev`, plus `base`: an etcd cluster that was replaced numbers its writes from
+//! 1 again. Times are those of the header `Date` of the server. The remaining time of a lease is not used: it begins
+//! again when the cluster gets another leader.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::engine::{Engine, Fetched, Floor, Host, LEAD, RECORD, Session};
+use super::gateway::{Gateway, Reason, Refused, Requests};
+use crate::clock::Deadline;
+use crate::error::{Error, Result, Status};
+use crate::log::{self, Level};
+
+/// How old the record of a host may become before it is written again. Each write stays in the history of etcd until it
+/// is compacted.
+const RECORD_AGE: Duration = Duration::from_secs(5);
+/// How often a revision that another host changes meanwhile is read.
+const ATTEMPTS: u32 = 5;
+
+pub(super) struct Etcd {
+    pub(super) gateway: Arc<Gateway>,
+    /// What all keys begin with.
+    pub(super) prefix: String,
+}
+
+impl Engine for Etcd {
+    fn name(&self) -> &str {
+        self.gateway.name()
+    }
+
+    fn connect(&self, deadline: Deadline) -> Result<Box<dyn Session>> {
+        let requests = Requests::new(&self.gateway, deadline);
+        Ok(Box::new(Connection { requests, name: self.name().to_owned(), prefix: self.prefix.clone() }))
+    }
+}
+
+struct Connection {
+    requests: Requests,
+    name: String,
+    prefix: String,
+}
+
+/// The outcome of a transaction.
+struct Outcome {
+    succeeded: bool,
+    responses: Vec<Value>,
+}
+
+impl Connection {
+    fn key(&self, end: &str) -> String {
+        STANDARD.encode(format!("{}{end}", self.prefix))
+    }
+
+    fn transact(&mut self, compare: &[Value], success: &[Value], failure: &[Value]) -> Result<Outcome, Refused> {
+        let request = json!({"compare": compare, "success": success, "failure": failure});
+        let mut answer = self.requests.call("/v3/kv/txn", &request)?;
+        let succeeded = answer["succeeded"].as_bool().unwrap_or(false);
+        let expected = if succeeded { success } else { failure };
+        match answer["responses"].take() {
+            Value::Array(responses) if responses.len() == expected.len() => Ok(Outcome { succeeded, responses }),
+            Value::Null if expected.is_empty() => Ok(Outcome { succeeded, responses: Vec::new() }),
+            _ => Err(self.requests.malformed().into()),
+        }
+    }
+
+    /// Runs operations, and then reads the revision after making it one that this host accepts. Returns both.
+    fn revised(&mut self, operations: Vec<Value>, floor: Floor) -> Result<(u64, Vec<Value>)> {
+        let (base, rev) = (self.key("base"), self.key("rev"));
+        let operations = [operations, vec![range(&base), range(&rev)]].concat();
+        for _ in 0..ATTEMPTS {
+            let mut responses = self.transact(&[], &operations, &[])?.responses;
+            let (written, base_entry) = (responses.pop(), responses.pop());
+            let written = written.as_ref().and_then(entry).map_or(0, |entry| number(&entry["mod_revision"]));
+            let base_entry = base_entry.as_ref().and_then(entry);
+            let start = base_entry.and_then(bytes).and_then(|text| String::from_utf8(text).ok()?.parse::<u64>().ok());
+            if let Some(revision) = start.map(|start| start.saturating_add(written))
+                && revision >= floor.seen
+            {
+                return Ok((revision, responses));
+            }
+            let changed = base_entry.map_or(0, |entry| number(&entry["mod_revision"]));
+            let is_unchanged = json!({"target": "MOD", "key": base, "mod_revision": changed.to_string()});
+            self.transact(&[is_unchanged], &[put(&base, floor.fresh.to_string().as_bytes(), None)], &[])?;
+        }
+        let message = format!("{} changes its revision too often", self.name);
+        Err(Error::new(Status::Unavailable, message).with_retryable(true))
+    }
+
+    /// Creates a lease, which ends after this time.
+    fn lease(&mut self, time: Duration) -> Result<String, Refused> {
+        let seconds = time.as_millis().div_ceil(1000).max(1);
+        let answer = self.requests.call("/v3/lease/grant", &json!({"TTL": seconds.to_string()}))?;
+        match number(&answer["ID"]) {
+            0 => Err(self.requests.malformed().into()),
+            id => Ok(id.to_string()),
+        }
+    }
+
+    fn store(&mut self, id: &str, token: &str, document: &[u8], lifetime: Duration) -> Result<(), Refused> {
+        let (doc, load) = (self.key(&format!("{id}/doc")), self.key(&format!("{id}/load")));
+        let lease = self.lease(lifetime)?;
+        let end = self.requests.time()?.saturating_add(lifetime).as_millis() as u64;
+        let value = [&end.to_le_bytes()[..], document].concat();
+        let stored = put(&doc, &value, Some(&lease));
+        let is_leading = self.transact(&[has_value(&load, token)], &[stored.clone(), delete(&load)], &[])?.succeeded;
+        if !is_leading {
+            self.transact(&[is_absent(&load)], &[stored], &[])?;
+        }
+        Ok(())
+    }
+}
+
+impl Session for Connection {
+    fn set_deadline(&mut self, deadline: Deadline) {
+        self.requests.set_deadline(deadline);
+    }
+
+    fn look(&mut self, host: &str, confirmed: u64, floor: Floor) -> Result<u64> {
+        let key = self.key(&format!("hosts/{host}"));
+        let (revision, responses) = self.revised(vec![range(&key)], floor)?;
+        let now = self.requests.time()?;
+        let record = responses.first().and_then(entry).and_then(state);
+        let is_current = |(time, known): (u64, u64)| known == confirmed && age(now, time) < RECORD_AGE;
+        if record.is_some_and(is_current) {
+            return Ok(revision);
+        }
+        let lease = self.lease(RECORD)?;
+        let record = put(&key, format!("{} {confirmed}", now.as_secs()).as_bytes(), Some(&lease));
+        // The revision is read after the host is listed: a call that increases it later finds the host.
+        Ok(self.revised(vec![record], floor)?.0)
+    }
+
+    fn fetch(&mut self, id: &str, floor: Floor) -> Result<Fetched> {
+        let (doc, load) = (self.key(&format!("{id}/doc")), self.key(&format!("{id}/load")));
+        let (revision, responses) = self.revised(vec![range(&doc), range(&load)], floor)?;
+        let entries: Vec<Option<&Value>> = responses.iter().map(entry).collect();
+        let value = entries[0].and_then(bytes);
+        // The time of the server is cut to seconds: a document is never younger than this.
+        let now = self.requests.time()?.saturating_add(Duration::from_secs(1));
+        let document = value.as_deref().and_then(<[u8]>::split_first_chunk).map(|(end, document)| {
+            let left = Duration::from_millis(u64::from_le_bytes(*end)).saturating_sub(now);
+            (document.to_vec(), left)
+        });
+        Ok(Fetched { revision, document, is_loading: entries[1].is_some() })
+    }
+
+    fn try_lead(&mut self, id: &str, token: &str) -> Result<bool> {
+        let key = self.key(&format!("{id}/load"));
+        let lease = self.lease(LEAD)?;
+        let taken = self.transact(&[is_absent(&key)], &[put(&key, token.as_bytes(), Some(&lease))], &[])?;
+        Ok(taken.succeeded)
+    }
+
+    fn publish(&mut self, id: &str, token: &str, document: &[u8], lifetime: Duration) -> Result<()> {
+        match self.store(id, token, document, lifetime) {
+            Err(refused) if refused.reason == Reason::Size => {
+                let (name, size) = (&self.name, document.len());
+                log::emit(Level::Warn, "share", || {
+                    format!("{name} takes no document of {size} bytes: raise its --max-request-bytes; it is not shared")
+                });
+                self.release(id, token, false)
+            }
+            result => Ok(result?),
+        }
+    }
+
+    fn release(&mut self, id: &str, token: &str, remove: bool) -> Result<()> {
+        let (doc, load) = (self.key(&format!("{id}/doc")), self.key(&format!("{id}/load")));
+        let mut operations = vec![delete(&load)];
+        operations.extend(remove.then(|| delete(&doc)));
+        self.transact(&[has_value(&load, token)], &operations, &[])?;
+        Ok(())
+    }
+
+    fn bump(&mut self, floor: Floor) -> Result<u64> {
+        let operations = vec![put(&self.key("rev"), b"", None)];
+        let above = Floor { seen: floor.seen.saturating_add(1), ..floor };
+        Ok(self.revised(operations, above)?.0)
+    }
+
+    fn hosts(&mut self) -> Result<Vec<Host>> {
+        // `0` is the character after `/`.
+        let request = json!({"key": self.key("hosts/"), "range_end": self.key("hosts0")});
+        let answer = self.requests.call("/v3/kv/range", &request)?;
+        let now = self.requests.time()?;
+        let start = self.prefix.len() + "hosts/".len();
+        let host = |entry: &Value| {
+            let (time, confirmed) = state(entry)?;
+            let key = STANDARD.decode(entry["key"].as_str()?).ok()?;
+            let name = String::from_utf8_lossy(key.get(start..)?).into_owned();
+            Some(Host { name, silent_for: age(now, time), confirmed })
+        };
+        Ok(answer["kvs"].as_array().into_iter().flatten().filter_map(host).collect())
+    }
+}
+
+fn range(key: &str) -> Value {
+    json!({"request_range": {"key": key}})
+}
+
+fn put(key: &str, value: &[u8], lease: Option<&str>) -> Value {
+    json!({"request_put": {"key": key, "value": STANDARD.encode(value), "lease": lease.unwrap_or("0")}})
+}
+
+fn delete(key: &str) -> Value {
+    json!({"request_delete_range": {"key": key}})
+}
+
+fn is_absent(key: &str) -> Value {
+    json!({"target": "CREATE", "key": key, "create_revision": "0"})
+}
+
+fn has_value(key: &str, value: &str) -> Value {
+    json!({"target": "VALUE", "key": key, "value": STANDARD.encode(value)})
+}
+
+/// The entry that was read, if there is one.
+fn entry(response: &Value) -> Option<&Value> {
+    response["response_range"]["kvs"].get(0)
+}
+
+fn bytes(entry: &Value) -> Option<Vec<u8>> {
+    STANDARD.decode(entry["value"].as_str().unwrap_or_default()).ok()
+}
+
+/// A number of 64 bits, which is text in JSON.
+fn number(value: &Value) -> u64 {
+    value.as_str().map_or_else(|| value.as_u64(), |text| text.parse().ok()).unwrap_or(0)
+}
+
+/// The time of the last look of a host in seconds, and the revision that it confirmed.
+fn state(entry: &Value) -> Option<(u64, u64)> {
+    let text = String::from_utf8(bytes(entry)?).ok()?;
+    let (time, confirmed) = text.split_once(' ')?;
+    Some((time.parse().ok()?, confirmed.parse().ok()?))
+}
+
+fn age(now: Duration, seconds: u64) -> Duration {
+    now.saturating_sub(Duration::from_secs(seconds))
+}

@@ -10,6 +10,7 @@
 # make test            install what the tests need, run all of them, two suites side by side
 # make lint            check formatting, wording and common mistakes in all languages
 # make test-c          test one language: also -rust, -cpp, -python, -node, -go; TEST=… selects tests, see below
+# make test-packages   test the Debian packages, and those of Meson, Conan and vcpkg
 # make test-target     test what TARGET=… builds, with QEMU if it is another machine
 # make test-fleet      start 500 processes at once against moto and OpenBao with quotas
 # make soak            run the tests that take ten minutes and more
@@ -19,6 +20,7 @@
 # make install         install into PREFIX, under DESTDIR; the libraries into LIBDIR
 # make uninstall       remove what was installed, with the same PREFIX, LIBDIR and DESTDIR
 # make dist            pack the C and C++ library into build/dist, as a tarball to unpack anywhere
+# make deb             build the Debian packages into build/dist
 # make wheel           build the Python package into build/dist
 # make dist-node       pack the Node package into build/dist
 # make go-module       pack the Go module into build/dist/go, laid out as a module proxy
@@ -65,7 +67,7 @@ COMPLETIONS := share/bash-completion/completions/st-secrets share/zsh/site-funct
     share/fish/vendor_completions.d/st-secrets.fish
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock build.rs .cargo/config.toml
 
-.PHONY: all command help demo demo-servers test soak tsan bench install uninstall header clean tools test-rust test-model test-c lint test-python wheel test-node dist-node dist test-cpp test-go test-fleet test-target go-module dist-c coverage
+.PHONY: all command help demo demo-servers test soak tsan bench install uninstall header clean tools test-rust test-model test-c lint test-python wheel test-node dist-node dist deb test-cpp test-go test-fleet test-target go-module dist-c coverage test-packages
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/lib/libst_secrets.so $(BUILD)/lib/libst_secrets.a
@@ -156,6 +158,11 @@ uninstall:
 dist: all command
 	sh packaging/dist.sh $(VERSION) $(BUILD)/dist $(SYSTEM)
 
+# On Debian and what is made of it.
+HAS_DEB := $(shell command -v dpkg-buildpackage)
+deb: all command
+	sh packaging/deb.sh $(VERSION) $(BUILD)/dist
+
 # The documents, the C reference and the Rust reference.
 .PHONY: docs
 docs:
@@ -237,13 +244,18 @@ test-fleet: all command
 go-module:
 	cd bindings/go && go run package.go $(VERSION) $(CURDIR)/$(BUILD)/dist/go
 
+# The packages of other package managers, what they say of the code of others, and programs that use them.
+test-packages: all command
+	$(if $(HAS_DEB),$(MAKE) --no-print-directory deb)
+	sh tests/packaging/run.sh
+
 # Checks that every binding covers every function or gives a reason.
 coverage:
 	sh bindings/coverage.sh
 
 # The longest suites first.
 test: tools lint coverage all command
-	@python3 tests/all.py test-rust test-c test-python test-node test-go test-cpp test-fleet test-model
+	@python3 tests/all.py test-rust test-c test-python test-node test-go test-cpp test-fleet test-packages test-model
 
 # Runs the tests that take more than a few minutes.
 soak: tools all command

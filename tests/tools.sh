@@ -34,6 +34,13 @@ need psql postgresql
 [ -d /usr/lib/postgresql ] || need postgres postgresql
 need redis-server redis-server
 need redis-cli redis-tools
+# For `make deb`, on Debian only.
+if command -v apt-get >/dev/null 2>&1; then
+    need dpkg-buildpackage dpkg-dev
+    need dh debhelper
+    need dh_python3 dh-python
+    need lintian lintian
+fi
 [ -n "$missing" ] || exit 0
 
 case $missing in

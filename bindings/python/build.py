@@ -2,6 +2,8 @@
 
     python3 build.py ROOT/build/python        builds the package, for PYTHONPATH
     python3 build.py ROOT/build/python WHEELS also builds the wheel in the directory WHEELS
+    python3 build.py --installed DIRECTORY    puts the package as pip would install it into DIRECTORY, for packages of
+                                              distributions
 
 One wheel supports all versions of Python from 3.10 (stable ABI), and has the program st-secrets. The build needs a C
 compiler, Python's headers, build/lib/libst_secrets.a and, for a wheel, build/bin/st-secrets, but no Python packages.
@@ -170,9 +172,21 @@ def write_wheel(files, package, target):
     return path
 
 
+def install(target):
+    """Puts the package and its metadata into a directory of packages."""
+    package = build(BUILD / "python")
+    shutil.copytree(package, target / "st_secrets", ignore=shutil.ignore_patterns("__pycache__"))
+    info = target / f"st_secrets-{version()}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(metadata(), encoding="utf-8")
+
+
 def main():
     if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
+    if sys.argv[1] == "--installed":
+        install(Path(sys.argv[2]))
+        return
     package = build(Path(sys.argv[1]))
     print(wheel(package, Path(sys.argv[2])) if len(sys.argv) == 3 else package)
 

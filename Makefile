@@ -24,6 +24,7 @@
 # make wheel           build the Python package into build/dist
 # make dist-node       pack the Node package into build/dist
 # make go-module       pack the Go module into build/dist/go, laid out as a module proxy
+# make release         make all artefacts of the last commit twice, with bills of materials and sums, in build/release
 # make docs            build the documentation as a web site, build/docs/index.html
 # make header          generate include/st_secrets.h from src/ffi
 
@@ -156,10 +157,16 @@ uninstall:
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,$(COMPLETIONS))
 
 dist: all command
-	sh packaging/dist.sh $(VERSION) $(BUILD)/dist $(SYSTEM)
+	sh packaging/dist.sh $(VERSION) $(BUILD)/dist $(SYSTEM) $(TARGET)
 
 # On Debian and what is made of it.
 HAS_DEB := $(shell command -v dpkg-buildpackage)
+# Of the C archive and the wheel; the rest is of this machine. `make release RELEASE_TARGETS=` is a trial without them.
+RELEASE_TARGETS := $(addsuffix -unknown-linux-gnu,x86_64 aarch64) $(addsuffix -unknown-linux-musl,x86_64 aarch64)
+.PHONY: release
+release:
+	sh packaging/release.sh $(VERSION) $(RELEASE_TARGETS)
+
 deb: all command
 	sh packaging/deb.sh $(VERSION) $(BUILD)/dist
 
@@ -215,7 +222,7 @@ test-cpp: all
 
 wheel: $(BUILD)/lib/libst_secrets.a command
 	@case "$(TARGET)" in *-musl) echo "there is no wheel for musl: build for glibc with TARGET=$(ARCH)-unknown-linux-gnu" >&2; exit 1;; esac
-	$(if $(TARGET),BUILD=$(BUILD) CC="$(CC)" ARCH=$(ARCH) BINUTILS=$(BINUTILS)) python3 bindings/python/build.py $(BUILD)/python $(BUILD)/dist
+	$(if $(TARGET),BUILD=$(BUILD) CC="$(CC)" ARCH=$(ARCH) BINUTILS=$(BINUTILS) RUST_TARGET=$(TARGET)) python3 bindings/python/build.py $(BUILD)/python $(BUILD)/dist
 
 test-python: all $(if $(TEST),,command)
 	sh tests/python-tools.sh

@@ -7,8 +7,8 @@
 
 One wheel supports all versions of Python from 3.10 (stable ABI), and has the program st-secrets. The build needs a C
 compiler, Python's headers, build/lib/libst_secrets.a and, for a wheel, build/bin/st-secrets, but no Python packages.
-For another machine, `make wheel TARGET=…` sets CC, and BUILD, ARCH and BINUTILS: where the library is, the machine, and
-the prefix of its tools.
+For another machine, `make wheel TARGET=…` sets CC, and BUILD, ARCH, BINUTILS and RUST_TARGET: where the library is, the
+machine, the prefix of its tools, and its name in Rust.
 """
 
 import base64
@@ -20,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -30,6 +31,8 @@ LIBRARY = BUILD / "lib" / "libst_secrets.a"
 COMMAND = BUILD / "bin" / "st-secrets"
 STATIC_LIBS = "-lutil -lrt -lpthread -lm -ldl -lc".split()
 FLAGS = "-std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -fPIC -fvisibility=hidden".split()
+# The identifier of a build counts the directories in debug data.
+FLAGS += [f"-ffile-prefix-map={ROOT}=."]
 # Exports only the module's entry. The module is never unloaded, because it has the library's thread-local destructors.
 LINK_FLAGS = "-shared -Wl,-Bsymbolic -Wl,-z,nodelete -Wl,-z,now".split()
 
@@ -132,6 +135,20 @@ Description-Content-Type: text/markdown
 {(HERE / "README.md").read_text(encoding="utf-8")}"""
 
 
+# Wheels contain the code of others, source distributions do not.
+THIRD_PARTY = ("\nRequires-Python:", "\nLicense-File: THIRD-PARTY.txt\nRequires-Python:")
+
+
+def third_party():
+    """Returns the licences of the code of others that the library contains."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "THIRD-PARTY.txt"
+        target = os.environ.get("RUST_TARGET")
+        options = ["--target", target] if target else []
+        run([sys.executable, str(ROOT / "packaging" / "third_party.py"), "licenses", str(path), *options])
+        return path.read_bytes()
+
+
 def wheel(package, target):
     """Writes the wheel of a package."""
     files = {
@@ -152,7 +169,8 @@ def write_wheel(files, package, target):
     files[f"st_secrets-{version()}.data/scripts/{COMMAND.name}"] = COMMAND.read_bytes()
     for name in ("LICENSE-MIT", "LICENSE-APACHE"):
         files[f"{info}/licenses/{name}"] = (ROOT / name).read_bytes()
-    files[f"{info}/METADATA"] = metadata().encode()
+    files[f"{info}/licenses/THIRD-PARTY.txt"] = third_party()
+    files[f"{info}/METADATA"] = metadata().replace(*THIRD_PARTY).encode()
     files[f"{info}/WHEEL"] = f"Wheel-Version: 1.0\nGenerator: st-secrets\nRoot-Is-Purelib: false\nTag: {tag}\n".encode()
     record = "".join(
         f"{name},sha256={base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b'=').decode()},{len(data)}\n"

@@ -88,6 +88,7 @@ same_files "$work/unpacked/$name" <<'LIST'
 ./README.md
 ./RELEASING.md
 ./SECURITY.md
+./THIRD-PARTY.txt
 ./bin/st-secrets
 ./bindings/cpp/README.md
 ./bindings/go/README.md

@@ -18,6 +18,8 @@
 # make tsan            run the thread tests of the cache under ThreadSanitizer, with a nightly compiler
 # make bench           measure, next to other libraries
 # make install         install into PREFIX, under DESTDIR; the libraries into LIBDIR
+# make install-library
+#                      the same without the program
 # make uninstall       remove what was installed, with the same PREFIX, LIBDIR and DESTDIR
 # make dist            pack the C and C++ library into build/dist, as a tarball to unpack anywhere
 # make deb             build the Debian packages into build/dist
@@ -68,7 +70,7 @@ COMPLETIONS := share/bash-completion/completions/st-secrets share/zsh/site-funct
     share/fish/vendor_completions.d/st-secrets.fish
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock build.rs .cargo/config.toml
 
-.PHONY: all command help demo demo-servers test soak tsan bench install uninstall header clean tools test-rust test-model test-c lint test-python wheel test-node dist-node dist deb test-cpp test-go test-fleet test-target go-module dist-c coverage test-packages
+.PHONY: all command help demo demo-servers test soak tsan bench install install-library uninstall header clean tools test-rust test-model test-c lint test-python wheel test-node dist-node dist deb test-cpp test-go test-fleet test-target go-module dist-c coverage test-packages
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/lib/libst_secrets.so $(BUILD)/lib/libst_secrets.a
@@ -117,7 +119,8 @@ demo-servers: all $(BUILD)/launcher
 	@sh tests/python-tools.sh
 	@sh examples/servers.sh $(BUILD)/launcher
 
-install: all command
+# Without the program, for package managers of libraries.
+install-library: all
 	@case "$(LIB)" in /*) echo "LIBDIR=$(LIBDIR) is not below PREFIX=$(PREFIX)" >&2; exit 1;; esac
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/$(LIB)/pkgconfig $(DESTDIR)$(PREFIX)/$(LIB)/cmake/st_secrets
 	install -m 644 include/st_secrets.h include/st_secrets.hpp $(DESTDIR)$(PREFIX)/include/
@@ -127,13 +130,7 @@ install: all command
 	ln -sf libst_secrets.so.$(VERSION) $(DESTDIR)$(PREFIX)/$(LIB)/libst_secrets.so.$(ABI)
 	ln -sf libst_secrets.so.$(ABI) $(DESTDIR)$(PREFIX)/$(LIB)/libst_secrets.so
 	install -m 644 $(BUILD)/lib/libst_secrets.a $(DESTDIR)$(PREFIX)/$(LIB)/
-	install -D -m 755 $(BUILD)/bin/st-secrets $(DESTDIR)$(PREFIX)/bin/st-secrets
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/$(MAN) $(BUILD)/$(MAN)/*.1
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/licenses/st-secrets LICENSE-MIT LICENSE-APACHE
-	@for file in $(COMPLETIONS); do \
-	  echo "install $(DESTDIR)$(PREFIX)/$$file"; \
-	  install -D -m 644 $(BUILD)/$$file $(DESTDIR)$(PREFIX)/$$file || exit 1; \
-	done
 	@for pair in st_secrets.pc:pkgconfig st_secretsConfig.cmake:cmake/st_secrets \
 	    st_secretsConfigVersion.cmake:cmake/st_secrets; do \
 	  file=$${pair%%:*}; directory=$(DESTDIR)$(PREFIX)/$(LIB)/$${pair#*:}; \
@@ -143,6 +140,14 @@ install: all command
 	    -e 's|@PREFIX_OF_CMAKE@|$(call up,cmake/st_secrets)|g' -e 's| @IMPORTED_SCOPE@||g' -e 's|@STATIC_LIBS@|$(STATIC_LIBS)|g' \
 	    -e 's|@STATIC_LIBS_LIST@|$(subst $(space),;,$(STATIC_LIBS))|g' \
 	    packaging/$$file.in > $$directory/$$file && chmod 644 $$directory/$$file || exit 1; \
+	done
+
+install: install-library command
+	install -D -m 755 $(BUILD)/bin/st-secrets $(DESTDIR)$(PREFIX)/bin/st-secrets
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/$(MAN) $(BUILD)/$(MAN)/*.1
+	@for file in $(COMPLETIONS); do \
+	  echo "install $(DESTDIR)$(PREFIX)/$$file"; \
+	  install -D -m 644 $(BUILD)/$$file $(DESTDIR)$(PREFIX)/$$file || exit 1; \
 	done
 	@[ -n "$(DESTDIR)" ] || echo "If programs do not find libst_secrets.so.$(ABI): run ldconfig as root, after adding\
 	 $(PREFIX)/$(LIB) to /etc/ld.so.conf.d if it is not a directory of the system; or link with -Wl,-rpath,$(PREFIX)/$(LIB)"

@@ -13,3 +13,8 @@ fi
 
 "$venv/bin/python" tests/packaging/third_party.py
 sh tests/packaging/deb.sh
+sh tests/packaging/meson.sh
+sh tests/packaging/conan.sh
+
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+grep -qF "\"version\": \"$version\"" packaging/vcpkg/st-secrets/vcpkg.json || { echo "the port of vcpkg has another version" && exit 1; }

@@ -32,7 +32,9 @@ work=$(mktemp -d "${TMPDIR:-/var/tmp}/st-release.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 unset MAKEFLAGS MAKELEVEL RUSTFLAGS CFLAGS || true
 umask 022
-SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
+# Commits may be made meanwhile.
+commit=$(git rev-parse HEAD)
+SOURCE_DATE_EPOCH=$(git log -1 --format=%ct "$commit")
 export SOURCE_DATE_EPOCH
 
 # artefacts DIRECTORY TARGET…: makes them in a copy of the commit, DIRECTORY/sources, and puts them into DIRECTORY/out.
@@ -41,7 +43,7 @@ artefacts() {
     mkdir -p "$sources" "$out"
     (
         shift
-        git archive HEAD | tar -x -C "$sources"
+        git archive "$commit" | tar -x -C "$sources"
         cd "$sources"
         mkdir -p build ../cargo
         ln -s "$root/build/zig" build/zig
@@ -62,7 +64,7 @@ artefacts() {
         mv build/dist/* "$out/"
     )
     rm -rf "$sources"
-    git archive --prefix="st-secrets-$version/" HEAD | gzip -9 -n >"$out/st-secrets-$version-sources.tar.gz"
+    git archive --prefix="st-secrets-$version/" "$commit" | gzip -9 -n >"$out/st-secrets-$version-sources.tar.gz"
 }
 
 # sums DIRECTORY
@@ -82,19 +84,23 @@ bill() {
     shift
     python3 packaging/third_party.py sbom "$file" "$file.cdx.json" "$@"
 }
-for file in $(find "$work/first/out" -type f); do
+# machine FILE: the machine in a name that ends in _MACHINE.whl or -MACHINE.tar.gz
+machine() {
+    echo "$1" | sed 's/.*-linux-//; s/^musl-//; s/.*manylinux_[0-9]*_[0-9]*_//; s/\.tar\.gz$//; s/\.whl$//'
+}
+find "$work/first/out" -type f >"$work/files"
+while read -r file; do
     name=${file##*/}
     case $name in
     *.crate | *-sources.tar.gz | *.zip | "st_secrets-$version.tar.gz") bill "$file" --sources ;;
     st-secrets_*.deb | *.tgz) bill "$file" ;;
     *.deb) bill "$file" --features wiping-allocator ;;
-    *-linux-musl-*.tar.gz) bill "$file" --target "$(echo "$name" | sed 's/.*-musl-\(.*\)\.tar\.gz/\1/')-unknown-linux-musl" ;;
-    *-linux-*.tar.gz) bill "$file" --target "$(echo "$name" | sed 's/.*-linux-\(.*\)\.tar\.gz/\1/')-unknown-linux-gnu" ;;
-    *.whl) bill "$file" --target "$(echo "$name" | sed 's/.*manylinux_[0-9]*_[0-9]*_\(.*\)\.whl/\1/')-unknown-linux-gnu" ;;
+    *-linux-musl-*.tar.gz) bill "$file" --target "$(machine "$name")-unknown-linux-musl" ;;
+    *-linux-*.tar.gz | *.whl) bill "$file" --target "$(machine "$name")-unknown-linux-gnu" ;;
     list | *.info | *.mod) ;; # of the proxy for the Go module
     *) fail "there is no rule for the bill of materials of $name" ;;
     esac
-done
+done <"$work/files"
 sums "$work/first/out" >"$work/first/out/SHA256SUMS"
 rm -rf build/release
 mkdir -p build

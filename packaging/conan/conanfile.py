@@ -58,7 +58,8 @@ class StSecrets(ConanFile):
     def package(self):
         source, target = Path(self.source_folder), Path(self.package_folder)
         copy(self, "st_secrets*", source / "include", target / "include")
-        copy(self, "libst_secrets.so*" if self.options.shared else "libst_secrets.a", source / "build/lib", target / "lib")
+        library = "libst_secrets.so*" if self.options.shared else "libst_secrets.a"
+        copy(self, library, source / "build/lib", target / "lib")
         copy(self, "LICENSE-*", source, target / "licenses")
         third_party = target / "licenses" / "THIRD-PARTY.txt"
         self.run(f"python3 packaging/third_party.py licenses {third_party} --features wiping-allocator", cwd=source)

@@ -1,4 +1,4 @@
-# Builds the library with cargo: `vcpkg install st-secrets --overlay-ports=packaging/vcpkg`, with ST_SECRETS_SOURCE set to
+# Builds the library with cargo: `vcpkg install st-secrets --overlay-ports=packaging/vcpkg`, with ST_SECRETS_SOURCE as
 # the root of the sources. There is no release yet, from which vcpkg could take them.
 if(NOT DEFINED ENV{ST_SECRETS_SOURCE})
   message(FATAL_ERROR "ST_SECRETS_SOURCE is not set: there is no release of st-secrets yet, so set it to the root of its "

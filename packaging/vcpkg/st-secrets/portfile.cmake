@@ -1,10 +1,10 @@
-# Builds the library with cargo: `vcpkg install st-secrets --overlay-ports=packaging/vcpkg`, with ST_SECRETS_SOURCE as
+# Builds the library with cargo: `vcpkg install st-secrets --overlay-ports=packaging/vcpkg`, with VCPKG_ST_SECRETS_SOURCE as
 # the root of the sources. There is no release yet, from which vcpkg could take them.
-if(NOT DEFINED ENV{ST_SECRETS_SOURCE})
-  message(FATAL_ERROR "ST_SECRETS_SOURCE is not set: there is no release of st-secrets yet, so set it to the root of its "
-    "sources, and VCPKG_KEEP_ENV_VARS to ST_SECRETS_SOURCE")
+if(NOT DEFINED ENV{VCPKG_ST_SECRETS_SOURCE})
+  message(FATAL_ERROR "VCPKG_ST_SECRETS_SOURCE is not set: there is no release of st-secrets yet, so set it to the root of its "
+    "sources, and VCPKG_KEEP_ENV_VARS to VCPKG_ST_SECRETS_SOURCE")
 endif()
-set(SOURCE_PATH "$ENV{ST_SECRETS_SOURCE}")
+set(SOURCE_PATH "$ENV{VCPKG_ST_SECRETS_SOURCE}")
 # cargo builds it in one way.
 set(VCPKG_BUILD_TYPE release)
 

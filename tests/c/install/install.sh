@@ -114,6 +114,7 @@ same_files "$work/unpacked/$name" <<'LIST'
 ./docs/kubernetes.md
 ./docs/linking.md
 ./docs/metrics.md
+./docs/packages.md
 ./docs/providers.md
 ./docs/providers.svg
 ./docs/redaction.md

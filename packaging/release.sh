@@ -14,7 +14,6 @@ fail() {
     exit 1
 }
 
-[ -z "$(git status --porcelain)" ] || fail "the working tree has changes: commit or remove them, as a release is made of a commit"
 for program in rustc npm go python3 dpkg-buildpackage lintian; do
     command -v "$program" >/dev/null || fail "$program is missing, which some artefact needs"
 done
@@ -22,6 +21,7 @@ for target in "$@"; do
     directory=$(rustc --print target-libdir --target "$target" 2>/dev/null) || fail "$target is not a target of Rust, see: rustc --print target-list"
     [ -d "$directory" ] || fail "Rust's standard library for $target is missing: rustup target add $target"
 done
+[ -z "$(git status --porcelain)" ] || fail "the working tree has changes: commit or remove them, as a release is made of a commit"
 for target in "$@"; do
     sh packaging/zig.sh "$target"
 done

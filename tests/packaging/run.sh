@@ -13,6 +13,7 @@ fi
 
 "$venv/bin/python" tests/packaging/third_party.py
 sh tests/packaging/deb.sh
+sh tests/packaging/release.sh
 sh tests/packaging/meson.sh
 sh tests/packaging/conan.sh
 

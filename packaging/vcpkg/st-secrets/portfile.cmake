@@ -1,8 +1,8 @@
-# Builds the library with cargo: `vcpkg install st-secrets --overlay-ports=packaging/vcpkg`, with VCPKG_ST_SECRETS_SOURCE as
-# the root of the sources. There is no release yet, from which vcpkg could take them.
+# Builds the library with cargo: `vcpkg install st-secrets --overlay-ports=packaging/vcpkg`. There is no release yet,
+# from which vcpkg could take the sources: VCPKG_ST_SECRETS_SOURCE is their root.
 if(NOT DEFINED ENV{VCPKG_ST_SECRETS_SOURCE})
-  message(FATAL_ERROR "VCPKG_ST_SECRETS_SOURCE is not set: there is no release of st-secrets yet, so set it to the root of its "
-    "sources, and VCPKG_KEEP_ENV_VARS to VCPKG_ST_SECRETS_SOURCE")
+  message(FATAL_ERROR "VCPKG_ST_SECRETS_SOURCE is not set: there is no release of st-secrets yet, so set it to the root of "
+    "its sources, and VCPKG_KEEP_ENV_VARS to VCPKG_ST_SECRETS_SOURCE")
 endif()
 set(SOURCE_PATH "$ENV{VCPKG_ST_SECRETS_SOURCE}")
 # cargo builds it in one way.

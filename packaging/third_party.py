@@ -5,10 +5,10 @@
 
     --features 'NAME…'      the features of cargo; without it, those of the program, which has all
     --no-default-features   without the default ones
-    --target TARGET         the target of Rust; without it, this machine
+    --target TARGET         what `make TARGET=…` builds; without it, what `make` builds
     --sources               ARTEFACT holds sources alone: the components are what a build of it adds
 
-The crates come from `cargo metadata` and the texts from the sources of the crates, so cargo must have them: after a
+The crates come from `cargo metadata`, the texts from the sources of the crates, so cargo must have them: after a
 build it does. The same sources give the same bytes; SOURCE_DATE_EPOCH is the time of the bill.
 """
 
@@ -26,7 +26,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = re.compile(r"(licen[cs]e|copying|copyright|notice|unlicense)\b.*", re.IGNORECASE)
-# Of musl and LLVM's unwinder, which only the builds with Zig for musl contain.
+# Where `make TARGET=…` installs Zig.
 ZIG = ROOT / "build" / "zig"
 
 
@@ -110,18 +110,25 @@ def bundled(arguments, packages, graph):
     if copyright_text.exists():
         text = without_tags(copyright_text.read_text())
     yield "rust-std", version, "MIT OR Apache-2.0", f"pkg:generic/rust-std@{version}", None, text
-    if arguments.target.endswith("-musl"):
-        places = list(ZIG.glob("lib/python*/site-packages/ziglang/lib"))
-        if not places:
-            sys.exit(f"third_party.py: {ZIG} is missing, which has musl: build with TARGET={arguments.target} first")
-        zig = output(str(ZIG / "bin" / "python"), "-m", "ziglang", "version").strip()
-        for name, license_id, path in (
-            ("musl", "MIT", "libc/musl/COPYRIGHT"),
-            ("llvm-libunwind", "Apache-2.0 WITH LLVM-exception", "libunwind/LICENSE.TXT"),
-        ):
-            file = places[0] / path
-            text = file.read_text() if file.exists() else f"The licence is {license_id}.\n"
-            yield name, zig, license_id, f"pkg:generic/{name}@zig-{zig}", None, text
+    if arguments.with_zig:
+        yield from of_zig(arguments.target)
+
+
+def of_zig(target):
+    """Yields what the linker of `make TARGET=…` adds."""
+    places = list(ZIG.glob("lib/python*/site-packages/ziglang"))
+    if not places:
+        sys.exit(f"third_party.py: {ZIG} is missing: build with TARGET={target} first")
+    version = output(str(ZIG / "bin" / "python"), "-m", "ziglang", "version").strip()
+    parts = [
+        ("llvm-libunwind", "Apache-2.0 WITH LLVM-exception", "lib/libunwind/LICENSE.TXT"),
+        ("zig-compiler-rt", "MIT", "LICENSE"),
+    ]
+    if target.endswith("-musl"):
+        parts.append(("musl", "MIT", "lib/libc/musl/COPYRIGHT"))
+    for name, license_id, path in parts:
+        text = (places[0] / path).read_text()
+        yield name, f"zig-{version}", license_id, f"pkg:generic/{name}@zig-{version}", None, text
 
 
 def without_tags(page):
@@ -264,6 +271,7 @@ def main():
         each.add_argument("--sources", action="store_true")
         each.set_defaults(function=function)
     arguments = parser.parse_args()
+    arguments.with_zig = arguments.target is not None
     arguments.target = arguments.target or host()
     arguments.function(arguments)
 

@@ -83,6 +83,16 @@ class Bill(unittest.TestCase):
         self.assertIn(components["sqlite"].encode(), LIBRARY.read_bytes())
         self.assertIn(components["rust-std"], output("rustc", "--version"))
 
+    @unittest.skipUnless((ROOT / "build" / "zig" / "pins").exists(), "make TARGET=… has installed no Zig")
+    def test_of_a_build_with_zig_names_what_its_linker_adds(self):
+        names = {}
+        for target in ("x86_64-unknown-linux-gnu", "aarch64-unknown-linux-musl"):
+            bill = json.loads(generated("sbom", "--target", target))
+            names[target] = {each["name"] for each in bill["components"]}
+            self.assertIn("llvm-libunwind", names[target])
+        self.assertIn("musl", names["aarch64-unknown-linux-musl"])
+        self.assertNotIn("musl", names["x86_64-unknown-linux-gnu"])
+
     def test_refers_to_components_that_it_has(self):
         bill = json.loads(generated("sbom"))
         references = {each["bom-ref"] for each in bill["components"]} | {bill["metadata"]["component"]["bom-ref"]}

@@ -173,6 +173,7 @@ release:
 	sh packaging/release.sh $(VERSION) $(RELEASE_TARGETS)
 
 deb: all command
+	@[ -z "$(TARGET)" ] || { echo "make deb is for the distribution of this machine: run it there, without TARGET" >&2; exit 1; }
 	sh packaging/deb.sh $(VERSION) $(BUILD)/dist
 
 # The documents, the C reference and the Rust reference.

@@ -47,13 +47,16 @@ artefacts() {
         cd "$sources"
         mkdir -p build ../cargo
         ln -s "$root/build/zig" build/zig
-        ln -s "$root/bindings/node/test/node_modules" bindings/node/test/node_modules
         # What cargo has downloaded, in another place.
         ln -s "${CARGO_HOME:-$HOME/.cargo}/registry" ../cargo/registry
         cargo_home=$(cd ../cargo && pwd)
         export CARGO_HOME="$cargo_home"
         export RUSTFLAGS="--remap-path-prefix=$cargo_home=/cargo --remap-path-prefix=$sources=/st-secrets"
-        make command deb dist-node go-module
+        make command deb go-module
+        # Only now, as cargo looks for changes in all directories.
+        ln -s "$root/bindings/node/test/node_modules" bindings/node/test/node_modules
+        make dist-node
+        rm bindings/node/test/node_modules
         python3 -c 'import sys; sys.path.insert(0, "bindings/python"); import backend; backend.build_sdist(sys.argv[1])' build/dist
         cp "target/package/st-secrets-$version.crate" build/dist/
         for target in "$@"; do

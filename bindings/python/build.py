@@ -31,8 +31,8 @@ LIBRARY = BUILD / "lib" / "libst_secrets.a"
 COMMAND = BUILD / "bin" / "st-secrets"
 STATIC_LIBS = "-lutil -lrt -lpthread -lm -ldl -lc".split()
 FLAGS = "-std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -fPIC -fvisibility=hidden".split()
-# The identifier of a build counts the directories in debug data.
-FLAGS += [f"-ffile-prefix-map={ROOT}=."]
+# The identifier of a build depends on the directories in debug data.
+FLAGS += [f"-ffile-prefix-map={directory}=." for directory in (ROOT, Path.cwd())]
 # Exports only the module's entry. The module is never unloaded, because it has the library's thread-local destructors.
 LINK_FLAGS = "-shared -Wl,-Bsymbolic -Wl,-z,nodelete -Wl,-z,now".split()
 

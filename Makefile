@@ -12,6 +12,7 @@
 # make advisories      fetch RustSec's list of vulnerable crates, and compare; ADVISORY_DB=DIRECTORY is a clone of it
 # make abi-record      record additions to the public interfaces in tests/abi; BREAKING=1 also records other changes
 # make test-c          test one language: also -rust, -cpp, -python, -node, -go; TEST=… selects tests, see below
+# make test-packages   test the Debian packages, and those of Meson, Conan and vcpkg
 # make test-target     test what TARGET=… builds, with QEMU if it is another machine
 # make test-fleet      start 500 processes at once against moto and OpenBao with quotas
 # make soak            run the tests that take ten minutes and more
@@ -19,11 +20,15 @@
 # make tsan            run the thread tests of the cache under ThreadSanitizer, with a nightly compiler
 # make bench           measure, next to other libraries
 # make install         install into PREFIX, under DESTDIR; the libraries into LIBDIR
+# make install-library
+#                      the same without the program
 # make uninstall       remove what was installed, with the same PREFIX, LIBDIR and DESTDIR
 # make dist            pack the C and C++ library into build/dist, as a tarball to unpack anywhere
+# make deb             build the Debian packages into build/dist
 # make wheel           build the Python package into build/dist
 # make dist-node       pack the Node package into build/dist
 # make go-module       pack the Go module into build/dist/go, laid out as a module proxy
+# make release         make all artefacts of the last commit twice, with bills of materials and sums, in build/release
 # make docs            build the documentation as a web site, build/docs/index.html
 # make header          generate include/st_secrets.h from src/ffi
 
@@ -67,7 +72,7 @@ COMPLETIONS := share/bash-completion/completions/st-secrets share/zsh/site-funct
     share/fish/vendor_completions.d/st-secrets.fish
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock build.rs .cargo/config.toml
 
-.PHONY: abi-record advisories all command help demo demo-servers test soak tsan bench install uninstall header clean tools test-rust test-model test-c lint test-python wheel test-node dist-node dist test-cpp test-go test-fleet test-target go-module dist-c coverage
+.PHONY: abi-record advisories all command help demo demo-servers test soak tsan bench install install-library uninstall header clean tools test-rust test-model test-c lint test-python wheel test-node dist-node dist deb test-cpp test-go test-fleet test-target go-module dist-c coverage test-packages
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/lib/libst_secrets.so $(BUILD)/lib/libst_secrets.a
@@ -116,7 +121,8 @@ demo-servers: all $(BUILD)/launcher
 	@sh tests/python-tools.sh
 	@sh examples/servers.sh $(BUILD)/launcher
 
-install: all command
+# Without the program, for package managers of libraries.
+install-library: all
 	@case "$(LIB)" in /*) echo "LIBDIR=$(LIBDIR) is not below PREFIX=$(PREFIX)" >&2; exit 1;; esac
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/$(LIB)/pkgconfig $(DESTDIR)$(PREFIX)/$(LIB)/cmake/st_secrets
 	install -m 644 include/st_secrets.h include/st_secrets.hpp $(DESTDIR)$(PREFIX)/include/
@@ -126,13 +132,7 @@ install: all command
 	ln -sf libst_secrets.so.$(VERSION) $(DESTDIR)$(PREFIX)/$(LIB)/libst_secrets.so.$(ABI)
 	ln -sf libst_secrets.so.$(ABI) $(DESTDIR)$(PREFIX)/$(LIB)/libst_secrets.so
 	install -m 644 $(BUILD)/lib/libst_secrets.a $(DESTDIR)$(PREFIX)/$(LIB)/
-	install -D -m 755 $(BUILD)/bin/st-secrets $(DESTDIR)$(PREFIX)/bin/st-secrets
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/$(MAN) $(BUILD)/$(MAN)/*.1
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/licenses/st-secrets LICENSE-MIT LICENSE-APACHE
-	@for file in $(COMPLETIONS); do \
-	  echo "install $(DESTDIR)$(PREFIX)/$$file"; \
-	  install -D -m 644 $(BUILD)/$$file $(DESTDIR)$(PREFIX)/$$file || exit 1; \
-	done
 	@for pair in st_secrets.pc:pkgconfig st_secretsConfig.cmake:cmake/st_secrets \
 	    st_secretsConfigVersion.cmake:cmake/st_secrets; do \
 	  file=$${pair%%:*}; directory=$(DESTDIR)$(PREFIX)/$(LIB)/$${pair#*:}; \
@@ -142,6 +142,14 @@ install: all command
 	    -e 's|@PREFIX_OF_CMAKE@|$(call up,cmake/st_secrets)|g' -e 's| @IMPORTED_SCOPE@||g' -e 's|@STATIC_LIBS@|$(STATIC_LIBS)|g' \
 	    -e 's|@STATIC_LIBS_LIST@|$(subst $(space),;,$(STATIC_LIBS))|g' \
 	    packaging/$$file.in > $$directory/$$file && chmod 644 $$directory/$$file || exit 1; \
+	done
+
+install: install-library command
+	install -D -m 755 $(BUILD)/bin/st-secrets $(DESTDIR)$(PREFIX)/bin/st-secrets
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/$(MAN) $(BUILD)/$(MAN)/*.1
+	@for file in $(COMPLETIONS); do \
+	  echo "install $(DESTDIR)$(PREFIX)/$$file"; \
+	  install -D -m 644 $(BUILD)/$$file $(DESTDIR)$(PREFIX)/$$file || exit 1; \
 	done
 	@[ -n "$(DESTDIR)" ] || echo "If programs do not find libst_secrets.so.$(ABI): run ldconfig as root, after adding\
 	 $(PREFIX)/$(LIB) to /etc/ld.so.conf.d if it is not a directory of the system; or link with -Wl,-rpath,$(PREFIX)/$(LIB)"
@@ -156,7 +164,19 @@ uninstall:
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,$(COMPLETIONS))
 
 dist: all command
-	sh packaging/dist.sh $(VERSION) $(BUILD)/dist $(SYSTEM)
+	sh packaging/dist.sh $(VERSION) $(BUILD)/dist $(SYSTEM) $(TARGET)
+
+# On Debian and what is made of it.
+HAS_DEB := $(shell command -v dpkg-buildpackage)
+# Of the C archive and the wheel; the rest is of this machine. `make release RELEASE_TARGETS=` is a trial without them.
+RELEASE_TARGETS := $(addsuffix -unknown-linux-gnu,x86_64 aarch64) $(addsuffix -unknown-linux-musl,x86_64 aarch64)
+.PHONY: release
+release:
+	sh packaging/release.sh $(VERSION) $(RELEASE_TARGETS)
+
+deb: all command
+	@[ -z "$(TARGET)" ] || { echo "make deb is for the distribution of this machine: run it there, without TARGET" >&2; exit 1; }
+	sh packaging/deb.sh $(VERSION) $(BUILD)/dist
 
 # The documents, the C reference and the Rust reference.
 .PHONY: docs
@@ -224,7 +244,7 @@ test-cpp: all
 
 wheel: $(BUILD)/lib/libst_secrets.a command
 	@case "$(TARGET)" in *-musl) echo "there is no wheel for musl: build for glibc with TARGET=$(ARCH)-unknown-linux-gnu" >&2; exit 1;; esac
-	$(if $(TARGET),BUILD=$(BUILD) CC="$(CC)" ARCH=$(ARCH) BINUTILS=$(BINUTILS)) python3 bindings/python/build.py $(BUILD)/python $(BUILD)/dist
+	$(if $(TARGET),BUILD=$(BUILD) CC="$(CC)" ARCH=$(ARCH) BINUTILS=$(BINUTILS) RUST_TARGET=$(TARGET)) python3 bindings/python/build.py $(BUILD)/python $(BUILD)/dist
 
 test-python: all $(if $(TEST),,command)
 	sh tests/python-tools.sh
@@ -253,13 +273,18 @@ test-fleet: all command
 go-module:
 	cd bindings/go && go run package.go $(VERSION) $(CURDIR)/$(BUILD)/dist/go
 
+# The packages of other package managers, what they say of the code of others, and programs that use them.
+test-packages: all command
+	$(if $(HAS_DEB),$(MAKE) --no-print-directory deb)
+	sh tests/packaging/run.sh
+
 # Checks that every binding covers every function or gives a reason.
 coverage:
 	sh bindings/coverage.sh
 
 # The longest suites first.
 test: tools lint coverage all command
-	@python3 tests/all.py test-rust test-c test-python test-node test-go test-cpp test-fleet test-model
+	@python3 tests/all.py test-rust test-c test-python test-node test-go test-cpp test-fleet test-packages test-model
 
 # Runs the tests that take more than a few minutes.
 soak: tools all command

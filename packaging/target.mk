@@ -24,7 +24,7 @@ CC := $(ZIG)/python -m ziglang cc -target $(ARCH)-linux-musl $(ZIG_CC)
 CXX := $(ZIG)/python -m ziglang c++ -target $(ARCH)-linux-musl $(ZIG_CC)
 ZIGBUILD := PATH="$(ZIG):$$PATH" $(CARGO) zigbuild --target $(TARGET)
 # Rust builds no shared library of what is linked with a static C library, so there is a second build for the program.
-CARGO_BUILD := RUSTFLAGS='-C target-feature=-crt-static' $(ZIGBUILD)
+CARGO_BUILD := RUSTFLAGS="-C target-feature=-crt-static $$RUSTFLAGS" $(ZIGBUILD)
 OUTPUT := target/musl-shared/$(TARGET)/release
 CARGO_TARGET := target/musl-shared
 CARGO_BUILD_COMMAND := $(ZIGBUILD)

@@ -38,6 +38,13 @@ need redis-server redis-server
 need redis-cli redis-tools
 need etcd etcd-server
 need etcdctl etcd-client
+# For `make deb`, on Debian only.
+if command -v apt-get >/dev/null 2>&1; then
+    need dpkg-buildpackage dpkg-dev
+    need dh debhelper
+    need dh_python3 dh-python
+    need lintian lintian
+fi
 [ -n "$missing" ] || exit 0
 
 case $missing in

@@ -8,5 +8,6 @@ mkdir -p "$dist"
 sh build.sh
 cp ../../build/bin/st-secrets prebuilt/linux-x64/
 cp ../../LICENSE-APACHE ../../LICENSE-MIT .
-trap 'rm -f LICENSE-APACHE LICENSE-MIT' EXIT
+python3 ../../packaging/third_party.py licenses THIRD-PARTY.txt
+trap 'rm -f LICENSE-APACHE LICENSE-MIT THIRD-PARTY.txt' EXIT
 npm pack --silent --pack-destination "$dist"

@@ -2,11 +2,13 @@
 
     python3 build.py ROOT/build/python        builds the package, for PYTHONPATH
     python3 build.py ROOT/build/python WHEELS also builds the wheel in the directory WHEELS
+    python3 build.py --installed DIRECTORY    puts the package as pip would install it into DIRECTORY, for packages of
+                                              distributions
 
 One wheel supports all versions of Python from 3.10 (stable ABI), and has the program st-secrets. The build needs a C
 compiler, Python's headers, build/lib/libst_secrets.a and, for a wheel, build/bin/st-secrets, but no Python packages.
-For another machine, `make wheel TARGET=…` sets CC, and BUILD, ARCH and BINUTILS: where the library is, the machine, and
-the prefix of its tools.
+For another machine, `make wheel TARGET=…` sets CC, and BUILD, ARCH, BINUTILS and RUST_TARGET: where the library is, the
+machine, the prefix of its tools, and its name in Rust.
 """
 
 import ast
@@ -19,6 +21,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -29,6 +32,8 @@ LIBRARY = BUILD / "lib" / "libst_secrets.a"
 COMMAND = BUILD / "bin" / "st-secrets"
 STATIC_LIBS = "-lutil -lrt -lpthread -lm -ldl -lc".split()
 FLAGS = "-std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -fPIC -fvisibility=hidden".split()
+# The identifier of a build depends on the directories in debug data.
+FLAGS += [f"-ffile-prefix-map={directory}=." for directory in (ROOT, Path.cwd())]
 # Exports only the module's entry. The module is never unloaded, because it has the library's thread-local destructors.
 LINK_FLAGS = "-shared -Wl,-Bsymbolic -Wl,-z,nodelete -Wl,-z,now".split()
 
@@ -136,6 +141,20 @@ def metadata():
     return "\n".join(lines) + "\n\n" + (ROOT / project["readme"]).read_text(encoding="utf-8")
 
 
+# Wheels contain the code of others, source distributions do not.
+THIRD_PARTY = ("\nRequires-Python:", "\nLicense-File: THIRD-PARTY.txt\nRequires-Python:")
+
+
+def third_party():
+    """Returns the licences of the code of others that the library contains."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "THIRD-PARTY.txt"
+        target = os.environ.get("RUST_TARGET")
+        options = ["--target", target] if target else []
+        run([sys.executable, str(ROOT / "packaging" / "third_party.py"), "licenses", str(path), *options])
+        return path.read_bytes()
+
+
 def wheel(package, target):
     """Writes the wheel of a package."""
     files = {
@@ -156,7 +175,8 @@ def write_wheel(files, package, target):
     files[f"st_secrets-{version()}.data/scripts/{COMMAND.name}"] = COMMAND.read_bytes()
     for name in ("LICENSE-MIT", "LICENSE-APACHE"):
         files[f"{info}/licenses/{name}"] = (ROOT / name).read_bytes()
-    files[f"{info}/METADATA"] = metadata().encode()
+    files[f"{info}/licenses/THIRD-PARTY.txt"] = third_party()
+    files[f"{info}/METADATA"] = metadata().replace(*THIRD_PARTY).encode()
     files[f"{info}/WHEEL"] = f"Wheel-Version: 1.0\nGenerator: st-secrets\nRoot-Is-Purelib: false\nTag: {tag}\n".encode()
     record = "".join(
         f"{name},sha256={base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b'=').decode()},{len(data)}\n"
@@ -176,9 +196,21 @@ def write_wheel(files, package, target):
     return path
 
 
+def install(target):
+    """Puts the package and its metadata into a directory of packages."""
+    package = build(BUILD / "python")
+    shutil.copytree(package, target / "st_secrets", ignore=shutil.ignore_patterns("__pycache__"))
+    info = target / f"st_secrets-{version()}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(metadata(), encoding="utf-8")
+
+
 def main():
     if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
+    if sys.argv[1] == "--installed":
+        install(Path(sys.argv[2]))
+        return
     package = build(Path(sys.argv[1]))
     print(wheel(package, Path(sys.argv[2])) if len(sys.argv) == 3 else package)
 

@@ -23,6 +23,7 @@ trap 'rm -rf "$work"' EXIT
 
 wheel=$(build/venv/bin/python bindings/python/build.py build/python build/dist)
 echo "built $wheel"
+build/venv/bin/python -m zipfile -l "$wheel" | grep -q '\.dist-info/licenses/THIRD-PARTY\.txt '
 sh bindings/coverage.sh python
 
 # Prints the interpreters on PATH and those of pyenv, one for each version.

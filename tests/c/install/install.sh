@@ -88,6 +88,7 @@ same_files "$work/unpacked/$name" <<'LIST'
 ./README.md
 ./RELEASING.md
 ./SECURITY.md
+./THIRD-PARTY.txt
 ./bin/st-secrets
 ./bindings/cpp/README.md
 ./bindings/go/README.md
@@ -115,6 +116,7 @@ same_files "$work/unpacked/$name" <<'LIST'
 ./docs/linking.md
 ./docs/metrics.md
 ./docs/onepassword.md
+./docs/packages.md
 ./docs/providers.md
 ./docs/providers.svg
 ./docs/redaction.md

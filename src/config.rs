@@ -16,7 +16,7 @@ use crate::raw_json::{self, Pairs};
 
 /// The type of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum SettingKind {
     Text,
     Flag,
     Seconds,
@@ -34,129 +34,129 @@ enum Kind {
     Fraction,
 }
 
-impl Kind {
+impl SettingKind {
     fn expected(self) -> &'static str {
         match self {
-            Kind::Text => "text without NUL, CR or LF",
-            Kind::Flag => "true or false",
-            Kind::Seconds => "a number of seconds above 0",
-            Kind::Lifetime => "a number of seconds, 0 or more",
-            Kind::List => "a JSON array of texts",
-            Kind::Texts => "text without NUL, CR or LF, or a JSON array of such texts",
-            Kind::Providers => "a JSON array of names and objects, such as [\"env\", {\"exec\": [\"program\"]}]",
-            Kind::Count => "a whole number of 1 or more",
-            Kind::Size => "a whole number, 0 or more",
-            Kind::Fraction => "a number between 0 and 1",
+            SettingKind::Text => "text without NUL, CR or LF",
+            SettingKind::Flag => "true or false",
+            SettingKind::Seconds => "a number of seconds above 0",
+            SettingKind::Lifetime => "a number of seconds, 0 or more",
+            SettingKind::List => "a JSON array of texts",
+            SettingKind::Texts => "text without NUL, CR or LF, or a JSON array of such texts",
+            SettingKind::Providers => "a JSON array of names and objects, such as [\"env\", {\"exec\": [\"program\"]}]",
+            SettingKind::Count => "a whole number of 1 or more",
+            SettingKind::Size => "a whole number, 0 or more",
+            SettingKind::Fraction => "a number between 0 and 1",
         }
     }
 }
 
 /// Every known key.
-const KEYS: &[(&str, Kind)] = &[
-    ("absent_ttl", Kind::Lifetime),
-    ("audit_database", Kind::Text),
-    ("aws_agent_token_file", Kind::Text),
-    ("aws_agent_url", Kind::Text),
-    ("aws_endpoint_url", Kind::Text),
-    ("aws_external_id", Kind::Text),
-    ("aws_parameters_endpoint_url", Kind::Text),
-    ("aws_parameters_path", Kind::Texts),
-    ("aws_profile", Kind::Text),
-    ("aws_region", Kind::Texts),
-    ("aws_role_arn", Kind::Text),
-    ("aws_role_session_name", Kind::Text),
-    ("aws_secret_name", Kind::Texts),
-    ("aws_version_id", Kind::Text),
-    ("aws_version_stage", Kind::Text),
-    ("azure_auth", Kind::Text),
-    ("azure_secret_name", Kind::Texts),
-    ("azure_vault_url", Kind::Text),
-    ("cache_ttl", Kind::Lifetime),
-    ("cleanup_interval", Kind::Seconds),
-    ("database", Kind::Text),
-    ("default_ttl", Kind::Lifetime),
-    ("env_prefix", Kind::Text),
-    ("file_path", Kind::Text),
-    ("generate", Kind::Flag),
-    ("google_credentials_file", Kind::Text),
-    ("google_endpoint_url", Kind::Text),
-    ("google_location", Kind::Text),
-    ("google_project", Kind::Text),
-    ("google_secret_name", Kind::Texts),
-    ("infisical_client_id", Kind::Text),
-    ("infisical_client_secret", Kind::Text),
-    ("infisical_client_secret_file", Kind::Text),
-    ("infisical_environment", Kind::Text),
-    ("infisical_path", Kind::Texts),
-    ("infisical_project", Kind::Text),
-    ("infisical_token", Kind::Text),
-    ("infisical_token_file", Kind::Text),
-    ("infisical_url", Kind::Text),
-    ("key", Kind::Text),
-    ("key_file", Kind::Text),
-    ("keyed_hash", Kind::Flag),
-    ("kubernetes_ca_cert", Kind::Text),
-    ("kubernetes_client_cert", Kind::Text),
-    ("kubernetes_client_key", Kind::Text),
-    ("kubernetes_namespace", Kind::Text),
-    ("kubernetes_secret", Kind::Texts),
-    ("kubernetes_selector", Kind::Text),
-    ("kubernetes_token_file", Kind::Text),
-    ("kubernetes_url", Kind::Text),
-    ("max_attempts", Kind::Count),
-    ("max_backoff", Kind::Lifetime),
-    ("max_size", Kind::Size),
-    ("max_stale", Kind::Lifetime),
-    ("miss_ttl", Kind::Lifetime),
-    ("onepassword_item", Kind::Texts),
-    ("onepassword_token", Kind::Text),
-    ("onepassword_token_file", Kind::Text),
-    ("onepassword_url", Kind::Text),
-    ("onepassword_vault", Kind::Text),
-    ("previous_keys", Kind::List),
-    ("providers", Kind::Providers),
-    ("redact_min", Kind::Count),
-    ("redact_with", Kind::Text),
-    ("set_provider", Kind::Text),
-    ("share", Kind::Text),
-    ("share_ca_cert", Kind::Text),
-    ("share_client_cert", Kind::Text),
-    ("share_client_key", Kind::Text),
-    ("share_dir", Kind::Text),
-    ("share_key", Kind::Text),
-    ("share_url", Kind::Text),
-    ("soft_ttl", Kind::Lifetime),
-    ("state_dir", Kind::Text),
-    ("strict_permissions", Kind::Flag),
-    ("timeout", Kind::Seconds),
-    ("ttl_jitter", Kind::Fraction),
-    ("vault_auth", Kind::Text),
-    ("vault_auth_mount", Kind::Text),
-    ("vault_aws_region", Kind::Text),
-    ("vault_aws_server_id", Kind::Text),
-    ("vault_ca_cert", Kind::Text),
-    ("vault_client_cert", Kind::Text),
-    ("vault_client_key", Kind::Text),
-    ("vault_jwt_file", Kind::Text),
-    ("vault_kv_version", Kind::Text),
-    ("vault_mount", Kind::Text),
-    ("vault_namespace", Kind::Text),
-    ("vault_password", Kind::Text),
-    ("vault_password_file", Kind::Text),
-    ("vault_path", Kind::Texts),
-    ("vault_role", Kind::Text),
-    ("vault_role_id", Kind::Text),
-    ("vault_secret_id", Kind::Text),
-    ("vault_secret_id_file", Kind::Text),
-    ("vault_secret_id_wrapped", Kind::Flag),
-    ("vault_token", Kind::Text),
-    ("vault_token_file", Kind::Text),
-    ("vault_url", Kind::Text),
-    ("vault_username", Kind::Text),
+const KEYS: &[(&str, SettingKind)] = &[
+    ("absent_ttl", SettingKind::Lifetime),
+    ("audit_database", SettingKind::Text),
+    ("aws_agent_token_file", SettingKind::Text),
+    ("aws_agent_url", SettingKind::Text),
+    ("aws_endpoint_url", SettingKind::Text),
+    ("aws_external_id", SettingKind::Text),
+    ("aws_parameters_endpoint_url", SettingKind::Text),
+    ("aws_parameters_path", SettingKind::Texts),
+    ("aws_profile", SettingKind::Text),
+    ("aws_region", SettingKind::Texts),
+    ("aws_role_arn", SettingKind::Text),
+    ("aws_role_session_name", SettingKind::Text),
+    ("aws_secret_name", SettingKind::Texts),
+    ("aws_version_id", SettingKind::Text),
+    ("aws_version_stage", SettingKind::Text),
+    ("azure_auth", SettingKind::Text),
+    ("azure_secret_name", SettingKind::Texts),
+    ("azure_vault_url", SettingKind::Text),
+    ("cache_ttl", SettingKind::Lifetime),
+    ("cleanup_interval", SettingKind::Seconds),
+    ("database", SettingKind::Text),
+    ("default_ttl", SettingKind::Lifetime),
+    ("env_prefix", SettingKind::Text),
+    ("file_path", SettingKind::Text),
+    ("generate", SettingKind::Flag),
+    ("google_credentials_file", SettingKind::Text),
+    ("google_endpoint_url", SettingKind::Text),
+    ("google_location", SettingKind::Text),
+    ("google_project", SettingKind::Text),
+    ("google_secret_name", SettingKind::Texts),
+    ("infisical_client_id", SettingKind::Text),
+    ("infisical_client_secret", SettingKind::Text),
+    ("infisical_client_secret_file", SettingKind::Text),
+    ("infisical_environment", SettingKind::Text),
+    ("infisical_path", SettingKind::Texts),
+    ("infisical_project", SettingKind::Text),
+    ("infisical_token", SettingKind::Text),
+    ("infisical_token_file", SettingKind::Text),
+    ("infisical_url", SettingKind::Text),
+    ("key", SettingKind::Text),
+    ("key_file", SettingKind::Text),
+    ("keyed_hash", SettingKind::Flag),
+    ("kubernetes_ca_cert", SettingKind::Text),
+    ("kubernetes_client_cert", SettingKind::Text),
+    ("kubernetes_client_key", SettingKind::Text),
+    ("kubernetes_namespace", SettingKind::Text),
+    ("kubernetes_secret", SettingKind::Texts),
+    ("kubernetes_selector", SettingKind::Text),
+    ("kubernetes_token_file", SettingKind::Text),
+    ("kubernetes_url", SettingKind::Text),
+    ("max_attempts", SettingKind::Count),
+    ("max_backoff", SettingKind::Lifetime),
+    ("max_size", SettingKind::Size),
+    ("max_stale", SettingKind::Lifetime),
+    ("miss_ttl", SettingKind::Lifetime),
+    ("onepassword_item", SettingKind::Texts),
+    ("onepassword_token", SettingKind::Text),
+    ("onepassword_token_file", SettingKind::Text),
+    ("onepassword_url", SettingKind::Text),
+    ("onepassword_vault", SettingKind::Text),
+    ("previous_keys", SettingKind::List),
+    ("providers", SettingKind::Providers),
+    ("redact_min", SettingKind::Count),
+    ("redact_with", SettingKind::Text),
+    ("set_provider", SettingKind::Text),
+    ("share", SettingKind::Text),
+    ("share_ca_cert", SettingKind::Text),
+    ("share_client_cert", SettingKind::Text),
+    ("share_client_key", SettingKind::Text),
+    ("share_dir", SettingKind::Text),
+    ("share_key", SettingKind::Text),
+    ("share_url", SettingKind::Text),
+    ("soft_ttl", SettingKind::Lifetime),
+    ("state_dir", SettingKind::Text),
+    ("strict_permissions", SettingKind::Flag),
+    ("timeout", SettingKind::Seconds),
+    ("ttl_jitter", SettingKind::Fraction),
+    ("vault_auth", SettingKind::Text),
+    ("vault_auth_mount", SettingKind::Text),
+    ("vault_aws_region", SettingKind::Text),
+    ("vault_aws_server_id", SettingKind::Text),
+    ("vault_ca_cert", SettingKind::Text),
+    ("vault_client_cert", SettingKind::Text),
+    ("vault_client_key", SettingKind::Text),
+    ("vault_jwt_file", SettingKind::Text),
+    ("vault_kv_version", SettingKind::Text),
+    ("vault_mount", SettingKind::Text),
+    ("vault_namespace", SettingKind::Text),
+    ("vault_password", SettingKind::Text),
+    ("vault_password_file", SettingKind::Text),
+    ("vault_path", SettingKind::Texts),
+    ("vault_role", SettingKind::Text),
+    ("vault_role_id", SettingKind::Text),
+    ("vault_secret_id", SettingKind::Text),
+    ("vault_secret_id_file", SettingKind::Text),
+    ("vault_secret_id_wrapped", SettingKind::Flag),
+    ("vault_token", SettingKind::Text),
+    ("vault_token_file", SettingKind::Text),
+    ("vault_url", SettingKind::Text),
+    ("vault_username", SettingKind::Text),
 ];
 
 #[derive(Clone, Debug, PartialEq)]
-enum Setting {
+enum ConfigValue {
     Text(String),
     Flag(bool),
     Seconds(f64),
@@ -198,16 +198,16 @@ impl SetProvider {
 }
 
 /// Wipes the value: some settings are secrets.
-impl Drop for Setting {
+impl Drop for ConfigValue {
     fn drop(&mut self) {
         match self {
-            Setting::Text(text) => text.zeroize(),
-            Setting::List(list) => list.zeroize(),
-            Setting::Providers(_)
-            | Setting::Flag(_)
-            | Setting::Seconds(_)
-            | Setting::Count(_)
-            | Setting::Fraction(_) => {}
+            ConfigValue::Text(text) => text.zeroize(),
+            ConfigValue::List(list) => list.zeroize(),
+            ConfigValue::Providers(_)
+            | ConfigValue::Flag(_)
+            | ConfigValue::Seconds(_)
+            | ConfigValue::Count(_)
+            | ConfigValue::Fraction(_) => {}
         }
     }
 }
@@ -216,7 +216,7 @@ impl Drop for Setting {
 /// `docs/providers.md` lists.
 #[derive(Clone, Default)]
 pub struct Config {
-    settings: BTreeMap<&'static str, Setting>,
+    settings: BTreeMap<&'static str, ConfigValue>,
 }
 
 impl Config {
@@ -230,19 +230,19 @@ impl Config {
     pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
         let (name, kind) = known_key(key)?;
         let setting = match kind {
-            Kind::Text => text_setting(value),
-            Kind::Flag => value.parse().ok().map(Setting::Flag),
-            Kind::Seconds => value.trim().parse().ok().and_then(seconds_setting),
-            Kind::Lifetime => value.trim().parse().ok().and_then(lifetime_setting),
-            Kind::List => serde_json::from_str(value).ok().map(Setting::List),
-            Kind::Providers => serde_json::from_str(value).ok().and_then(providers_setting),
-            Kind::Texts if value.trim_start().starts_with('[') => {
+            SettingKind::Text => text_setting(value),
+            SettingKind::Flag => value.parse().ok().map(ConfigValue::Flag),
+            SettingKind::Seconds => value.trim().parse().ok().and_then(seconds_setting),
+            SettingKind::Lifetime => value.trim().parse().ok().and_then(lifetime_setting),
+            SettingKind::List => serde_json::from_str(value).ok().map(ConfigValue::List),
+            SettingKind::Providers => serde_json::from_str(value).ok().and_then(providers_setting),
+            SettingKind::Texts if value.trim_start().starts_with('[') => {
                 serde_json::from_str(value).ok().and_then(texts_setting)
             }
-            Kind::Texts => texts_setting(vec![value.to_owned()]),
-            Kind::Count => value.trim().parse().ok().and_then(count_setting),
-            Kind::Size => value.trim().parse().ok().and_then(size_setting),
-            Kind::Fraction => value.trim().parse().ok().and_then(fraction_setting),
+            SettingKind::Texts => texts_setting(vec![value.to_owned()]),
+            SettingKind::Count => value.trim().parse().ok().and_then(count_setting),
+            SettingKind::Size => value.trim().parse().ok().and_then(size_setting),
+            SettingKind::Fraction => value.trim().parse().ok().and_then(fraction_setting),
         };
         self.settings.insert(name, setting.ok_or_else(|| wrong_type(name, kind))?);
         Ok(())
@@ -266,17 +266,21 @@ impl Config {
                 continue;
             }
             let setting = match (kind, value) {
-                (Kind::Text, Value::String(text)) => text_setting(&text),
-                (Kind::Flag, Value::Bool(flag)) => Some(Setting::Flag(flag)),
-                (Kind::Seconds, Value::Number(number)) => number.as_f64().and_then(seconds_setting),
-                (Kind::Lifetime, Value::Number(number)) => number.as_f64().and_then(lifetime_setting),
-                (Kind::List, value @ Value::Array(_)) => serde_json::from_value(value).ok().map(Setting::List),
-                (Kind::Providers, Value::Array(elements)) => providers_setting(elements),
-                (Kind::Texts, Value::String(text)) => texts_setting(vec![text]),
-                (Kind::Texts, value @ Value::Array(_)) => serde_json::from_value(value).ok().and_then(texts_setting),
-                (Kind::Count, Value::Number(number)) => number.as_u64().and_then(count_setting),
-                (Kind::Size, Value::Number(number)) => number.as_u64().and_then(size_setting),
-                (Kind::Fraction, Value::Number(number)) => number.as_f64().and_then(fraction_setting),
+                (SettingKind::Text, Value::String(text)) => text_setting(&text),
+                (SettingKind::Flag, Value::Bool(flag)) => Some(ConfigValue::Flag(flag)),
+                (SettingKind::Seconds, Value::Number(number)) => number.as_f64().and_then(seconds_setting),
+                (SettingKind::Lifetime, Value::Number(number)) => number.as_f64().and_then(lifetime_setting),
+                (SettingKind::List, value @ Value::Array(_)) => {
+                    serde_json::from_value(value).ok().map(ConfigValue::List)
+                }
+                (SettingKind::Providers, Value::Array(elements)) => providers_setting(elements),
+                (SettingKind::Texts, Value::String(text)) => texts_setting(vec![text]),
+                (SettingKind::Texts, value @ Value::Array(_)) => {
+                    serde_json::from_value(value).ok().and_then(texts_setting)
+                }
+                (SettingKind::Count, Value::Number(number)) => number.as_u64().and_then(count_setting),
+                (SettingKind::Size, Value::Number(number)) => number.as_u64().and_then(size_setting),
+                (SettingKind::Fraction, Value::Number(number)) => number.as_f64().and_then(fraction_setting),
                 _ => None,
             };
             settings.insert(name, setting.ok_or_else(|| wrong_type(name, kind))?);
@@ -288,14 +292,14 @@ impl Config {
     /// Returns the text of this key. An empty text counts as not set.
     pub fn text(&self, key: &str) -> Option<&str> {
         match self.settings.get(key) {
-            Some(Setting::Text(text)) if !text.is_empty() => Some(text),
+            Some(ConfigValue::Text(text)) if !text.is_empty() => Some(text),
             _ => None,
         }
     }
 
     pub(crate) fn flag(&self, key: &str) -> Option<bool> {
         match self.settings.get(key) {
-            Some(Setting::Flag(flag)) => Some(*flag),
+            Some(ConfigValue::Flag(flag)) => Some(*flag),
             _ => None,
         }
     }
@@ -303,21 +307,21 @@ impl Config {
     /// Returns the time of this key. One too long to be represented is [`Duration::MAX`].
     pub(crate) fn time(&self, key: &str, default: Duration) -> Duration {
         match self.settings.get(key) {
-            Some(Setting::Seconds(seconds)) => Duration::try_from_secs_f64(*seconds).unwrap_or(Duration::MAX),
+            Some(ConfigValue::Seconds(seconds)) => Duration::try_from_secs_f64(*seconds).unwrap_or(Duration::MAX),
             _ => default,
         }
     }
 
     pub(crate) fn count(&self, key: &str, default: u32) -> u32 {
         match self.settings.get(key) {
-            Some(Setting::Count(count)) => *count,
+            Some(ConfigValue::Count(count)) => *count,
             _ => default,
         }
     }
 
     pub(crate) fn fraction(&self, key: &str, default: f64) -> f64 {
         match self.settings.get(key) {
-            Some(Setting::Fraction(fraction)) => *fraction,
+            Some(ConfigValue::Fraction(fraction)) => *fraction,
             _ => default,
         }
     }
@@ -335,14 +339,14 @@ impl Config {
     /// Returns the elements of `providers`.
     pub(crate) fn providers(&self) -> Option<&[ProviderSetting]> {
         match self.settings.get("providers") {
-            Some(Setting::Providers(elements)) => Some(elements),
+            Some(ConfigValue::Providers(elements)) => Some(elements),
             _ => None,
         }
     }
 
     pub(crate) fn list(&self, key: &str) -> Option<&[String]> {
         match self.settings.get(key) {
-            Some(Setting::List(list)) => Some(list),
+            Some(ConfigValue::List(list)) => Some(list),
             _ => None,
         }
     }
@@ -362,7 +366,7 @@ pub(crate) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> 
     known.min_by_key(|name| distance(name)).filter(|name| distance(name) <= 2 + name.len() / 3)
 }
 
-fn known_key(key: &str) -> Result<(&'static str, Kind)> {
+fn known_key(key: &str) -> Result<(&'static str, SettingKind)> {
     if let Some(known) = KEYS.iter().find(|(name, _)| *name == key) {
         features::check(known.0)?;
         return Ok(*known);
@@ -381,46 +385,46 @@ fn known_key(key: &str) -> Result<(&'static str, Kind)> {
     ))
 }
 
-fn text_setting(text: &str) -> Option<Setting> {
-    (!text.contains(['\0', '\r', '\n'])).then(|| Setting::Text(text.to_owned()))
+fn text_setting(text: &str) -> Option<ConfigValue> {
+    (!text.contains(['\0', '\r', '\n'])).then(|| ConfigValue::Text(text.to_owned()))
 }
 
 /// A list of texts, without the empty ones.
-fn texts_setting(mut texts: Vec<String>) -> Option<Setting> {
+fn texts_setting(mut texts: Vec<String>) -> Option<ConfigValue> {
     texts.retain(|text| !text.is_empty());
-    (!texts.iter().any(|text| text.contains(['\0', '\r', '\n']))).then_some(Setting::List(texts))
+    (!texts.iter().any(|text| text.contains(['\0', '\r', '\n']))).then_some(ConfigValue::List(texts))
 }
 
-fn providers_setting(elements: Vec<Value>) -> Option<Setting> {
+fn providers_setting(elements: Vec<Value>) -> Option<ConfigValue> {
     let element = |element: Value| match element {
         Value::String(name) => Some(ProviderSetting::Name(name)),
         Value::Object(table) => Some(ProviderSetting::Table(table)),
         _ => None,
     };
-    elements.into_iter().map(element).collect::<Option<_>>().map(Setting::Providers)
+    elements.into_iter().map(element).collect::<Option<_>>().map(ConfigValue::Providers)
 }
 
-fn count_setting(count: u64) -> Option<Setting> {
-    u32::try_from(count).ok().filter(|count| *count > 0).map(Setting::Count)
+fn count_setting(count: u64) -> Option<ConfigValue> {
+    u32::try_from(count).ok().filter(|count| *count > 0).map(ConfigValue::Count)
 }
 
-fn size_setting(size: u64) -> Option<Setting> {
-    u32::try_from(size).ok().map(Setting::Count)
+fn size_setting(size: u64) -> Option<ConfigValue> {
+    u32::try_from(size).ok().map(ConfigValue::Count)
 }
 
-fn fraction_setting(fraction: f64) -> Option<Setting> {
-    (0.0..=1.0).contains(&fraction).then_some(Setting::Fraction(fraction))
+fn fraction_setting(fraction: f64) -> Option<ConfigValue> {
+    (0.0..=1.0).contains(&fraction).then_some(ConfigValue::Fraction(fraction))
 }
 
-fn lifetime_setting(seconds: f64) -> Option<Setting> {
-    (seconds >= 0.0).then_some(Setting::Seconds(seconds))
+fn lifetime_setting(seconds: f64) -> Option<ConfigValue> {
+    (seconds >= 0.0).then_some(ConfigValue::Seconds(seconds))
 }
 
-fn seconds_setting(seconds: f64) -> Option<Setting> {
-    (seconds > 0.0).then_some(Setting::Seconds(seconds))
+fn seconds_setting(seconds: f64) -> Option<ConfigValue> {
+    (seconds > 0.0).then_some(ConfigValue::Seconds(seconds))
 }
 
-fn wrong_type(name: &str, kind: Kind) -> Error {
+fn wrong_type(name: &str, kind: SettingKind) -> Error {
     Error::new(Status::Config, format!("the configuration key `{name}` must be {}", kind.expected()))
 }
 

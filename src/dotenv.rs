@@ -8,10 +8,10 @@ use zeroize::Zeroizing;
 pub(crate) type Variable = (String, Zeroizing<String>);
 
 /// A line, counted from 1, and what is wrong there. It never quotes the text, which may be a value.
-pub(crate) type Problem = (usize, &'static str);
+pub(crate) type LineProblem = (usize, &'static str);
 
 /// The variables of a text, in its order.
-pub(crate) fn parse(text: &str) -> Result<Vec<Variable>, Problem> {
+pub(crate) fn parse(text: &str) -> Result<Vec<Variable>, LineProblem> {
     let text = Zeroizing::new(text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n"));
     let (mut variables, mut rest) = (Vec::new(), text.as_str());
     loop {

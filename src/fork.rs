@@ -127,9 +127,9 @@ impl Drop for ForkGuard {
 
 /// Lets its thread read what is [published](crate::fork_safe::Published), and protects it, until dropped. A thread that
 /// replaces what is published waits for all readers, so reading must be short, and must not wait or replace anything.
-pub(crate) struct ReadGuard(&'static ThreadSlot, PhantomData<*const ()>);
+pub(crate) struct PublishedGuard(&'static ThreadSlot, PhantomData<*const ()>);
 
-/// The number of different results of [`ReadGuard::slot`].
+/// The number of different results of [`PublishedGuard::slot`].
 pub(crate) const SLOT_NUMBERS: usize = 2 * SLOTS;
 
 /// The number of a slot: below [`SLOTS`], that of one of the first slots, which one thread uses at a time; other slots
@@ -151,7 +151,7 @@ impl SlotNumber {
     }
 }
 
-impl ReadGuard {
+impl PublishedGuard {
     /// The slot of this thread.
     #[inline]
     pub(crate) fn slot(&self) -> SlotNumber {
@@ -163,16 +163,16 @@ impl ReadGuard {
 
 /// Begins to read. Returns `None` if this thread is protected or reading already.
 #[inline]
-pub(crate) fn read() -> Option<ReadGuard> {
+pub(crate) fn read() -> Option<PublishedGuard> {
     let slot = own_slot();
     if slot.state() != IDLE {
         return None;
     }
     slot.enter_state(READING);
-    Some(ReadGuard(slot, PhantomData))
+    Some(PublishedGuard(slot, PhantomData))
 }
 
-impl Drop for ReadGuard {
+impl Drop for PublishedGuard {
     #[inline]
     fn drop(&mut self) {
         self.0.leave();

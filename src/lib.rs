@@ -34,7 +34,7 @@
 )]
 
 #[cfg(not(target_os = "linux"))]
-compile_error!("st-secrets is built and tested on Linux with glibc; on Windows use it inside WSL");
+compile_error!("st-secrets is built and tested on Linux; on Windows use it inside WSL");
 
 pub mod cache;
 mod clock;
@@ -71,5 +71,5 @@ pub use config::Config;
 pub use encryption::Cipher;
 pub use error::{Error, Result, Source, Status};
 pub use secret_memory::{SecretBytes, SharedBytes};
-pub use secrets::{Manager, Options, ProviderNames, Scope, Secret, well_known};
+pub use secrets::{GetOptions, Manager, ProviderNames, Scope, Secret, well_known};
 pub use store::Store;

@@ -68,9 +68,9 @@ pub enum FieldValue {
 
 /// The fields of a message that is being logged.
 #[derive(Default)]
-pub(crate) struct Fields(Vec<Field>);
+pub(crate) struct LogFields(Vec<Field>);
 
-impl Fields {
+impl LogFields {
     pub(crate) fn text(&mut self, name: &'static str, text: &str) {
         self.0.push(Field { name, value: FieldValue::Text(text.to_owned()) });
     }
@@ -136,13 +136,13 @@ pub(crate) fn emit(level: Level, target: &str, message: impl FnOnce() -> String)
 }
 
 /// Passes a message to the sink, with the fields that `message` adds. The caller holds no lock.
-pub(crate) fn emit_with(level: Level, target: &str, message: impl FnOnce(&mut Fields) -> String) {
+pub(crate) fn emit_with(level: Level, target: &str, message: impl FnOnce(&mut LogFields) -> String) {
     if !enabled(level) || IN_SINK.get() {
         return;
     }
     let _guard = fork::protect();
     let Some(sink) = SINK.read().clone() else { return };
-    let mut fields = Fields::default();
+    let mut fields = LogFields::default();
     let message = message(&mut fields);
     pass(sink, &Record { level, target, message: &message, fields: &fields.0 });
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::fork::{self, ReadGuard};
+use crate::fork::{self, PublishedGuard};
 use crate::fork_safe::{Published, RwLock, RwLockWriteGuard};
 
 /// An instance that is opened on first use and can be replaced. References to the old instance remain valid.
@@ -44,7 +44,7 @@ impl<T> ProcessDefault<T> {
 
     /// Returns the instance without a lock, if there is one.
     #[inline]
-    pub(crate) fn peek<'r>(&'r self, reading: &'r ReadGuard) -> Option<&'r T> {
+    pub(crate) fn peek<'r>(&'r self, reading: &'r PublishedGuard) -> Option<&'r T> {
         self.published.get(reading)
     }
 

@@ -15,7 +15,7 @@ pub(crate) mod thread_words;
 pub(crate) use environment::{with_variable, with_variable_or_file};
 pub(crate) use registers::clear_vector_registers;
 pub(crate) use shared_page::{
-    FileHeader, HostFields, MEMBERS, Member, PageFields, SharedFields, SharedMemory, effective_user, is_in_memory,
+    FileHeader, HostFields, HostMember, MEMBERS, PageFields, SharedFields, SharedMemory, effective_user, is_in_memory,
     name_file,
 };
 

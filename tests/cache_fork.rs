@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::fork::{fork, said_yes};
-use st_secrets::cache::{Acquired, Options, TtlCache, Value};
+use st_secrets::cache::{Acquired, CacheOptions, TtlCache, Value};
 
 /// Longer than any test takes.
 const LONG: Duration = Duration::from_secs(36_000);
@@ -114,7 +114,7 @@ fn without_memory_for_soft_deadlines_there_is_an_error() {
     let no_memory = |error: st_secrets::Error| error.status() == st_secrets::Status::NoMemory;
     assert!(said_yes(fork(|| {
         limit_memory(MEMORY);
-        let options = Options { max_size: ENTRIES, soft_ttl: LONG, ..Options::default() };
+        let options = CacheOptions { max_size: ENTRIES, soft_ttl: LONG, ..CacheOptions::default() };
         TtlCache::<u64>::with_options(options).err().is_some_and(no_memory)
     })));
     assert!(said_yes(fork(|| {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::custom::{empty, failing, found};
 use common::{in_environment, open, temp, text, with_file, write};
-use st_secrets::{Manager, Options, Source, Status};
+use st_secrets::{GetOptions, Manager, Source, Status};
 
 #[test]
 fn get_returns_the_value_of_the_first_provider_that_has_it() {
@@ -101,19 +101,19 @@ fn get_any_returns_the_value_of_the_first_provider_with_any_key() {
     let both = open(&[("providers", r#"["file"]"#), ("file_path", file.to_str().unwrap())]).unwrap();
     both.add_provider("last", None, has("HF_TOKEN")).unwrap();
     let names = ["HF_TOKEN", "hf_token", "hf-token"];
-    let secret = both.get_any(&names, &Options::default()).unwrap();
+    let secret = both.get_any(&names, &GetOptions::default()).unwrap();
     assert_eq!((&**secret.value(), secret.provider()), (&b"2"[..], "file"));
     // Without a query to remote providers, the result is the same.
-    let cached = both.get_any(&names, &Options { cached_only: true, ..Options::default() }).unwrap();
+    let cached = both.get_any(&names, &GetOptions { cached_only: true, ..GetOptions::default() }).unwrap();
     assert_eq!((&**cached.value(), cached.provider()), (&b"2"[..], "file"));
 
-    assert_eq!(secrets.get_any(&[], &Options::default()).unwrap_err().status(), Status::InvalidArgument);
+    assert_eq!(secrets.get_any(&[], &GetOptions::default()).unwrap_err().status(), Status::InvalidArgument);
     secrets.add_provider("failing", None, failing).unwrap();
-    let error = secrets.get_any(&names, &Options::default()).unwrap_err();
+    let error = secrets.get_any(&names, &GetOptions::default()).unwrap_err();
     assert_eq!(error.status(), Status::Unavailable);
     assert_eq!(error.message().matches("the server is down").count(), 1, "{error}");
     secrets.add_provider("last", None, has("hf-token")).unwrap();
-    let secret = secrets.get_any(&names, &Options::default());
+    let secret = secrets.get_any(&names, &GetOptions::default());
     assert!(secret.is_ok_and(|secret| secret.is_degraded()));
 }
 

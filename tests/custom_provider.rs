@@ -11,7 +11,7 @@ use std::time::Duration;
 use common::custom::{Answer, empty, failing, found};
 use common::time::{PATIENCE, advance};
 use common::{in_environment, open, temp, text, with_file, write};
-use st_secrets::{Error, Manager, Options, Secret, SecretBytes, Status};
+use st_secrets::{Error, GetOptions, Manager, Secret, SecretBytes, Status};
 
 #[test]
 fn provider_that_panics_has_failed() {
@@ -46,7 +46,7 @@ fn provider_receives_the_remaining_time() {
         })
         .unwrap();
     secrets.get("A").unwrap();
-    let none = Options { timeout: Some(Duration::ZERO), ..Options::default() };
+    let none = GetOptions { timeout: Some(Duration::ZERO), ..GetOptions::default() };
     assert_eq!(secrets.get_with("B", &none).unwrap_err().status(), Status::Timeout);
 }
 
@@ -55,7 +55,7 @@ fn cached_only_does_not_query_custom_providers() {
     let directory = temp();
     let secrets = with_file(&write(&directory.path().join("s.json"), r#"{"IN_FILE": "x"}"#));
     secrets.add_provider("slow", None, |_, _| panic!("queried")).unwrap();
-    let cached_only = Options { cached_only: true, ..Options::default() };
+    let cached_only = GetOptions { cached_only: true, ..GetOptions::default() };
     assert_eq!(&**secrets.get_with("IN_FILE", &cached_only).unwrap().value(), b"x");
     let error = secrets.get_with("NOWHERE", &cached_only).unwrap_err();
     assert_eq!(error.status(), Status::Unavailable);
@@ -79,8 +79,8 @@ fn answers_of_custom_providers_are_cached() {
         let asked = Arc::new(AtomicUsize::new(0));
         let secrets = open(&[("providers", "[]"), ("miss_ttl", "600"), ("cache_ttl", "3600")]).unwrap();
         secrets.add_provider("p", None, counting(&asked)).unwrap();
-        let refresh = Options { refresh: true, ..Options::default() };
-        let cached_only = Options { cached_only: true, ..Options::default() };
+        let refresh = GetOptions { refresh: true, ..GetOptions::default() };
+        let cached_only = GetOptions { cached_only: true, ..GetOptions::default() };
 
         assert!(!secrets.get("A").unwrap().is_cached());
         let secret = secrets.get_with("A", &cached_only).unwrap();
@@ -177,7 +177,7 @@ fn waiting_provider(secrets: &Manager) -> WaitingProvider {
 #[test]
 fn last_value_is_returned_while_the_provider_is_queried_again() {
     let secrets = open(&[("providers", "[]"), ("cache_ttl", "0.000001")]).unwrap();
-    let cached_only = Options { cached_only: true, ..Options::default() };
+    let cached_only = GetOptions { cached_only: true, ..GetOptions::default() };
     let provider = waiting_provider(&secrets);
     assert!(!secrets.get("A").unwrap().is_stale());
     // The coarse clock of the cache lags on a busy machine, so a value may be fresh a little longer.
@@ -190,7 +190,7 @@ fn last_value_is_returned_while_the_provider_is_queried_again() {
     thread::scope(|scope| {
         let leader = scope.spawn(|| get_instead_of(b"old"));
         provider.entered.recv_timeout(PATIENCE).unwrap();
-        for options in [Options::default(), cached_only] {
+        for options in [GetOptions::default(), cached_only] {
             let secret = secrets.get_with("A", &options).unwrap();
             assert_eq!(&**secret.value(), b"old");
             assert!(secret.is_stale() && secret.is_cached() && secret.expires_in().is_zero());
@@ -216,7 +216,7 @@ fn value_with_its_own_ttl_is_not_used_after_it() {
     };
     secrets.add_provider("p", None, short).unwrap();
     assert!(!secrets.get("A").unwrap().is_stale());
-    let cached_only = Options { cached_only: true, ..Options::default() };
+    let cached_only = GetOptions { cached_only: true, ..GetOptions::default() };
     assert_eq!(secrets.get_with("A", &cached_only).unwrap_err().status(), Status::Unavailable);
 }
 
@@ -224,7 +224,7 @@ fn value_with_its_own_ttl_is_not_used_after_it() {
 fn value_requested_before_clear_cache_is_not_cached() {
     let secrets = open(&[("providers", "[]")]).unwrap();
     let provider = waiting_provider(&secrets);
-    let refresh = Options { refresh: true, ..Options::default() };
+    let refresh = GetOptions { refresh: true, ..GetOptions::default() };
     secrets.get("A").unwrap();
     thread::scope(|scope| {
         let leader = scope.spawn(|| secrets.get_with("A", &refresh));

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use common::fork::{fork, said_yes};
 use common::time::soon;
 use common::{mode, open, temp, text, with_file, write};
-use st_secrets::{Config, Manager, Options, Source, Status};
+use st_secrets::{Config, GetOptions, Manager, Source, Status};
 
-const REFRESH: Options = Options { timeout: None, refresh: true, cached_only: false };
+const REFRESH: GetOptions = GetOptions { timeout: None, refresh: true, cached_only: false };
 
 #[test]
 fn json_and_yaml_give_the_same_values() {

@@ -11,7 +11,7 @@ use common::servers::set_variables;
 use common::time::soon;
 use common::{in_environment, open, temp, text, write};
 use serde_json::Value;
-use st_secrets::{Manager, Options, Source, Status, log};
+use st_secrets::{GetOptions, Manager, Source, Status, log};
 
 const ALONE: (&str, &str) = ("providers", r#"["huggingface"]"#);
 
@@ -46,7 +46,7 @@ fn hub_cache(home: &Path) -> std::path::PathBuf {
 }
 
 fn refreshed(secrets: &Manager) -> Option<String> {
-    let options = Options { refresh: true, ..Options::default() };
+    let options = GetOptions { refresh: true, ..GetOptions::default() };
     let found = secrets.get_with("HF_TOKEN", &options).ok()?;
     Some(String::from_utf8(found.value().to_vec()).unwrap())
 }

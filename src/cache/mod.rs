@@ -41,7 +41,7 @@ pub(crate) use builtin::is_built_in;
 pub use builtin::{for_functions, invalidate_provider, invalidate_user, provider_config, user_permission};
 pub use function_key::{Arg, function_key, packed_function_key};
 pub use lease::{Acquired, Lease, Loaded};
-pub use options::Options;
+pub use options::CacheOptions;
 pub use stats::Stats;
 pub use value::{Copied, Object, ShortBytes, Value};
 
@@ -49,17 +49,17 @@ use crate::clock;
 use crate::error::{Error, Result};
 use crate::fork;
 use load::Loads;
-use recency::Reader;
+use recency::SlotRecency;
 use shared::{Shared, UpgradableGuard};
-use store::{Freshness, LARGEST, Ledger, Store};
-use table::Hash;
+use store::{EntryStore, Freshness, LARGEST, Ledger};
+use table::KeyHasher;
 use time::Clock;
 
 /// The number of entries that a helping reader moves in the queue.
 const HELP: usize = 32;
 
 /// The lock of the entries, with what only writers use.
-type Locked<'a, V> = UpgradableGuard<'a, Store<V>, Ledger>;
+type Locked<'a, V> = UpgradableGuard<'a, EntryStore<V>, Ledger>;
 
 /// A cache from keys, which can be any bytes, to values. It can be shared between threads and used in a forked child.
 ///
@@ -69,8 +69,8 @@ type Locked<'a, V> = UpgradableGuard<'a, Store<V>, Ledger>;
 /// [`Arc`]: std::sync::Arc
 pub struct TtlCache<V> {
     /// `None` if the capacity is 0.
-    shared: Option<Shared<Store<V>, Ledger>>,
-    hash: Hash,
+    shared: Option<Shared<EntryStore<V>, Ledger>>,
+    hash: KeyHasher,
     clock: Clock,
     /// When expired entries are removed the next time; written with the lock held.
     next_sweep: AtomicU64,
@@ -94,18 +94,19 @@ pub fn ttl_from_seconds(seconds: f64) -> Result<Option<Duration>> {
 }
 
 impl<V: Clone + Send + Sync> TtlCache<V> {
-    /// Creates an empty cache. See [`Options`] for the arguments.
+    /// Creates an empty cache. See [`CacheOptions`] for the arguments.
     pub fn new(default_ttl: Duration, max_size: usize, cleanup_interval: Duration) -> Result<TtlCache<V>> {
-        TtlCache::with_options(Options { default_ttl, max_size, cleanup_interval, ..Options::default() })
+        TtlCache::with_options(CacheOptions { default_ttl, max_size, cleanup_interval, ..CacheOptions::default() })
     }
 
     /// Creates an empty cache.
-    pub fn with_options(options: Options) -> Result<TtlCache<V>> {
+    pub fn with_options(options: CacheOptions) -> Result<TtlCache<V>> {
         TtlCache::with_clock(options, Clock::Machine)
     }
 
-    fn with_clock(options: Options, clock: Clock) -> Result<TtlCache<V>> {
-        let Options { default_ttl, max_size, cleanup_interval, jitter, soft_ttl, absent_ttl, keyed_hash } = options;
+    fn with_clock(options: CacheOptions, clock: Clock) -> Result<TtlCache<V>> {
+        let CacheOptions { default_ttl, max_size, cleanup_interval, jitter, soft_ttl, absent_ttl, keyed_hash } =
+            options;
         if max_size > LARGEST {
             return Err(Error::invalid_argument(format!("`max_size` is {max_size}; it can be {LARGEST} at most")));
         }
@@ -120,13 +121,13 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         let shared = match max_size {
             0 => None,
             _ => {
-                let (store, ledger) = Store::new(max_size, soft_ttl < Duration::MAX)?;
+                let (store, ledger) = EntryStore::new(max_size, soft_ttl < Duration::MAX)?;
                 Some(Shared::new(store, ledger))
             }
         };
         Ok(TtlCache {
             shared,
-            hash: Hash::new(keyed_hash),
+            hash: KeyHasher::new(keyed_hash),
             next_sweep: AtomicU64::new(clock.after(cleanup_interval)),
             clock,
             default_ttl: time::nanoseconds(default_ttl),
@@ -201,7 +202,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         self.peek_in(locked.parts().0, key, self.clock.about())
     }
 
-    fn peek_in(&self, store: &Store<V>, key: &[u8], about: u64) -> Option<(V, Freshness)> {
+    fn peek_in(&self, store: &EntryStore<V>, key: &[u8], about: u64) -> Option<(V, Freshness)> {
         let (index, entry) = store.find_entry(self.hash.tag(key), key)?;
         let freshness = entry.freshness(store, index, &self.clock, about);
         if freshness == Freshness::Expired { None } else { Some((entry.value()?.clone(), freshness)) }
@@ -210,8 +211,8 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     #[cold]
     fn help_or_sweep(
         &self,
-        shared: &Shared<Store<V>, Ledger>,
-        (reader, number): (&Reader, usize),
+        shared: &Shared<EntryStore<V>, Ledger>,
+        (reader, number): (&SlotRecency, usize),
         (is_to_help, about): (bool, u64),
     ) {
         if is_to_help {
@@ -224,7 +225,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
 
     /// Updates the queue of entries a little, so that an eviction after many hits has less to do. If several threads
     /// hit, none of them helps: they would move the memory of the queue between their cores.
-    fn help(&self, shared: &Shared<Store<V>, Ledger>, reader: &Reader, number: usize) {
+    fn help(&self, shared: &Shared<EntryStore<V>, Ledger>, reader: &SlotRecency, number: usize) {
         let mut moves = HELP;
         let mut was_last = false;
         if let Some(mut locked) = shared.try_lock() {

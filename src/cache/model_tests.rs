@@ -128,11 +128,11 @@ fn order(cache: &TtlCache<u64>) -> Vec<Vec<u8>> {
 
 fn compare(seed: u64, capacity: usize, interval: u64, operations: usize) {
     let time = Arc::new(AtomicU64::new(1_000_000_000));
-    let options = Options {
+    let options = CacheOptions {
         default_ttl: Duration::from_nanos(5_000),
         max_size: capacity,
         cleanup_interval: if interval == NEVER { Duration::MAX } else { Duration::from_nanos(interval) },
-        ..Options::default()
+        ..CacheOptions::default()
     };
     let cache = TtlCache::with_clock(options, Clock::Steered(time.clone(), 0)).unwrap();
     let mut model = Model {

@@ -6,7 +6,7 @@ use crate::config::Config;
 
 /// The settings of a cache.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct CacheOptions {
     /// The time to live of an entry that is stored without one; [`Duration::MAX`] means that it never expires.
     pub default_ttl: Duration,
     /// The largest number of entries; a cache of size 0 stores nothing. Address space for all entries is reserved
@@ -29,9 +29,9 @@ pub struct Options {
 }
 
 /// 1000 entries that live for 300 s; expired entries are removed every 60 s.
-impl Default for Options {
-    fn default() -> Options {
-        Options {
+impl Default for CacheOptions {
+    fn default() -> CacheOptions {
+        CacheOptions {
             default_ttl: Duration::from_secs(300),
             max_size: 1000,
             cleanup_interval: Duration::from_secs(60),
@@ -45,10 +45,10 @@ impl Default for Options {
 
 /// Reads the keys `default_ttl`, `max_size`, `cleanup_interval`, `soft_ttl`, `ttl_jitter`, `absent_ttl` and
 /// `keyed_hash`.
-impl From<&Config> for Options {
-    fn from(config: &Config) -> Options {
-        let default = Options::default();
-        Options {
+impl From<&Config> for CacheOptions {
+    fn from(config: &Config) -> CacheOptions {
+        let default = CacheOptions::default();
+        CacheOptions {
             default_ttl: config.time("default_ttl", default.default_ttl),
             max_size: config.count("max_size", default.max_size as u32) as usize,
             cleanup_interval: config.time("cleanup_interval", default.cleanup_interval),

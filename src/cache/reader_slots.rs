@@ -58,7 +58,7 @@ const NAP: Duration = Duration::from_millis(1);
 
 /// Aligned to cache lines of its own (processors fetch them in pairs), so that its reader disturbs no other thread.
 #[repr(align(128))]
-pub(crate) struct Slot<T> {
+pub(crate) struct ReaderSlot<T> {
     state: AtomicU32,
     pub(crate) data: T,
 }
@@ -72,7 +72,7 @@ pub(crate) struct ReaderSlots<T> {
     state: AtomicU32,
     /// The slots that were ever used, one bit each.
     used: AtomicU64,
-    slots: Box<[Slot<T>]>,
+    slots: Box<[ReaderSlot<T>]>,
     lock: LockWord,
 }
 
@@ -88,7 +88,7 @@ pub(crate) enum Refused {
 impl<T: Default> ReaderSlots<T> {
     /// `count` is between 1 and 64.
     pub(crate) fn new(count: usize) -> ReaderSlots<T> {
-        let slot = |_| Slot { state: AtomicU32::new(UNUSED), data: T::default() };
+        let slot = |_| ReaderSlot { state: AtomicU32::new(UNUSED), data: T::default() };
         ReaderSlots {
             state: AtomicU32::new(0),
             used: AtomicU64::new(0),
@@ -106,13 +106,13 @@ impl<T> ReaderSlots<T> {
 
     /// Returns a slot. A reader in it may be using its data at the same time.
     #[inline(always)]
-    pub(crate) fn slot(&self, number: usize) -> &Slot<T> {
+    pub(crate) fn slot(&self, number: usize) -> &ReaderSlot<T> {
         &self.slots[number]
     }
 
     /// Enters as a reader in this slot.
     #[inline(always)]
-    pub(crate) fn enter(&self, number: usize) -> Result<&Slot<T>, Refused> {
+    pub(crate) fn enter(&self, number: usize) -> Result<&ReaderSlot<T>, Refused> {
         let slot = self.slot(number);
         match slot.state.compare_exchange(FREE, READING, SeqCst, Relaxed) {
             Ok(_) => self.check_admitted(slot),
@@ -121,7 +121,7 @@ impl<T> ReaderSlots<T> {
     }
 
     #[inline(always)]
-    fn check_admitted<'a>(&self, slot: &'a Slot<T>) -> Result<&'a Slot<T>, Refused> {
+    fn check_admitted<'a>(&self, slot: &'a ReaderSlot<T>) -> Result<&'a ReaderSlot<T>, Refused> {
         // The model checker treats sequentially consistent accesses as weaker ones; it supports the fence.
         #[cfg(loom)]
         fence(SeqCst);
@@ -133,7 +133,7 @@ impl<T> ReaderSlots<T> {
     }
 
     #[cold]
-    fn enter_slowly(&self, number: usize, state: u32) -> Result<&Slot<T>, Refused> {
+    fn enter_slowly(&self, number: usize, state: u32) -> Result<&ReaderSlot<T>, Refused> {
         if state == READING {
             return Err(Refused::Taken);
         }
@@ -147,7 +147,7 @@ impl<T> ReaderSlots<T> {
 
     /// Leaves the slot.
     #[inline(always)]
-    pub(crate) fn leave(&self, slot: &Slot<T>) {
+    pub(crate) fn leave(&self, slot: &ReaderSlot<T>) {
         slot.state.store(FREE, Release);
         if self.state.load(Relaxed) & DRAINING != 0 {
             wake_writer(slot);
@@ -304,7 +304,7 @@ impl<T> ReaderSlots<T> {
 }
 
 #[cold]
-fn wake_writer<T>(slot: &Slot<T>) {
+fn wake_writer<T>(slot: &ReaderSlot<T>) {
     sys::futex_wake(&slot.state, 1, 1);
 }
 

@@ -27,7 +27,7 @@ const RARELY: u64 = 4096;
 
 /// The state of a slot. Only the thread in the slot writes it, with plain loads and stores.
 #[derive(Default)]
-pub(super) struct Reader {
+pub(super) struct SlotRecency {
     stamp: AtomicU64,
     hits: AtomicU64,
     misses: AtomicU64,
@@ -59,7 +59,7 @@ fn mark_shared(entry: &AtomicU64, before: u64, tick: u64) {
     }
 }
 
-impl Reader {
+impl SlotRecency {
     /// Stamps an entry that the thread in slot `number` uses now.
     #[inline]
     pub(super) fn record_use(&self, entry: &AtomicU64, number: usize, now: u64) {
@@ -109,7 +109,7 @@ impl Reader {
     }
 
     /// Makes the stamps of this slot follow those of another one.
-    pub(super) fn continue_from(&self, other: &Reader) {
+    pub(super) fn continue_from(&self, other: &SlotRecency) {
         self.stamp.store(self.stamp.load(Relaxed).max(other.stamp.load(Relaxed)), Relaxed);
     }
 
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn stamps_of_one_slot_are_in_order() {
-        let (reader, entry) = (Reader::default(), AtomicU64::new(0));
+        let (reader, entry) = (SlotRecency::default(), AtomicU64::new(0));
         let mut last = 0;
         for now in [1_000_000, 1_000_000, 1_000_050, 4_000_000, 4_000_000, 3_000_000, 8_000_000] {
             for _ in 0..100 {
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn delayed_reader_does_not_make_an_entry_older() {
         // The reader in slot 1 has read the clock, and is interrupted while others use the entry.
-        let (readers, entry) = ([(); 3].map(|()| Reader::default()), AtomicU64::new(0));
+        let (readers, entry) = ([(); 3].map(|()| SlotRecency::default()), AtomicU64::new(0));
         let delayed = 40_000_000;
         for now in [delayed, 80_000_000, 120_000_000] {
             readers[0].record_use(&entry, 0, now);
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn shared_entry_is_written_twice_in_a_tick() {
-        let (readers, entry) = ([(); 4].map(|()| Reader::default()), AtomicU64::new(0));
+        let (readers, entry) = ([(); 4].map(|()| SlotRecency::default()), AtomicU64::new(0));
         for now in [40_000_000, 80_000_000] {
             let mut writes = 0;
             for round in 0..1_000 {

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::shared::Shared;
-use super::store::{Freshness, Ledger, Store};
+use super::store::{EntryStore, Freshness, Ledger};
 use super::time::NEVER;
 use super::{Locked, TtlCache, release};
 
@@ -35,7 +35,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         self.loads.outdate_prefix(b"");
         let Some(shared) = &self.shared else { return 0 };
         let with_soft = self.soft_ttl < NEVER;
-        let Ok((mut store, mut ledger)) = Store::new(self.max_size, with_soft) else {
+        let Ok((mut store, mut ledger)) = EntryStore::new(self.max_size, with_soft) else {
             // No memory for a second store.
             return self.remove_prefix(shared, b"");
         };
@@ -71,7 +71,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         self.shared.as_ref().map_or(0, |shared| self.remove_prefix(shared, prefix))
     }
 
-    fn remove_prefix(&self, shared: &Shared<Store<V>, Ledger>, prefix: &[u8]) -> usize {
+    fn remove_prefix(&self, shared: &Shared<EntryStore<V>, Ledger>, prefix: &[u8]) -> usize {
         let (mut count, mut from, mut ended) = (0, 0, false);
         while !ended {
             let mut locked = shared.lock();
@@ -111,7 +111,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     /// Removes expired entries in one part of the cache. The next call continues with the next part, until the whole
     /// cache is checked.
     #[cold]
-    pub(super) fn sweep(&self, shared: &Shared<Store<V>, Ledger>) {
+    pub(super) fn sweep(&self, shared: &Shared<EntryStore<V>, Ledger>) {
         let now = self.clock.exact();
         let Some(mut locked) = shared.try_lock() else { return };
         if now < self.next_sweep.load(Relaxed) {

@@ -10,14 +10,14 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::OnceLock;
 
-use super::reader_slots::{ReaderSlots, Refused, Slot};
-use super::recency::Reader;
+use super::reader_slots::{ReaderSlot, ReaderSlots, Refused};
+use super::recency::SlotRecency;
 use super::thread;
 use crate::fork;
 
 /// Data `R` that many threads read and one writes, and data `W` that only writers use.
 pub(super) struct Shared<R, W> {
-    slots: Arc<ReaderSlots<Reader>>,
+    slots: Arc<ReaderSlots<SlotRecency>>,
     read: UnsafeCell<R>,
     write: Apart<UnsafeCell<W>>,
 }
@@ -31,9 +31,9 @@ struct Apart<T>(T);
 unsafe impl<R: Send + Sync, W: Send> Sync for Shared<R, W> {}
 
 /// A reader in a slot.
-pub(super) struct ReadGuard<'a, R, W> {
+pub(super) struct SlotGuard<'a, R, W> {
     shared: &'a Shared<R, W>,
-    slot: &'a Slot<Reader>,
+    slot: &'a ReaderSlot<SlotRecency>,
     number: usize,
 }
 
@@ -52,17 +52,17 @@ impl<R, W> Shared<R, W> {
 
     /// Enters as a reader, for a short time. The thread must not use this data in another way meanwhile.
     #[inline(always)]
-    pub(super) fn read(&self) -> ReadGuard<'_, R, W> {
+    pub(super) fn read(&self) -> SlotGuard<'_, R, W> {
         let number = thread::slot() & (self.slots.count() - 1);
         let (slot, number) = match self.slots.enter(number) {
             Ok(slot) => (slot, number),
             Err(refused) => self.enter_slowly(number, refused),
         };
-        ReadGuard { shared: self, slot, number }
+        SlotGuard { shared: self, slot, number }
     }
 
     #[cold]
-    fn enter_slowly(&self, number: usize, mut refused: Refused) -> (&Slot<Reader>, usize) {
+    fn enter_slowly(&self, number: usize, mut refused: Refused) -> (&ReaderSlot<SlotRecency>, usize) {
         if refused == Refused::Blocked {
             self.slots.wait_until_admitted();
             match self.slots.enter(number) {
@@ -110,24 +110,24 @@ impl<R, W> Drop for Shared<R, W> {
     }
 }
 
-impl<'a, R, W> ReadGuard<'a, R, W> {
+impl<'a, R, W> SlotGuard<'a, R, W> {
     #[inline]
     pub(super) fn data(&self) -> &R {
         // SAFETY: while the slot is marked, no `&mut R` exists: that takes a `WriteGuard`, which exists only between
         // `ReaderSlots::drain_readers`, which returned after it saw no slot marked, and `ReaderSlots::admit_readers`. A
-        // reader that marks its slot in between sees that readers are blocked and does not become a `ReadGuard`. What
+        // reader that marks its slot in between sees that readers are blocked and does not become a `SlotGuard`. What
         // the last writer did is visible: it admitted readers with a release that `ReaderSlots::enter` acquired.
         unsafe { &*self.shared.read.get() }
     }
 
     /// What belongs to the slot, and its number.
     #[inline]
-    pub(super) fn slot(&self) -> (&'a Reader, usize) {
+    pub(super) fn slot(&self) -> (&'a SlotRecency, usize) {
         (&self.slot.data, self.number)
     }
 }
 
-impl<R, W> Drop for ReadGuard<'_, R, W> {
+impl<R, W> Drop for SlotGuard<'_, R, W> {
     #[inline(always)]
     fn drop(&mut self) {
         self.shared.slots.leave(self.slot);
@@ -164,14 +164,14 @@ impl<R, W> Drop for UpgradableGuard<'_, R, W> {
 impl<'a, R, W> WriteGuard<'a, R, W> {
     #[inline]
     pub(super) fn parts(&mut self) -> (&mut R, &mut W) {
-        // SAFETY: no reader is inside (see `ReadGuard::data`), the lock keeps other writers away, the guard of the lock
+        // SAFETY: no reader is inside (see `SlotGuard::data`), the lock keeps other writers away, the guard of the lock
         // is borrowed, and `&mut self` keeps this one from borrowing either twice.
         unsafe { (&mut *self.0.read.get(), &mut *self.0.write.0.get()) }
     }
 
     /// What belongs to the slot of this thread, and its number. No reader is in it.
     #[inline]
-    pub(super) fn slot(&self) -> (&'a Reader, usize) {
+    pub(super) fn slot(&self) -> (&'a SlotRecency, usize) {
         let slots = &self.0.slots;
         let number = thread::slot() & (slots.count() - 1);
         (&slots.slot(number).data, number)
@@ -225,7 +225,7 @@ fn slot_count() -> usize {
     })
 }
 
-impl fork::PauseReaders for ReaderSlots<Reader> {
+impl fork::PauseReaders for ReaderSlots<SlotRecency> {
     fn pause(&self) {
         self.lock();
         self.drain_readers();
@@ -247,7 +247,7 @@ mod tests {
     use super::*;
 
     /// A reader that marks its slot when readers are blocked, and is interrupted until the fork is over.
-    struct Interrupted(Arc<ReaderSlots<Reader>>);
+    struct Interrupted(Arc<ReaderSlots<SlotRecency>>);
 
     impl fork::PauseReaders for Interrupted {
         fn pause(&self) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::TtlCache;
 use super::remove::SCAN;
 use super::shared::Shared;
-use super::store::{Counts, Ledger, Store};
+use super::store::{Counts, EntryStore, Ledger};
 use super::time;
 use crate::fork;
 
@@ -78,7 +78,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         stats
     }
 
-    fn count_expired(&self, shared: &Shared<Store<V>, Ledger>) -> usize {
+    fn count_expired(&self, shared: &Shared<EntryStore<V>, Ledger>) -> usize {
         let (now, mut from, mut count) = (self.clock.exact(), 0, 0);
         loop {
             let mut locked = shared.lock();

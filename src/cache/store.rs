@@ -15,7 +15,7 @@ pub(super) const LARGEST: usize = (1 << 31) - 1;
 
 /// One entry: two adjacent cache lines if a value takes up to 72 bytes.
 #[repr(align(128))]
-pub(super) struct Entry<V> {
+pub(super) struct CacheEntry<V> {
     /// When a reader must check further: the soft deadline if there is one, else the hard deadline.
     deadline: u64,
     /// The last use, see `recency.rs`.
@@ -57,9 +57,9 @@ pub(super) struct Counts {
 }
 
 /// What readers read.
-pub(super) struct Store<V> {
+pub(super) struct EntryStore<V> {
     table: Table,
-    entries: Vec<Entry<V>>,
+    entries: Vec<CacheEntry<V>>,
     /// The hard deadlines of the entries that also have a soft one, 0 for others; only as long as these need.
     hard: Vec<u64>,
 }
@@ -82,9 +82,9 @@ pub(super) struct Ledger {
     pub(super) helper: usize,
 }
 
-impl<V> Store<V> {
+impl<V> EntryStore<V> {
     /// Creates an empty store and its ledger. `capacity` is at least 1. `with_soft` reserves room for soft deadlines.
-    pub(super) fn new(capacity: usize, with_soft: bool) -> Result<(Store<V>, Ledger)> {
+    pub(super) fn new(capacity: usize, with_soft: bool) -> Result<(EntryStore<V>, Ledger)> {
         let no_memory = || no_memory(capacity);
         let mut entries = Vec::new();
         let (mut prefixes, mut tags) = (Vec::new(), Vec::new());
@@ -92,7 +92,7 @@ impl<V> Store<V> {
         entries.try_reserve_exact(capacity).map_err(|_| no_memory())?;
         prefixes.try_reserve_exact(capacity).map_err(|_| no_memory())?;
         tags.try_reserve_exact(capacity).map_err(|_| no_memory())?;
-        let mut store = Store { table: Table::new(capacity).ok_or_else(no_memory)?, entries, hard: Vec::new() };
+        let mut store = EntryStore { table: Table::new(capacity).ok_or_else(no_memory)?, entries, hard: Vec::new() };
         if with_soft {
             store.reserve_soft(capacity)?;
         }
@@ -101,7 +101,7 @@ impl<V> Store<V> {
         Ok((store, Ledger { capacity, len: 0, queue, prefixes, tags, counts, newest: 0, swept: 0, helper: usize::MAX }))
     }
 
-    /// Reserves the room that [`Store::put_value`] needs for soft deadlines.
+    /// Reserves the room that [`EntryStore::put_value`] needs for soft deadlines.
     pub(super) fn reserve_soft(&mut self, capacity: usize) -> Result<()> {
         self.hard.try_reserve_exact(capacity - self.hard.len()).map_err(|_| no_memory(capacity))
     }
@@ -123,18 +123,18 @@ impl<V> Store<V> {
 
     /// Returns the index and the entry of a key.
     #[inline(always)]
-    pub(super) fn find_entry(&self, tag: u32, key: &[u8]) -> Option<(u32, &Entry<V>)> {
+    pub(super) fn find_entry(&self, tag: u32, key: &[u8]) -> Option<(u32, &CacheEntry<V>)> {
         if is_usual(key) { self.find_with(tag, key, Key::is_usual) } else { self.find_unusual(tag, key) }
     }
 
     #[inline(never)]
-    fn find_unusual(&self, tag: u32, key: &[u8]) -> Option<(u32, &Entry<V>)> {
+    fn find_unusual(&self, tag: u32, key: &[u8]) -> Option<(u32, &CacheEntry<V>)> {
         self.find_with(tag, key, |own, key| own.bytes() == key)
     }
 
     /// Searches without a check that could panic, which would make every caller prepare for that.
     #[inline(always)]
-    fn find_with(&self, tag: u32, key: &[u8], is_equal: impl Fn(&Key, &[u8]) -> bool) -> Option<(u32, &Entry<V>)> {
+    fn find_with(&self, tag: u32, key: &[u8], is_equal: impl Fn(&Key, &[u8]) -> bool) -> Option<(u32, &CacheEntry<V>)> {
         let mut at = self.table.home(tag);
         loop {
             let (other, index) = self.table.at(at)?;
@@ -149,7 +149,7 @@ impl<V> Store<V> {
     }
 
     #[inline]
-    pub(super) fn entry(&self, index: u32) -> &Entry<V> {
+    pub(super) fn entry(&self, index: u32) -> &CacheEntry<V> {
         &self.entries[index as usize]
     }
 
@@ -174,7 +174,7 @@ impl<V> Store<V> {
         entry.value.is_some().then(|| entry.key.bytes())
     }
 
-    /// Puts a key at an index that is free or whose entry is evicted. [`Store::put_value`] follows.
+    /// Puts a key at an index that is free or whose entry is evicted. [`EntryStore::put_value`] follows.
     #[inline(never)]
     pub(super) fn put_key(&mut self, ledger: &mut Ledger, index: u32, (tag, key): (u32, NewKey<'_>)) {
         let prefix = key.prefix();
@@ -198,7 +198,7 @@ impl<V> Store<V> {
 
     #[inline(never)]
     fn push_entry(&mut self) {
-        self.entries.push(Entry { deadline: 0, stamp: AtomicU64::new(0), key: Key::EMPTY, value: None });
+        self.entries.push(CacheEntry { deadline: 0, stamp: AtomicU64::new(0), key: Key::EMPTY, value: None });
     }
 
     /// Puts a value under the key of an entry. `write` changes the value in its place and moves out the value that it
@@ -289,7 +289,7 @@ impl<V> Store<V> {
     }
 }
 
-impl<V> Entry<V> {
+impl<V> CacheEntry<V> {
     #[inline]
     pub(super) fn value(&self) -> Option<&V> {
         self.value.as_ref()
@@ -297,7 +297,7 @@ impl<V> Entry<V> {
 
     /// `index` is that of this entry in `store`.
     #[inline(always)]
-    pub(super) fn freshness(&self, store: &Store<V>, index: u32, clock: &Clock, about: u64) -> Freshness {
+    pub(super) fn freshness(&self, store: &EntryStore<V>, index: u32, clock: &Clock, about: u64) -> Freshness {
         if time::is_far_ahead(self.deadline, about) {
             return Freshness::Fresh;
         }
@@ -305,7 +305,7 @@ impl<V> Entry<V> {
     }
 
     #[cold]
-    fn freshness_near_deadline(&self, store: &Store<V>, index: u32, clock: &Clock, about: u64) -> Freshness {
+    fn freshness_near_deadline(&self, store: &EntryStore<V>, index: u32, clock: &Clock, about: u64) -> Freshness {
         if clock.is_ahead(self.deadline, about) {
             return Freshness::Fresh;
         }

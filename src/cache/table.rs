@@ -12,7 +12,7 @@ use foldhash::quality::FoldHasher;
 use super::shared::zeros;
 
 /// Hashes keys. Each cache has its own random seeds.
-pub(super) enum Hash {
+pub(super) enum KeyHasher {
     /// foldhash: colliding keys cannot be computed in advance, but the hash is not designed to hide its seeds from an
     /// attacker who measures a long-running process. The cost of colliding keys is bounded by the capacity.
     Fast(u64, SharedSeed),
@@ -20,21 +20,21 @@ pub(super) enum Hash {
     Keyed(RandomState),
 }
 
-impl Hash {
-    pub(super) fn new(keyed: bool) -> Hash {
+impl KeyHasher {
+    pub(super) fn new(keyed: bool) -> KeyHasher {
         if keyed {
-            return Hash::Keyed(RandomState::new());
+            return KeyHasher::Keyed(RandomState::new());
         }
         // If the system has no random numbers, addresses and the time are used.
         let random = || getrandom::u64().unwrap_or_else(|_| foldhash::fast::RandomState::default().hash_one(0u8));
-        Hash::Fast(random(), SharedSeed::from_u64(random()))
+        KeyHasher::Fast(random(), SharedSeed::from_u64(random()))
     }
 
     /// Returns the upper half of the hash of a key.
     #[inline(always)]
     pub(super) fn tag(&self, key: &[u8]) -> u32 {
         let hash = match self {
-            Hash::Fast(seed, shared) if is_usual(key) => {
+            KeyHasher::Fast(seed, shared) if is_usual(key) => {
                 let mut hasher = FoldHasher::with_seed(*seed ^ key.len() as u64, shared);
                 hasher.write(&key[..16]);
                 hasher.write(&key[key.len() - 16..]);
@@ -49,12 +49,12 @@ impl Hash {
     #[inline(never)]
     fn hash(&self, key: &[u8]) -> u64 {
         match self {
-            Hash::Fast(seed, shared) => {
+            KeyHasher::Fast(seed, shared) => {
                 let mut hasher = FoldHasher::with_seed(*seed ^ key.len() as u64, shared);
                 hasher.write(key);
                 hasher.finish()
             }
-            Hash::Keyed(state) => {
+            KeyHasher::Keyed(state) => {
                 let mut hasher = state.build_hasher();
                 hasher.write(key);
                 hasher.finish()

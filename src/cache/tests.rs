@@ -13,7 +13,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 fn steered(max_size: usize, jitter: f64, interval: Duration) -> (TtlCache<u64>, Arc<AtomicU64>) {
     let time = Arc::new(AtomicU64::new(1));
-    let options = Options { default_ttl: MINUTE, max_size, cleanup_interval: interval, jitter, ..Options::default() };
+    let options =
+        CacheOptions { default_ttl: MINUTE, max_size, cleanup_interval: interval, jitter, ..CacheOptions::default() };
     (TtlCache::with_clock(options, Clock::Steered(time.clone(), 0)).unwrap(), time)
 }
 
@@ -29,7 +30,7 @@ fn absurd_arguments_are_refused() {
     assert_eq!(error.status(), Status::InvalidArgument);
     let error = TtlCache::<u64>::new(MINUTE, 10, Duration::ZERO).err().unwrap();
     assert!(error.status() == Status::InvalidArgument && error.message().contains("`cleanup_interval`"));
-    let options = Options { jitter: f64::NAN, ..Options::default() };
+    let options = CacheOptions { jitter: f64::NAN, ..CacheOptions::default() };
     assert_eq!(TtlCache::<u64>::with_options(options).err().unwrap().status(), Status::InvalidArgument);
 }
 
@@ -75,7 +76,7 @@ fn expired_entry_is_not_found_while_the_coarse_clock_lags() {
     const SECOND: u64 = 1_000_000_000;
     for lag in [0, 4_000_000, 28_000_000, 99_999_999] {
         let time = Arc::new(AtomicU64::new(10 * SECOND));
-        let options = Options { default_ttl: MINUTE, cleanup_interval: Duration::MAX, ..Options::default() };
+        let options = CacheOptions { default_ttl: MINUTE, cleanup_interval: Duration::MAX, ..CacheOptions::default() };
         let cache = TtlCache::with_clock(options, Clock::Steered(time.clone(), lag)).unwrap();
         cache.set(b"key", 1u64, None).unwrap();
         cache.set_soft(b"soft", 1u64, None, Some(MINUTE / 2)).unwrap();
@@ -93,14 +94,19 @@ fn expired_entry_is_not_found_while_the_coarse_clock_lags() {
 
 #[test]
 fn keyed_hash_finds_the_same_entries() {
-    let options = Options { keyed_hash: true, ..Options::default() };
+    let options = CacheOptions { keyed_hash: true, ..CacheOptions::default() };
     let cache = TtlCache::with_options(options).unwrap();
     for key in 0..1_000u64 {
         cache.set(&key.to_le_bytes()[..1 + key as usize % 8], key, None).unwrap();
     }
     assert_eq!(cache.get(&999u64.to_le_bytes()), Some(999));
     assert_eq!(cache.get(&[1, 2, 3]), None);
-    let hashes = [table::Hash::new(true), table::Hash::new(true), table::Hash::new(false), table::Hash::new(false)];
+    let hashes = [
+        table::KeyHasher::new(true),
+        table::KeyHasher::new(true),
+        table::KeyHasher::new(false),
+        table::KeyHasher::new(false),
+    ];
     let tags: std::collections::HashSet<_> = hashes.iter().map(|hash| hash.tag(b"key")).collect();
     assert_eq!(tags.len(), 4, "each cache has seeds of its own");
 }

@@ -244,35 +244,35 @@ impl TtlCache<Value> {
     #[inline(always)]
     pub(crate) fn copy_with(&self, key: &[u8], mut copy: impl FnMut(&[u8]) -> Copied) -> Copied {
         let found = self.look_up(key, |value| match value {
-            Value::Short(bytes) => Found::Copied(copy(bytes)),
+            Value::Short(bytes) => CopyOutcome::Copied(copy(bytes)),
             other => copy_other(other, &mut copy),
         });
         // The usual case first.
-        if let Some((Found::Copied(copied @ Copied::Whole(_)), _)) = found {
+        if let Some((CopyOutcome::Copied(copied @ Copied::Whole(_)), _)) = found {
             return copied;
         }
         match found {
-            Some((Found::Copied(copied), _)) => copied,
-            Some((Found::Long(bytes), _)) => copy(&bytes),
+            Some((CopyOutcome::Copied(copied), _)) => copied,
+            Some((CopyOutcome::Long(bytes), _)) => copy(&bytes),
             None => Copied::Missing,
         }
     }
 }
 
 /// The result of the lookup in [`TtlCache::copy_with`].
-enum Found {
+enum CopyOutcome {
     Copied(Copied),
     Long(SharedBytes),
 }
 
 #[inline(never)]
-fn copy_other(value: &Value, copy: &mut impl FnMut(&[u8]) -> Copied) -> Found {
+fn copy_other(value: &Value, copy: &mut impl FnMut(&[u8]) -> Copied) -> CopyOutcome {
     match value {
-        Value::Short(bytes) => Found::Copied(copy(bytes)),
-        Value::Long(bytes) if bytes.len() > SHORT => Found::Long(bytes.clone()),
-        Value::Long(bytes) => Found::Copied(copy(bytes)),
-        Value::Object(_) => Found::Copied(Copied::NotBytes),
-        Value::Absent => Found::Copied(Copied::Missing),
+        Value::Short(bytes) => CopyOutcome::Copied(copy(bytes)),
+        Value::Long(bytes) if bytes.len() > SHORT => CopyOutcome::Long(bytes.clone()),
+        Value::Long(bytes) => CopyOutcome::Copied(copy(bytes)),
+        Value::Object(_) => CopyOutcome::Copied(Copied::NotBytes),
+        Value::Absent => CopyOutcome::Copied(Copied::Missing),
     }
 }
 
@@ -298,13 +298,13 @@ impl fmt::Debug for Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::store::Entry;
+    use super::super::store::CacheEntry;
     use super::*;
 
     #[test]
     fn entry_is_two_cache_lines() {
         assert_eq!(size_of::<Option<Value>>(), 72);
-        assert_eq!(size_of::<Entry<Value>>(), 128);
+        assert_eq!(size_of::<CacheEntry<Value>>(), 128);
     }
 
     #[test]

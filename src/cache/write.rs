@@ -8,7 +8,7 @@ use super::key::NewKey;
 use super::load::Load;
 use super::lru_queue::Oldest;
 use super::shared::{Shared, move_out};
-use super::store::{Deadlines, Freshness, Ledger, Store};
+use super::store::{Deadlines, EntryStore, Freshness, Ledger};
 use super::time::{self, NEVER};
 use super::{Locked, TtlCache, release, release_in_place};
 use crate::error::Result;
@@ -143,7 +143,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     #[cold]
     fn place_of_again<'a>(
         &self,
-        shared: &'a Shared<Store<V>, Ledger>,
+        shared: &'a Shared<EntryStore<V>, Ledger>,
         mut locked: Locked<'a, V>,
         item: &Item<'_, V>,
     ) -> (Locked<'a, V>, Result<Place>) {
@@ -158,7 +158,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     }
 
     #[inline(never)]
-    fn new_place(&self, store: &Store<V>, ledger: &mut Ledger, now: u64) -> Place {
+    fn new_place(&self, store: &EntryStore<V>, ledger: &mut Ledger, now: u64) -> Place {
         if !ledger.is_full() {
             return Place::New(ledger.queue.allocate());
         }
@@ -179,7 +179,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     #[inline(always)]
     pub(super) fn lock_to_store<'a>(
         &self,
-        shared: &'a Shared<Store<V>, Ledger>,
+        shared: &'a Shared<EntryStore<V>, Ledger>,
         key: &[u8],
         from: Option<&Load<V>>,
     ) -> Locked<'a, V> {
@@ -193,7 +193,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     }
 
     #[cold]
-    fn lock_and_outdate<'a>(&self, shared: &'a Shared<Store<V>, Ledger>, key: &[u8]) -> Locked<'a, V> {
+    fn lock_and_outdate<'a>(&self, shared: &'a Shared<EntryStore<V>, Ledger>, key: &[u8]) -> Locked<'a, V> {
         // The fork guard comes before the lock: a fork waits for the guards, then takes the lock.
         let _guard = fork::protect();
         let locked = shared.lock();

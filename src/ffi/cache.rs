@@ -6,7 +6,7 @@ use std::ptr;
 use std::time::Duration;
 
 use super::bytes::{copy_if_fits, not_copied};
-use super::callback::{Context, pointer_of};
+use super::callback::{CallbackContext, pointer_of};
 use super::config::settings;
 use super::{
     Out, guard, guard_handle, guard_look_up, guard_optional_out, guard_quietly, input, null, st_bytes, st_config,
@@ -115,7 +115,9 @@ pub unsafe extern "C" fn st_cache_open(
     // SAFETY: the caller gives NULL or a place for a pointer, and NULL or a configuration that no other thread changes
     // now.
     unsafe {
-        guard_handle(out.cast(), error, || TtlCache::<Value>::with_options(cache::Options::from(&settings(config))))
+        guard_handle(out.cast(), error, || {
+            TtlCache::<Value>::with_options(cache::CacheOptions::from(&settings(config)))
+        })
     }
 }
 
@@ -172,7 +174,7 @@ pub unsafe extern "C" fn st_cache_set_object(
     ttl: f64,
     error: *mut st_error,
 ) -> st_status {
-    let object = Context::new(object, drop);
+    let object = CallbackContext::new(object, drop);
     guard(error, || {
         // SAFETY: the caller gives readable bytes of this length, and a live cache.
         let (cache, key) = unsafe { (live(cache)?, key_of(key, key_len)?) };

@@ -5,7 +5,7 @@ use std::ptr;
 use std::time::Duration;
 
 use super::cache::{bytes_of, key_of, live};
-use super::callback::{self, Context, Storage, Stored};
+use super::callback::{self, CallbackContext, CallbackValue, Storage};
 use super::status::report_failure;
 use super::{
     Out, guard, guard_quietly, input, null, st_bytes, st_cache, st_drop_fn, st_error, st_load_fn, st_status, text,
@@ -70,7 +70,7 @@ pub unsafe extern "C" fn st_cache_get_or_load(
         }
         let timeout = || clock::seconds("timeout", timeout);
         let ask = |remaining| match callback::call(load, context, key, remaining, Storage::Cached)? {
-            Some((Stored::Cached(value), ttl)) => Ok(Loaded { value, ttl, soft: None }),
+            Some((CallbackValue::Cached(value), ttl)) => Ok(Loaded { value, ttl, soft: None }),
             _ => cache.nothing(),
         };
         match out {
@@ -159,7 +159,7 @@ pub unsafe extern "C" fn st_cache_load_begin_notify(
         // SAFETY: the caller gives readable bytes of this length, and a live cache.
         let (cache, key) = unsafe { (live(cache)?, key_of(key, key_len)?) };
         let lease_ttl = clock::seconds("lease_ttl", lease_ttl)?;
-        let waiting = Waiting { ended: ended.ok_or_else(|| null("ended"))?, context };
+        let waiting = LoadWaiter { ended: ended.ok_or_else(|| null("ended"))?, context };
         let (acquired, number) = cache.acquire_or_notify(key, lease_ttl, move |result| waiting.end(result))?;
         waiter.set(number);
         out.set(acquired)
@@ -217,7 +217,7 @@ pub unsafe extern "C" fn st_cache_load_finish_object(
     ttl: f64,
     error: *mut st_error,
 ) -> st_status {
-    let object = Context::new(object, drop);
+    let object = CallbackContext::new(object, drop);
     guard(error, || {
         // SAFETY: the caller gives a live cache.
         let cache = unsafe { live(cache) }?;
@@ -312,15 +312,15 @@ impl Begun {
 }
 
 /// A caller that waits for the load of another.
-struct Waiting {
+struct LoadWaiter {
     ended: unsafe extern "C" fn(*mut c_void, *const st_bytes, *mut c_void, *const st_error),
     context: *mut c_void,
 }
 
 // SAFETY: the header says that the function is called on any thread.
-unsafe impl Send for Waiting {}
+unsafe impl Send for LoadWaiter {}
 
-impl Waiting {
+impl LoadWaiter {
     fn end(self, result: &Result<Value>) {
         guard_quietly(|| {
             let present = result.as_ref().map_err(Error::clone);

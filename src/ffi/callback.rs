@@ -28,12 +28,12 @@ pub(super) enum Storage {
 }
 
 enum Answer {
-    Value(Stored, Option<Duration>),
+    Value(CallbackValue, Option<Duration>),
     Failure(Status, String),
 }
 
 /// The value that a callback returned.
-pub(super) enum Stored {
+pub(super) enum CallbackValue {
     Secret(SecretBytes),
     Cached(Value),
 }
@@ -70,8 +70,8 @@ pub unsafe extern "C" fn st_reply_bytes(reply: *mut st_reply, data: *const c_voi
         let bytes = unsafe { input("data", data, len) }?;
         let ttl = ttl_from_seconds(ttl)?;
         let value = match reply.storage {
-            Storage::Secret => Stored::Secret(SecretBytes::copy_from(bytes)?),
-            Storage::Cached => Stored::Cached(Value::copy_from(bytes)?),
+            Storage::Secret => CallbackValue::Secret(SecretBytes::copy_from(bytes)?),
+            Storage::Cached => CallbackValue::Cached(Value::copy_from(bytes)?),
         };
         reply.answer = Some(Answer::Value(value, ttl));
         Ok(())
@@ -90,7 +90,7 @@ pub unsafe extern "C" fn st_reply_object(
     drop: st_drop_fn,
     ttl: f64,
 ) -> st_status {
-    let object = Context::new(object, drop);
+    let object = CallbackContext::new(object, drop);
     guard(ptr::null_mut(), || {
         // SAFETY: a callback passes the reply that it received, on its own thread.
         let reply = unsafe { reply.as_mut() }.ok_or_else(|| null("reply"))?;
@@ -98,7 +98,7 @@ pub unsafe extern "C" fn st_reply_object(
         if let Storage::Secret = reply.storage {
             return Err(Error::new(Status::WrongType, "the value of a secret is bytes, not an object"));
         }
-        reply.answer = Some(Answer::Value(Stored::Cached(Value::Object(Object::new(object))), ttl));
+        reply.answer = Some(Answer::Value(CallbackValue::Cached(Value::Object(Object::new(object))), ttl));
         Ok(())
     })
 }
@@ -135,19 +135,19 @@ pub(super) fn failing(status: st_status, name: &str) -> Result<Status> {
 }
 
 /// A callback's context, released once when this is dropped.
-pub(super) struct Context {
+pub(super) struct CallbackContext {
     pointer: *mut c_void,
     drop: st_drop_fn,
 }
 
 // SAFETY: the header says that callbacks and their drop functions are called on any thread.
-unsafe impl Send for Context {}
+unsafe impl Send for CallbackContext {}
 // SAFETY: as above.
-unsafe impl Sync for Context {}
+unsafe impl Sync for CallbackContext {}
 
-impl Context {
-    pub(super) fn new(pointer: *mut c_void, drop: st_drop_fn) -> Context {
-        Context { pointer, drop }
+impl CallbackContext {
+    pub(super) fn new(pointer: *mut c_void, drop: st_drop_fn) -> CallbackContext {
+        CallbackContext { pointer, drop }
     }
 
     pub(super) fn pointer(&self) -> *mut c_void {
@@ -157,10 +157,10 @@ impl Context {
 
 /// Returns the pointer that a program stored as an object.
 pub(super) fn pointer_of(object: &Object) -> *mut c_void {
-    object.downcast_ref::<Context>().map_or(ptr::null_mut(), Context::pointer)
+    object.downcast_ref::<CallbackContext>().map_or(ptr::null_mut(), CallbackContext::pointer)
 }
 
-impl Drop for Context {
+impl Drop for CallbackContext {
     fn drop(&mut self) {
         if let Some(drop) = self.drop {
             // SAFETY: the caller passed this function for this context, and it is called only here, once.
@@ -177,7 +177,7 @@ pub(super) fn call(
     key: &[u8],
     timeout: Duration,
     storage: Storage,
-) -> Result<Option<(Stored, Option<Duration>)>> {
+) -> Result<Option<(CallbackValue, Option<Duration>)>> {
     let load = load.ok_or_else(|| null("load"))?;
     let mut reply = st_reply { storage, answer: None };
     let text = [key, b"\0"].concat();

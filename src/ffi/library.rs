@@ -2,7 +2,7 @@
 
 use std::ffi::{c_char, c_void};
 
-use super::callback::Context;
+use super::callback::CallbackContext;
 use super::{guard, st_drop_fn, st_error, st_status};
 use crate::error::{Error, Result, Status};
 use crate::log::{self, Field, FieldValue, Level};
@@ -82,7 +82,7 @@ pub unsafe extern "C" fn st_log_set(
     context: *mut c_void,
     error: *mut st_error,
 ) -> st_status {
-    let context = Context::new(context, drop);
+    let context = CallbackContext::new(context, drop);
     guard(error, || {
         let (Some(level), Some(log)) = (level_of(max_level)?, log) else {
             log::clear();
@@ -162,7 +162,7 @@ pub unsafe extern "C" fn st_log_set_fields(
     context: *mut c_void,
     error: *mut st_error,
 ) -> st_status {
-    let context = Context::new(context, drop);
+    let context = CallbackContext::new(context, drop);
     guard(error, || {
         let (Some(level), Some(log)) = (level_of(max_level)?, log) else {
             log::clear();

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::clock;
 use crate::error::{Error, Result};
-use crate::secrets::{Manager, Options, Secret, is_plain};
+use crate::secrets::{GetOptions, Manager, Secret, is_plain};
 
 /// A secrets manager: an ordered list of providers. Any number of threads may use it at once, as may the child of a
 /// `fork()`. Wherever a function takes a manager, NULL means the manager of the process. It is opened on first use,
@@ -353,12 +353,12 @@ pub(super) fn time_limit(timeout: f64) -> Result<Option<Duration>> {
     if timeout == -1.0 { Ok(None) } else { clock::seconds("timeout", timeout).map(Some) }
 }
 
-fn options(timeout: f64, flags: u32) -> Result<Options> {
+fn options(timeout: f64, flags: u32) -> Result<GetOptions> {
     check_flags(flags, ST_GET_REFRESH | ST_GET_CACHED_ONLY)?;
     if flags == ST_GET_REFRESH | ST_GET_CACHED_ONLY {
         return Err(Error::invalid_argument("`flags`: ST_GET_REFRESH and ST_GET_CACHED_ONLY are mutually exclusive"));
     }
-    Ok(Options {
+    Ok(GetOptions {
         timeout: time_limit(timeout)?,
         refresh: flags & ST_GET_REFRESH != 0,
         cached_only: flags & ST_GET_CACHED_ONLY != 0,

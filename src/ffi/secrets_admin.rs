@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_void};
 use std::os::unix::ffi::OsStrExt;
 
-use super::callback::{self, Context, Storage, Stored};
+use super::callback::{self, CallbackContext, CallbackValue, Storage};
 use super::secrets::{manager, time_limit};
 use super::{
     NUL_TERMINATED, guard, guard_optional_out, guard_out, input, null, st_bytes, st_drop_fn, st_error, st_load_fn,
@@ -100,7 +100,7 @@ pub unsafe extern "C" fn st_secrets_add_provider(
     context: *mut c_void,
     error: *mut st_error,
 ) -> st_status {
-    let context = Context::new(context, drop);
+    let context = CallbackContext::new(context, drop);
     guard(error, || {
         // SAFETY: the caller passes readable text of this length, and NULL or a live manager.
         let (manager, name) = unsafe { (manager(secrets)?, text("name", name, name_len)?) };
@@ -111,8 +111,8 @@ pub unsafe extern "C" fn st_secrets_add_provider(
         manager.add_provider(name, position, move |key, timeout| {
             let answer = callback::call(get, context.pointer(), key.as_bytes(), timeout, Storage::Secret)?;
             Ok(match answer {
-                Some((Stored::Secret(value), Some(ttl))) => Some(Secret::new(value).with_ttl(ttl)),
-                Some((Stored::Secret(value), None)) => Some(Secret::new(value)),
+                Some((CallbackValue::Secret(value), Some(ttl))) => Some(Secret::new(value).with_ttl(ttl)),
+                Some((CallbackValue::Secret(value), None)) => Some(Secret::new(value)),
                 _ => None,
             })
         })

@@ -2,7 +2,7 @@
 
 use std::ffi::{c_char, c_void};
 
-use super::callback::Context;
+use super::callback::CallbackContext;
 use super::secrets::manager;
 use super::{guard, guard_optional_out, guard_out, null, st_bytes, st_drop_fn, st_error, st_secrets, st_status, text};
 use crate::clock;
@@ -60,7 +60,7 @@ pub unsafe extern "C" fn st_secrets_watch(
     id: *mut u64,
     error: *mut st_error,
 ) -> st_status {
-    let context = Context::new(context, drop);
+    let context = CallbackContext::new(context, drop);
     let watch = || {
         let changed = changed.ok_or_else(|| null("changed"))?;
         // SAFETY: the caller passes NULL or readable text of this length, and NULL or a live manager.

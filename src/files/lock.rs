@@ -21,11 +21,11 @@ const QUEUE: u32 = 1;
 const PAUSE: Duration = Duration::from_micros(500);
 
 /// Excludes other writers until it is dropped.
-pub(crate) struct Lock(CloseOnForkFile);
+pub(crate) struct FileLock(CloseOnForkFile);
 
 /// Waits until no other writer holds the lock of the file at `path`, and takes it. The empty lock file is never
 /// removed: otherwise two writers could hold locks on two files of the same name.
-pub(crate) fn lock(path: &Path, deadline: Deadline) -> Result<Lock> {
+pub(crate) fn lock(path: &Path, deadline: Deadline) -> Result<FileLock> {
     let lock_path = sibling(path, ".lock");
     let mut options = OpenOptions::new();
     options.create(true).write(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
@@ -47,7 +47,7 @@ pub(crate) fn lock(path: &Path, deadline: Deadline) -> Result<Lock> {
 }
 
 /// Returns the lock, or `None` when the deadline passes.
-fn wait_turn(file: CloseOnForkFile, lock_path: &Path, deadline: Deadline) -> Result<Option<Lock>> {
+fn wait_turn(file: CloseOnForkFile, lock_path: &Path, deadline: Deadline) -> Result<Option<FileLock>> {
     let failed = |error| Error::io("lock", lock_path, &error);
     let (mut is_next, mut backoff) = (false, Backoff::new(PAUSE, PAUSE));
     loop {
@@ -56,7 +56,7 @@ fn wait_turn(file: CloseOnForkFile, lock_path: &Path, deadline: Deadline) -> Res
             match file.try_lock() {
                 Ok(()) => {
                     file.unlock_byte(QUEUE);
-                    return Ok(Some(Lock(file)));
+                    return Ok(Some(FileLock(file)));
                 }
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
                 Err(TryLockError::WouldBlock) => {}

@@ -5,9 +5,9 @@ use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering::SeqCst};
 
-use crate::fork::{self, ReadGuard};
+use crate::fork::{self, PublishedGuard};
 
-/// A value that any number of threads can read with a [`ReadGuard`], and that any thread can replace.
+/// A value that any number of threads can read with a [`PublishedGuard`], and that any thread can replace.
 pub(crate) struct Published<T> {
     /// NULL, or a result of `Arc::into_raw`.
     current: AtomicPtr<T>,
@@ -25,7 +25,7 @@ impl<T> Published<T> {
 
     /// The current value, as long as the guard lives.
     #[inline]
-    pub(crate) fn get<'r>(&'r self, _: &'r ReadGuard) -> Option<&'r T> {
+    pub(crate) fn get<'r>(&'r self, _: &'r PublishedGuard) -> Option<&'r T> {
         // SAFETY: the pointer is NULL or a reference of this object. `replace` releases it only after every thread that
         // was reading at that time has ended its read: see `fork::wait_for_readers`. This thread reads for `'r`, and
         // loads the pointer after it started to.

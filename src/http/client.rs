@@ -14,8 +14,8 @@ use crate::clock::{Deadline, Instant};
 use crate::error::{Result, Status};
 use crate::fork;
 use crate::http::limits::MAX_HEADER;
-use crate::http::message::{Request, Response, USER_AGENT};
-use crate::http::settings::Settings;
+use crate::http::message::{HttpRequest, HttpResponse, USER_AGENT};
+use crate::http::settings::ClientSettings;
 use crate::http::transport::{self, Connector};
 use crate::http::url::{self, Origin};
 use crate::http::{error, headers};
@@ -38,7 +38,7 @@ pub(crate) struct Client {
 
 impl Client {
     /// Creates a client. Certificate files are read when the first `https` request needs them.
-    pub(crate) fn new(settings: Settings) -> Client {
+    pub(crate) fn new(settings: ClientSettings) -> Client {
         let (max_body, secret_paths, socket) = (settings.max_body, settings.secret_paths, settings.socket.clone());
         let config = Agent::config_builder()
             .http_status_as_error(false)
@@ -60,7 +60,7 @@ impl Client {
     /// established or it breaks; `Config` for what no retry fixes (a URL, a certificate file, a header with CR or LF);
     /// `AccessDenied` for an untrusted certificate; `Protocol` for a response that is not HTTP or is too long. The
     /// message contains scheme, host and port of the URL, never its query.
-    pub(crate) fn send(&self, request: &Request<'_>, deadline: Deadline) -> Result<Response> {
+    pub(crate) fn send(&self, request: &HttpRequest<'_>, deadline: Deadline) -> Result<HttpResponse> {
         let (uri, origin) = url::parse_request_url(request.url)?;
         let origin = Origin { socket: self.socket.clone(), ..origin };
         let start = Instant::now();
@@ -93,7 +93,13 @@ impl Client {
         result
     }
 
-    fn exchange(&self, request: &Request<'_>, uri: &Uri, origin: &Origin, deadline: Deadline) -> Result<Response> {
+    fn exchange(
+        &self,
+        request: &HttpRequest<'_>,
+        uri: &Uri,
+        origin: &Origin,
+        deadline: Deadline,
+    ) -> Result<HttpResponse> {
         let left = deadline.remaining();
         if left.is_zero() {
             return Err(error::timed_out(&format!("before the request to {origin}")));
@@ -125,7 +131,7 @@ impl Client {
         } else if !is_complete {
             return Err(error::protocol(format!("the response from {origin} is longer than {} bytes", self.max_body)));
         }
-        Ok(Response { status: response.status().as_u16(), headers, body: body.freeze() })
+        Ok(HttpResponse { status: response.status().as_u16(), headers, body: body.freeze() })
     }
 }
 

@@ -1,8 +1,8 @@
 //! Entry points of the fuzzers, see [`crate::fuzzing`].
 
-use super::message::Response;
+use super::message::HttpResponse;
 use super::url::{Url, parse_request_url};
-use super::{Client, Request, Settings, parse_date, retry_after};
+use super::{Client, ClientSettings, HttpRequest, parse_date, retry_after};
 use crate::fuzz_input::deadline;
 use crate::secret_memory::SecretBytes;
 
@@ -30,15 +30,15 @@ pub fn http_headers(data: &[u8]) {
     let (date, after) = text.split_once('\n').unwrap_or((text, text));
     for name in ["retry-after", "x-amz-retry-after"] {
         let headers = vec![("date".to_owned(), date.to_owned()), (name.to_owned(), after.to_owned())];
-        let _ = retry_after(&Response::new(503, headers, body.clone()));
+        let _ = retry_after(&HttpResponse::new(503, headers, body.clone()));
     }
 }
 
 /// Reads the response of the server at this address of the machine.
 pub fn http_response(port: u16) {
-    let settings = Settings { max_body: 1 << 16, ..Settings::default() };
+    let settings = ClientSettings { max_body: 1 << 16, ..ClientSettings::default() };
     let url = format!("http://127.0.0.1:{port}/");
-    let request = Request { method: "GET", url: &url, headers: &[], body: b"", connect_timeout: None };
+    let request = HttpRequest { method: "GET", url: &url, headers: &[], body: b"", connect_timeout: None };
     if let Ok(response) = Client::new(settings).send(&request, deadline()) {
         assert!(response.body.len() <= 1 << 16);
     }

@@ -8,7 +8,7 @@ use ureq::http::{HeaderName, HeaderValue};
 
 use crate::error::{Error, Result, Status};
 use crate::http::limits::MAX_LINE;
-use crate::http::message::Response;
+use crate::http::message::HttpResponse;
 
 /// Returns a request header. One that would end its line, or that servers interpret differently, is refused.
 pub(super) fn checked(name: &str, value: &str) -> Result<(HeaderName, HeaderValue)> {
@@ -32,7 +32,7 @@ pub(super) fn checked(name: &str, value: &str) -> Result<(HeaderName, HeaderValu
 
 /// Returns how long the server asks to wait: `x-amz-retry-after` in milliseconds, or `Retry-After` in seconds or as a
 /// date.
-pub(crate) fn retry_after(response: &Response) -> Option<Duration> {
+pub(crate) fn retry_after(response: &HttpResponse) -> Option<Duration> {
     if let Some(milliseconds) = response.header("x-amz-retry-after").and_then(|text| text.trim().parse().ok()) {
         return Some(Duration::from_millis(milliseconds));
     }
@@ -62,9 +62,9 @@ mod tests {
     use super::*;
     use crate::secret_memory::SecretBytes;
 
-    fn response(headers: &[(&str, &str)]) -> Response {
+    fn response(headers: &[(&str, &str)]) -> HttpResponse {
         let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-        Response { status: 503, headers, body: SecretBytes::copy_from(b"").unwrap() }
+        HttpResponse { status: 503, headers, body: SecretBytes::copy_from(b"").unwrap() }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::secret_memory::SecretBytes;
 pub(super) const USER_AGENT: &str = concat!("st-secrets/", env!("CARGO_PKG_VERSION"));
 
 /// One request. Headers and body may contain secrets.
-pub(crate) struct Request<'a> {
+pub(crate) struct HttpRequest<'a> {
     /// `GET`, `POST` or `PUT`.
     pub(crate) method: &'static str,
     /// Absolute, `http` or `https`; without user, password and fragment.
@@ -22,16 +22,16 @@ pub(crate) struct Request<'a> {
 }
 
 /// A response with any status. The body is wiped on drop; the body of an error is empty if it is longer than 64 KiB.
-pub(crate) struct Response {
+pub(crate) struct HttpResponse {
     pub(crate) status: u16,
     pub(super) headers: Vec<(String, String)>,
     pub(crate) body: SecretBytes,
 }
 
-impl Response {
+impl HttpResponse {
     #[cfg(fuzzing)]
-    pub(crate) fn new(status: u16, headers: Vec<(String, String)>, body: SecretBytes) -> Response {
-        Response { status, headers, body }
+    pub(crate) fn new(status: u16, headers: Vec<(String, String)>, body: SecretBytes) -> HttpResponse {
+        HttpResponse { status, headers, body }
     }
 
     /// Returns the first header with this name, whatever its case.

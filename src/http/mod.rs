@@ -35,8 +35,8 @@ pub(crate) mod url;
 pub(crate) use client::{Client, look_up};
 pub(crate) use error::is_untrusted_certificate;
 pub(crate) use headers::{is_transient_status, parse_date, retry_after};
-pub(crate) use message::{Request, Response};
-pub(crate) use settings::{Proxy, Roots, Settings};
+pub(crate) use message::{HttpRequest, HttpResponse};
+pub(crate) use settings::{ClientSettings, Proxy, Roots};
 pub(crate) use transport::{Dialer, RawStream, Server};
 
 #[cfg(test)]

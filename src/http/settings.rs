@@ -6,7 +6,7 @@ use crate::settings::Setting;
 
 /// The settings of a client.
 #[derive(Clone, Default)]
-pub(crate) struct Settings {
+pub(crate) struct ClientSettings {
     pub(crate) roots: Roots,
     /// PEM files of the certificate chain and of its key, for servers that request a client certificate.
     pub(crate) client_certificate: Option<(Setting, Setting)>,
@@ -23,7 +23,7 @@ pub(crate) struct Settings {
     pub(crate) secret_paths: bool,
 }
 
-impl Settings {
+impl ClientSettings {
     /// The settings on which it depends which server answers, by name.
     pub(crate) fn trust(&self) -> Vec<(&'static str, &str)> {
         let mut trust = Vec::new();

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
 /// One form of a value.
-pub(super) type Form = Zeroizing<Vec<u8>>;
+pub(super) type ValueForm = Zeroizing<Vec<u8>>;
 
 /// The length of the lines in which MIME, `base64` and YAML wrap base64 (RFC 2045).
 const BASE64_LINE: usize = 76;
@@ -42,7 +42,7 @@ const PERCENT_ENCODERS: [(&[u8], bool); 11] = [
 ];
 
 /// Returns the forms of a value, and of each of its lines, that are at least `shortest` bytes long. Some are the same.
-pub(super) fn forms(value: &[u8], shortest: usize) -> Vec<Form> {
+pub(super) fn forms(value: &[u8], shortest: usize) -> Vec<ValueForm> {
     let mut forms = Vec::new();
     let mut add = |form: Vec<u8>| {
         let form = Zeroizing::new(form);

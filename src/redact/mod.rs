@@ -11,9 +11,9 @@
 //! The redactor of the process, [`Redactor::default_instance`], has each value that this library returns after it was
 //! opened: secrets, credentials of a store, decrypted tokens.
 //!
-//! Values shorter than [`Options::shortest`] are not replaced: they would match ordinary text. Values cannot be removed
-//! again. All copies of them are in secret memory or wiped; the tables of the search have hashes of four and of eight
-//! bytes of them.
+//! Values shorter than [`RedactOptions::shortest`] are not replaced: they would match ordinary text. Values cannot be
+//! removed again. All copies of them are in secret memory or wiped; the tables of the search have hashes of four and of
+//! eight bytes of them.
 
 use std::sync::Arc;
 
@@ -37,12 +37,12 @@ use index::Index;
 use recorded::Recorded;
 use value::Pattern;
 
-/// The smallest [`Options::shortest`].
+/// The smallest [`RedactOptions::shortest`].
 const MIN_SHORTEST: usize = 4;
 
 /// The settings of a [`Redactor`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
+pub struct RedactOptions {
     /// The length of the shortest value that is replaced, in bytes; at least 4.
     pub shortest: usize,
     /// What replaces a value. In it, `{name}` is replaced with the name of the secret, or with `secret` if it has none.
@@ -50,15 +50,15 @@ pub struct Options {
 }
 
 /// Values of at least 8 bytes are replaced with `***`.
-impl Default for Options {
-    fn default() -> Options {
-        Options { shortest: 8, mask: "***".to_owned() }
+impl Default for RedactOptions {
+    fn default() -> RedactOptions {
+        RedactOptions { shortest: 8, mask: "***".to_owned() }
     }
 }
 
-impl Options {
-    fn of(config: &Config) -> Result<Options> {
-        let default = Options::default();
+impl RedactOptions {
+    fn of(config: &Config) -> Result<RedactOptions> {
+        let default = RedactOptions::default();
         let shortest = config.count("redact_min", default.shortest as u32) as usize;
         if shortest < MIN_SHORTEST {
             let message =
@@ -66,7 +66,7 @@ impl Options {
             return Err(Error::new(Status::Config, message));
         }
         let mask = config.text("redact_with").map_or(default.mask, str::to_owned);
-        Ok(Options { shortest, mask })
+        Ok(RedactOptions { shortest, mask })
     }
 
     fn write_mask(&self, name: Option<&str>, redacted: &mut Vec<u8>) {
@@ -81,14 +81,14 @@ impl Options {
 
 /// Replaces secret values in text. It can be shared between threads.
 pub struct Redactor {
-    options: Options,
+    options: RedactOptions,
     index: Mutex<Arc<Index>>,
     recorded: Recorded,
 }
 
 impl Redactor {
     /// Creates a redactor that replaces nothing yet.
-    pub fn new(options: Options) -> Result<Redactor> {
+    pub fn new(options: RedactOptions) -> Result<Redactor> {
         let shortest = options.shortest;
         if shortest < MIN_SHORTEST {
             let message = format!("`shortest` is {shortest}; it must be at least {MIN_SHORTEST}");
@@ -99,7 +99,7 @@ impl Redactor {
 
     /// Creates a redactor with the settings `redact_min` and `redact_with`.
     pub fn open(config: &Config) -> Result<Redactor> {
-        Redactor::new(Options::of(config)?)
+        Redactor::new(RedactOptions::of(config)?)
     }
 
     /// Adds values. From now on they are replaced. Values that are too short are ignored; returns the number of others.

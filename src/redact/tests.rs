@@ -1,7 +1,7 @@
 use super::*;
 
 fn redactor(values: &[&str]) -> Redactor {
-    let redactor = Redactor::new(Options::default()).unwrap();
+    let redactor = Redactor::new(RedactOptions::default()).unwrap();
     redactor.add(values.iter().map(|value| value.as_bytes())).unwrap();
     redactor
 }
@@ -30,11 +30,11 @@ fn overlapping_values_are_replaced_by_one_mask() {
 
 #[test]
 fn short_values_are_not_replaced() {
-    let redactor = Redactor::new(Options::default()).unwrap();
+    let redactor = Redactor::new(RedactOptions::default()).unwrap();
     assert_eq!(redactor.add([&b"1234567"[..], b"", b"12345678"]).unwrap(), 1);
     assert_eq!(redactor.redact(b"1234567 12345678"), b"1234567 ***");
-    assert!(Redactor::new(Options { shortest: 3, ..Options::default() }).is_err());
-    let redactor = Redactor::new(Options { shortest: 4, mask: "[gone]".to_owned() }).unwrap();
+    assert!(Redactor::new(RedactOptions { shortest: 3, ..RedactOptions::default() }).is_err());
+    let redactor = Redactor::new(RedactOptions { shortest: 4, mask: "[gone]".to_owned() }).unwrap();
     assert_eq!(redactor.add([&b"1234"[..]]).unwrap(), 1);
     assert_eq!(redactor.redact(b"a 1234 b"), b"a [gone] b");
 }
@@ -104,7 +104,7 @@ fn value_in_wrapped_base64_is_replaced_at_each_column() {
 
 #[test]
 fn mask_can_name_the_secret() {
-    let redactor = Redactor::new(Options { mask: "‹{name}›".to_owned(), ..Options::default() }).unwrap();
+    let redactor = Redactor::new(RedactOptions { mask: "‹{name}›".to_owned(), ..RedactOptions::default() }).unwrap();
     assert!(redactor.add_named("HF_TOKEN", b"hf_abcdefgh").unwrap());
     assert!(!redactor.add_named("SHORT", b"1234567").unwrap());
     redactor.add([&b"unnamed-value"[..]]).unwrap();
@@ -128,7 +128,7 @@ fn settings_of_a_configuration_apply() {
 
 #[test]
 fn recorded_values_are_replaced_by_the_next_call() {
-    let redactor = Redactor::new(Options { mask: "<{name}>".to_owned(), ..Options::default() }).unwrap();
+    let redactor = Redactor::new(RedactOptions { mask: "<{name}>".to_owned(), ..RedactOptions::default() }).unwrap();
     let mut stream = redactor.stream();
     let mut out = Vec::new();
     for number in 0..10_000 {
@@ -152,7 +152,7 @@ fn recorded_values_are_replaced_by_the_next_call() {
 
 #[test]
 fn values_recorded_by_several_threads_are_replaced_by_their_next_call() {
-    let redactor = Redactor::new(Options::default()).unwrap();
+    let redactor = Redactor::new(RedactOptions::default()).unwrap();
     std::thread::scope(|scope| {
         for thread in 0..4 {
             let redactor = &redactor;
@@ -190,7 +190,7 @@ fn long_value_is_replaced_as_it_is() {
 
 #[test]
 fn added_values_are_replaced_at_once() {
-    let redactor = Redactor::new(Options::default()).unwrap();
+    let redactor = Redactor::new(RedactOptions::default()).unwrap();
     let mut stream = redactor.stream();
     let mut out = Vec::new();
     for number in 0..200 {
@@ -209,7 +209,7 @@ fn added_values_are_replaced_at_once() {
 
 #[test]
 fn values_added_by_several_threads_are_all_replaced() {
-    let redactor = Redactor::new(Options::default()).unwrap();
+    let redactor = Redactor::new(RedactOptions::default()).unwrap();
     std::thread::scope(|scope| {
         for thread in 0..4 {
             let redactor = &redactor;
@@ -240,7 +240,7 @@ fn division_into_pieces_makes_no_difference() {
         // Few letters, so that values overlap with others and with themselves.
         let mut text_of = |len| -> Vec<u8> { (0..len).map(|_| b"ab"[random(&mut state, 2)]).collect() };
         let (values, text) = ([text_of(4), text_of(5), text_of(9)], text_of(60));
-        let redactor = Redactor::new(Options { shortest: 4, ..Options::default() }).unwrap();
+        let redactor = Redactor::new(RedactOptions { shortest: 4, ..RedactOptions::default() }).unwrap();
         redactor.add(values.iter().map(Vec::as_slice)).unwrap();
         let whole = redactor.redact(&text);
         let mut stream = redactor.stream();
@@ -290,7 +290,7 @@ fn search_finds_what_aho_corasick_finds() {
             text.extend_from_slice(value);
             text.extend_from_slice(b"z");
         }
-        let redactor = Redactor::new(Options { shortest, mask: "*".to_owned() }).unwrap();
+        let redactor = Redactor::new(RedactOptions { shortest, mask: "*".to_owned() }).unwrap();
         redactor.add(values.iter().map(Vec::as_slice)).unwrap();
         let marked = marked(&values, &text);
         let kept: Vec<u8> = text.iter().zip(&marked).filter(|(_, marked)| !**marked).map(|(byte, _)| *byte).collect();

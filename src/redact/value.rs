@@ -43,7 +43,7 @@ pub(super) fn patterns(name: Option<&str>, value: &[u8], shortest: usize) -> Res
     forms.iter().try_for_each(|form| buffer.push(form))?;
     let value = Arc::new(RecordedValue { forms: buffer.freeze(), name: name.map(Into::into) });
     let mut end = 0;
-    let pattern = |form: &forms::Form| {
+    let pattern = |form: &forms::ValueForm| {
         let start = end;
         end += form.len() as u32;
         Pattern { value: value.clone(), start, end }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result, Status};
 
 /// The header of each block, in front of the bytes.
 #[repr(C)]
-struct Header {
+struct BlockHeader {
     references: RefCount,
     /// How many bytes are in use.
     len: usize,
@@ -19,13 +19,13 @@ struct Header {
     capacity: usize,
 }
 
-const HEADER: usize = size_of::<Header>();
+const HEADER: usize = size_of::<BlockHeader>();
 
 /// Immutable bytes that are excluded from core files and wiped when the last reference is dropped. Clones share the
 /// bytes, which is cheap. A NUL follows the last byte, for C.
 ///
 /// `Debug` shows only the length.
-pub struct SecretBytes(NonNull<Header>);
+pub struct SecretBytes(NonNull<BlockHeader>);
 
 // SAFETY: the bytes are never written after construction, and the reference count is atomic.
 unsafe impl Send for SecretBytes {}
@@ -55,7 +55,7 @@ impl SecretBytes {
         SecretBytes(raw.cast())
     }
 
-    fn header(&self) -> &Header {
+    fn header(&self) -> &BlockHeader {
         // SAFETY: the block lives as long as any reference to it, and its header is only read.
         unsafe { self.0.as_ref() }
     }
@@ -94,14 +94,14 @@ impl fmt::Debug for SecretBytes {
 }
 
 /// A growable buffer for secret bytes. They are wiped when it is dropped.
-pub(crate) struct SecretBuffer(NonNull<Header>);
+pub(crate) struct SecretBuffer(NonNull<BlockHeader>);
 
 impl SecretBuffer {
     pub(crate) fn with_capacity(capacity: usize) -> Result<SecretBuffer> {
         let size = block_size(capacity)?;
-        let block = arena::allocate(size)?.cast::<Header>();
+        let block = arena::allocate(size)?.cast::<BlockHeader>();
         // SAFETY: the block is exclusively ours, aligned to 64 and at least as long as the header.
-        unsafe { block.write(Header { references: RefCount::one(), len: 0, capacity }) };
+        unsafe { block.write(BlockHeader { references: RefCount::one(), len: 0, capacity }) };
         Ok(SecretBuffer(block))
     }
 
@@ -212,7 +212,7 @@ fn too_large() -> Error {
 
 /// # Safety
 /// `block` was allocated by [`SecretBuffer::with_capacity`] and is no longer used.
-unsafe fn free(block: NonNull<Header>) {
+unsafe fn free(block: NonNull<BlockHeader>) {
     // SAFETY: the header is intact until the block is released.
     let size = unsafe { block.as_ref() }.capacity + HEADER + 1;
     // SAFETY: `allocate` returned the block for this size, and by the caller's promise it is no longer used.

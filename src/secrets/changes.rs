@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::clock::{CoarseInstant, Instant};
 use crate::error::{Error, Result, Status};
-use crate::fork::{self, ReadGuard};
+use crate::fork::{self, PublishedGuard};
 use crate::fork_safe::{Mutex, Published};
 use crate::share::{HostPage, Membership, Share, Tier};
 use crate::sys;
@@ -100,7 +100,7 @@ impl Changes {
 
     /// Whether nothing was invalidated by other processes since this manager followed them.
     #[inline]
-    pub(super) fn has_followed(&self, reading: &ReadGuard) -> bool {
+    pub(super) fn has_followed(&self, reading: &PublishedGuard) -> bool {
         self.current.get(reading).is_none_or(|attached| attached.page.revision() == self.followed.load(Relaxed))
     }
 

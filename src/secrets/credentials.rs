@@ -7,13 +7,13 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::entries::counted;
-use super::file::{Directory, RECHECK_INTERVAL};
-use super::provider::{Health, HealthState, Known, Names, Peeked, Request, SecretProvider};
+use super::file::{RECHECK_INTERVAL, SecretsDirectory};
+use super::provider::{Health, HealthState, Known, LookupLimits, Names, Peeked, SecretProvider};
 use super::secret::{ProviderId, Secret};
 use crate::clock::CoarseInstant;
 use crate::config::Config;
 use crate::error::{Error, Result, Source};
-use crate::fork::{self, ReadGuard};
+use crate::fork::{self, PublishedGuard};
 use crate::settings::Environment;
 
 const VARIABLE: &str = "CREDENTIALS_DIRECTORY";
@@ -23,14 +23,14 @@ static ID: ProviderId = ProviderId::builtin("credentials", Source::Credentials);
 
 pub(crate) struct CredentialsProvider {
     /// `None` if the variable is not set. It does not change while a service runs.
-    directory: Option<Directory>,
+    directory: Option<SecretsDirectory>,
     strict: bool,
 }
 
 impl CredentialsProvider {
     pub(crate) fn open(config: &Config) -> CredentialsProvider {
         CredentialsProvider {
-            directory: variable().map(Directory::new),
+            directory: variable().map(SecretsDirectory::new),
             strict: config.flag("strict_permissions").unwrap_or(false),
         }
     }
@@ -61,13 +61,13 @@ impl SecretProvider for CredentialsProvider {
         &ID
     }
 
-    fn find(&self, key: &str, request: &Request) -> Result<Option<Secret>> {
+    fn find(&self, key: &str, request: &LookupLimits) -> Result<Option<Secret>> {
         let Some(directory) = &self.directory else { return Ok(None) };
         let max_age = if request.refresh { Duration::ZERO } else { RECHECK_INTERVAL };
         Ok(directory.find(key, max_age, self.strict).map_err(failed)?.map(Secret::new))
     }
 
-    fn peek(&self, key: &str, reading: &ReadGuard, now: CoarseInstant, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
+    fn peek(&self, key: &str, reading: &PublishedGuard, now: CoarseInstant, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
         let Some(directory) = &self.directory else { return Known::Absent };
         match directory.peek(key, reading, now, RECHECK_INTERVAL) {
             Some(Some(value)) => {
@@ -86,13 +86,13 @@ impl SecretProvider for CredentialsProvider {
         }
     }
 
-    fn refresh(&self, _: &Request) -> Result<()> {
+    fn refresh(&self, _: &LookupLimits) -> Result<()> {
         self.clear_cache();
         Ok(())
     }
 
     fn clear_cache(&self) {
-        self.directory.iter().for_each(Directory::clear_cache);
+        self.directory.iter().for_each(SecretsDirectory::clear_cache);
     }
 
     fn describe(&self) -> Map<String, Value> {
@@ -100,14 +100,14 @@ impl SecretProvider for CredentialsProvider {
         Map::from_iter([("path".to_owned(), json!(path))])
     }
 
-    fn names(&self, _: &Request) -> Option<Names> {
+    fn names(&self, _: &LookupLimits) -> Option<Names> {
         Some(match self.list() {
             Ok(names) => Names { names, error: None },
             Err(error) => Names { names: Vec::new(), error: Some(error) },
         })
     }
 
-    fn check(&self, _: &Request) -> Health {
+    fn check(&self, _: &LookupLimits) -> Health {
         let Some(directory) = &self.directory else { return Health::new(HealthState::Absent, NOT_SET) };
         match self.list() {
             Ok(names) => {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::document_provider::outage::Outage;
 use super::lookup_cache::{CAPACITY, CLEANUP_INTERVAL, CacheTimes};
-use super::provider::{Health, HealthState, Request, SecretProvider};
+use super::provider::{Health, HealthState, LookupLimits, SecretProvider};
 use super::secret::{ProviderId, Secret, SecretInfo};
 use super::single_flight::{SingleFlight, catch_panic};
 use super::stats::LoadCounts;
@@ -24,7 +24,7 @@ use crate::jitter;
 const HANG: Duration = Duration::from_secs(1);
 
 /// Returns the value of a key, or `None`, within the given time.
-pub(crate) type Callback = Box<dyn Fn(&str, Duration) -> Result<Option<Secret>> + Send + Sync>;
+pub(crate) type CustomCallback = Box<dyn Fn(&str, Duration) -> Result<Option<Secret>> + Send + Sync>;
 
 /// From a random point between 0.7 and 0.95 of an answer's TTL, and for `max_stale` after it, one call queries the
 /// callback again while the others get the cached answer without waiting. An answer to which the program gave a TTL is
@@ -34,7 +34,7 @@ pub(crate) type Callback = Box<dyn Fn(&str, Duration) -> Result<Option<Secret>> 
 /// until it answers; see [`Outage`].
 pub(crate) struct CustomProvider {
     id: ProviderId,
-    callback: Callback,
+    callback: CustomCallback,
     /// Its answers; `None` if it has no value.
     answers: TtlCache<Option<Secret>>,
     /// One query per key at a time, however many callers want it. Each answer has the time of its query.
@@ -50,7 +50,7 @@ pub(crate) struct CustomProvider {
 }
 
 impl CustomProvider {
-    pub(super) fn new(name: &str, callback: Callback, times: CacheTimes) -> Result<CustomProvider> {
+    pub(super) fn new(name: &str, callback: CustomCallback, times: CacheTimes) -> Result<CustomProvider> {
         let answers = TtlCache::new(times.cache_ttl, CAPACITY, CLEANUP_INTERVAL)?;
         let (queries, probes) = (SingleFlight::new()?, SingleFlight::new()?);
         Ok(CustomProvider {
@@ -164,7 +164,7 @@ impl SecretProvider for CustomProvider {
         true
     }
 
-    fn find(&self, key: &str, request: &Request) -> Result<Option<Secret>> {
+    fn find(&self, key: &str, request: &LookupLimits) -> Result<Option<Secret>> {
         let entry = key.as_bytes();
         let mut cached = None;
         if !request.refresh {
@@ -203,7 +203,7 @@ impl SecretProvider for CustomProvider {
         }))
     }
 
-    fn refresh(&self, _: &Request) -> Result<()> {
+    fn refresh(&self, _: &LookupLimits) -> Result<()> {
         *self.outage.lock() = None;
         self.clear_cache();
         Ok(())
@@ -227,7 +227,7 @@ impl SecretProvider for CustomProvider {
         Map::new()
     }
 
-    fn check(&self, _: &Request) -> Health {
+    fn check(&self, _: &LookupLimits) -> Health {
         Health::new(HealthState::Ok, "a provider of this program")
     }
 }
@@ -242,7 +242,7 @@ mod tests {
 
     /// A provider that fails in this way and has a cached answer that is due for a refresh.
     fn failing(status: Status) -> CustomProvider {
-        let callback: Callback = Box::new(move |_, _| Err(Error::new(status, "it fails")));
+        let callback: CustomCallback = Box::new(move |_, _| Err(Error::new(status, "it fails")));
         let provider = CustomProvider::new("mine", callback, CacheTimes::of(&Config::new())).unwrap();
         let info = SecretInfo { superseded: Some(Arc::default()), ..SecretInfo::new(Instant::now(), Some(LONG)) };
         let value = SecretBytes::copy_from(b"old").unwrap();
@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn failure_before_an_answer_expires_changes_nothing() {
         let provider = failing(Status::Unavailable);
-        let secret = provider.find("A", &Request::new(LONG, false)).unwrap().unwrap();
+        let secret = provider.find("A", &LookupLimits::new(LONG, false)).unwrap().unwrap();
         assert!(&*secret.value == b"old" && !secret.stale);
         assert!(provider.cached("A").is_some());
         assert!(!secret.info.unwrap().is_superseded());
@@ -264,7 +264,7 @@ mod tests {
     fn callback_that_timed_out_is_probed_by_one_call_at_a_time_until_it_answers() {
         let (times, answers) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(false)));
         let (called_with, works) = (times.clone(), answers.clone());
-        let callback: Callback = Box::new(move |_, time| {
+        let callback: CustomCallback = Box::new(move |_, time| {
             called_with.lock().push(time);
             if *works.lock() {
                 return Ok(None);
@@ -273,7 +273,7 @@ mod tests {
             Err(Error::new(Status::Timeout, "it hangs"))
         });
         let provider = CustomProvider::new("mine", callback, CacheTimes::of(&Config::new())).unwrap();
-        let find = |key: &str, refresh| provider.find(key, &Request::new(LONG, refresh)).map(drop);
+        let find = |key: &str, refresh| provider.find(key, &LookupLimits::new(LONG, refresh)).map(drop);
         let called = || std::mem::take(&mut *times.lock());
         let set_backoff = |backoff| {
             let mut outage = provider.outage.lock();
@@ -290,7 +290,7 @@ mod tests {
         assert!(find("A", true).is_err());
         assert!(called()[0] > LONG / 2, "a refresh");
         set_backoff(LONG);
-        provider.refresh(&Request::new(LONG, true)).unwrap();
+        provider.refresh(&LookupLimits::new(LONG, true)).unwrap();
         assert!(find("A", false).is_err());
         assert!(called()[0] > LONG / 2, "after a refresh of all keys");
         for key in ["A", "B"] {
@@ -309,7 +309,7 @@ mod tests {
     fn denial_drops_the_cached_answer() {
         let provider = failing(Status::AccessDenied);
         let secret = provider.cached("A").unwrap().unwrap();
-        let error = provider.find("A", &Request::new(LONG, false)).err().unwrap();
+        let error = provider.find("A", &LookupLimits::new(LONG, false)).err().unwrap();
         assert_eq!(error.status(), Status::AccessDenied);
         assert!(provider.cached("A").is_none());
         assert!(secret.info.unwrap().is_superseded(), "a caller that got it meanwhile must not cache it");
@@ -322,7 +322,7 @@ mod tests {
             let provider =
                 CustomProvider { callback: Box::new(move |_, _| Ok(value())), ..failing(Status::Unavailable) };
             let old = provider.cached("A").unwrap().unwrap();
-            let new = provider.find("A", &Request::new(LONG, false)).unwrap();
+            let new = provider.find("A", &LookupLimits::new(LONG, false)).unwrap();
             assert_eq!(new.is_some(), has_value);
             assert!(new.is_none_or(|secret| !secret.info.unwrap().is_superseded()));
             assert!(old.info.unwrap().is_superseded());

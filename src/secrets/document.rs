@@ -97,7 +97,7 @@ pub(crate) trait DocumentSource: Send + Sync {
 
 /// The lease of a document: at its end, the server revokes the values.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Lease {
+pub(crate) struct DocumentLease {
     /// The server's name of it; `None` if it can be neither renewed nor revoked, as that of a certificate.
     pub(crate) id: Option<Arc<str>>,
     /// Whether a renewal may extend it.
@@ -112,12 +112,12 @@ pub(crate) struct Lease {
 }
 
 /// A value and its version.
-pub(crate) type Entry = (SecretBytes, Option<Arc<str>>);
+pub(crate) type DocumentEntry = (SecretBytes, Option<Arc<str>>);
 
 /// All values of a source at one point in time.
 #[derive(Clone)]
 pub(crate) struct Document {
-    values: HashMap<Box<str>, Entry, RandomState>,
+    values: HashMap<Box<str>, DocumentEntry, RandomState>,
     /// Entries that exist and cannot be used, each with the reason.
     broken: HashMap<Box<str>, Error>,
     /// Why a part of the document could not be read. A key that no earlier part has may be in that part, so this is the
@@ -131,7 +131,7 @@ pub(crate) struct Document {
     /// that is due then.
     pub(crate) refresh_after: Option<Duration>,
     /// If it has one, `ttl` is the time to its end.
-    pub(crate) lease: Option<Lease>,
+    pub(crate) lease: Option<DocumentLease>,
     /// Why there is no document: `it does not exist`, `version 3 was deleted on …`.
     pub(crate) missing: Option<String>,
 }
@@ -208,13 +208,13 @@ impl Document {
     }
 
     /// Returns the keys that have a value.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&str, &DocumentEntry)> {
         self.values.iter().map(|(key, entry)| (&**key, entry))
     }
 
     /// A hash of all keys and values.
     pub(crate) fn fingerprint(&self, hasher: &impl BuildHasher) -> u64 {
-        let hash = |(key, (value, _)): (&str, &Entry)| hasher.hash_one((key, &value[..]));
+        let hash = |(key, (value, _)): (&str, &DocumentEntry)| hasher.hash_one((key, &value[..]));
         self.entries().map(hash).fold(0, u64::wrapping_add)
     }
 
@@ -251,7 +251,7 @@ impl Document {
     }
 
     /// Returns the value and version of `key`; `Some(None)` if it has none, `None` if looking it up is an error.
-    pub(crate) fn peek(&self, key: &str) -> Option<Option<&Entry>> {
+    pub(crate) fn peek(&self, key: &str) -> Option<Option<&DocumentEntry>> {
         match self.values.get(key) {
             Some(entry) => Some(Some(entry)),
             None => (!self.has_gaps()).then_some(None),
@@ -260,7 +260,7 @@ impl Document {
 
     /// Returns the value and version of `key`; an error if its entry is unusable, or may be in a part that could not be
     /// read.
-    pub(crate) fn get(&self, key: &str) -> Result<Option<&Entry>> {
+    pub(crate) fn get(&self, key: &str) -> Result<Option<&DocumentEntry>> {
         if let Some(value) = self.values.get(key) {
             return Ok(Some(value));
         }

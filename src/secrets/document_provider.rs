@@ -21,13 +21,13 @@ use serde_json::{Map, Value, json};
 use super::changes::Changes;
 use super::document::DocumentSource;
 use super::lookup_cache::CacheTimes;
-use super::provider::{Health, HealthState, Known, Names, Peeked, Request, SecretProvider};
+use super::provider::{Health, HealthState, Known, LookupLimits, Names, Peeked, SecretProvider};
 use super::secret::{ProviderId, Secret};
 use super::single_flight::SingleFlight;
 use super::stats::LoadCounts;
 use crate::clock::{CoarseInstant, Deadline, Instant};
 use crate::error::{Error, Result};
-use crate::fork::{self, ReadGuard};
+use crate::fork::{self, PublishedGuard};
 use crate::fork_safe::{Mutex, Published};
 use crate::log::{self, Level};
 use crate::secret_memory::wipe_stack_below;
@@ -160,7 +160,7 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
     }
 
     /// Returns a fresh document, cached or loaded now.
-    fn fresh(&self, request: &Request) -> Result<Arc<LoadedDocument>> {
+    fn fresh(&self, request: &LookupLimits) -> Result<Arc<LoadedDocument>> {
         let state = self.followed_state();
         let is_fresh = |loaded: &Arc<LoadedDocument>| loaded.is_fresh() && state.may_cache(loaded.requested_at);
         if let Some(loaded) = state.document.as_ref().filter(|loaded| is_fresh(loaded)) {
@@ -172,7 +172,7 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
     }
 
     /// Returns a document whose load began after this call.
-    fn refreshed(&self, request: &Request) -> Result<Arc<LoadedDocument>> {
+    fn refreshed(&self, request: &LookupLimits) -> Result<Arc<LoadedDocument>> {
         let (since, deadline) = (Instant::now(), request.deadline());
         let accepts = |loaded: &Arc<LoadedDocument>| loaded.requested_at >= since;
         let remaining = deadline.remaining();
@@ -193,7 +193,7 @@ impl<S: DocumentSource + ?Sized> SecretProvider for DocumentProvider<S> {
         self.source.serves(key)
     }
 
-    fn find(&self, key: &str, request: &Request) -> Result<Option<Secret>> {
+    fn find(&self, key: &str, request: &LookupLimits) -> Result<Option<Secret>> {
         if !self.source.serves(key) {
             return Ok(None);
         }
@@ -225,7 +225,7 @@ impl<S: DocumentSource + ?Sized> SecretProvider for DocumentProvider<S> {
         }
     }
 
-    fn peek(&self, key: &str, reading: &ReadGuard, now: CoarseInstant, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
+    fn peek(&self, key: &str, reading: &PublishedGuard, now: CoarseInstant, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
         if !self.source.serves(key) {
             return Known::Absent;
         }
@@ -259,14 +259,14 @@ impl<S: DocumentSource + ?Sized> SecretProvider for DocumentProvider<S> {
         }
     }
 
-    fn refresh(&self, request: &Request) -> Result<()> {
+    fn refresh(&self, request: &LookupLimits) -> Result<()> {
         match self.refreshed(request)?.document.incomplete() {
             Some(error) => Err(error.clone()),
             None => Ok(()),
         }
     }
 
-    fn write(&self, key: &str, value: Option<&str>, request: &Request) -> Result<bool> {
+    fn write(&self, key: &str, value: Option<&str>, request: &LookupLimits) -> Result<bool> {
         let existed = self.counts.counting_retries(|| self.source.write(key, value, request.deadline()));
         wipe_stack_below::<STACK>();
         let existed = existed?;
@@ -319,7 +319,7 @@ impl<S: DocumentSource + ?Sized> SecretProvider for DocumentProvider<S> {
         wipe_stack_below::<STACK>();
     }
 
-    fn look(&self, request: &Request) {
+    fn look(&self, request: &LookupLimits) {
         let state = self.followed_state();
         // What nobody has asked for is not loaded.
         let Some(loaded) = state.document.filter(|loaded| loaded.is_due() && self.take_watch()) else { return };
@@ -328,7 +328,7 @@ impl<S: DocumentSource + ?Sized> SecretProvider for DocumentProvider<S> {
         let _ = self.find(&key, request);
     }
 
-    fn prefetch(&self, request: &Request) -> Result<()> {
+    fn prefetch(&self, request: &LookupLimits) -> Result<()> {
         match self.fresh(request)?.document.incomplete() {
             Some(error) => Err(error.clone()),
             None => Ok(()),
@@ -369,7 +369,7 @@ impl<S: DocumentSource + ?Sized> SecretProvider for DocumentProvider<S> {
         fields
     }
 
-    fn names(&self, request: &Request) -> Option<Names> {
+    fn names(&self, request: &LookupLimits) -> Option<Names> {
         let names_of = |loaded: &LoadedDocument, error: Option<Error>| {
             let names = loaded.document.names().map(str::to_owned).collect();
             Names { names, error: error.or_else(|| loaded.document.incomplete().cloned()) }
@@ -383,7 +383,7 @@ impl<S: DocumentSource + ?Sized> SecretProvider for DocumentProvider<S> {
         })
     }
 
-    fn check(&self, request: &Request) -> Health {
+    fn check(&self, request: &LookupLimits) -> Health {
         let mut health = self.counts.counting_retries(|| self.source.check(request.deadline()));
         wipe_stack_below::<STACK>();
         let state = self.state();

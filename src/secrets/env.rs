@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::file::{Directory, RECHECK_INTERVAL};
-use super::provider::{Health, HealthState, Known, Peeked, Request, SecretProvider};
+use super::file::{RECHECK_INTERVAL, SecretsDirectory};
+use super::provider::{Health, HealthState, Known, LookupLimits, Peeked, SecretProvider};
 use super::secret::{ProviderId, Secret};
 use crate::clock::CoarseInstant;
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
-use crate::fork::ReadGuard;
+use crate::fork::PublishedGuard;
 use crate::secret_memory::SecretBytes;
 use crate::sys;
 
@@ -41,12 +41,12 @@ fn in_name(word: u64) -> u64 {
 pub(crate) struct EnvProvider {
     prefix: Option<String>,
     /// The files that variables name, by their paths.
-    files: Directory,
+    files: SecretsDirectory,
     strict: bool,
 }
 
 /// A variable that is set.
-enum Variable<'a> {
+enum SetVariable<'a> {
     Value(&'a [u8]),
     /// The path of the file with the value.
     Path(&'a str),
@@ -62,7 +62,7 @@ impl EnvProvider {
     }
 
     fn new(prefix: Option<String>, strict: bool) -> EnvProvider {
-        EnvProvider { prefix, files: Directory::new(PathBuf::new()), strict }
+        EnvProvider { prefix, files: SecretsDirectory::new(PathBuf::new()), strict }
     }
 
     /// Returns the name of the variable: `PREFIX_` and the key in upper case, with `-` and `.` as `_`.
@@ -106,11 +106,11 @@ impl EnvProvider {
     }
 
     /// Passes the variable of the key to `take`, or else that with the path of a file. An empty one counts as not set.
-    fn look_up<R>(&self, key: &str, take: impl FnOnce(Variable<'_>) -> R) -> Option<R> {
+    fn look_up<R>(&self, key: &str, take: impl FnOnce(SetVariable<'_>) -> R) -> Option<R> {
         let mut buffer: Buffer = [0; SHORT + WORD];
         let take = |is_file: bool, value: &[u8]| match is_file {
-            true => std::str::from_utf8(value).ok().map(|path| take(Variable::Path(path))),
-            false => Some(take(Variable::Value(value))),
+            true => std::str::from_utf8(value).ok().map(|path| take(SetVariable::Path(path))),
+            false => Some(take(SetVariable::Value(value))),
         };
         match self.short_variable(key, &mut buffer) {
             Some(name) => sys::with_variable_or_file(name, take),
@@ -142,12 +142,12 @@ impl SecretProvider for EnvProvider {
         &ID
     }
 
-    fn find(&self, key: &str, request: &Request) -> Result<Option<Secret>> {
+    fn find(&self, key: &str, request: &LookupLimits) -> Result<Option<Secret>> {
         let max_age = if request.refresh { Duration::ZERO } else { RECHECK_INTERVAL };
         // The file is read after the look at the environment, which is short.
         let found = self.look_up(key, |variable| match variable {
-            Variable::Value(value) => SecretBytes::copy_from(value).map(Ok),
-            Variable::Path(path) => Ok(Err(path.to_owned())),
+            SetVariable::Value(value) => SecretBytes::copy_from(value).map(Ok),
+            SetVariable::Path(path) => Ok(Err(path.to_owned())),
         });
         let value = match found.transpose()? {
             None => None,
@@ -157,13 +157,13 @@ impl SecretProvider for EnvProvider {
         Ok(value.map(Secret::new))
     }
 
-    fn peek(&self, key: &str, reading: &ReadGuard, now: CoarseInstant, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
+    fn peek(&self, key: &str, reading: &PublishedGuard, now: CoarseInstant, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
         let known = self.look_up(key, |variable| match variable {
-            Variable::Value(value) => {
+            SetVariable::Value(value) => {
                 take(Peeked::Foreign(value));
                 Known::Found
             }
-            Variable::Path(path) => match self.files.peek(path, reading, now, RECHECK_INTERVAL).flatten() {
+            SetVariable::Path(path) => match self.files.peek(path, reading, now, RECHECK_INTERVAL).flatten() {
                 Some(value) if !value.is_empty() => {
                     take(Peeked::Local(value));
                     Known::Found
@@ -174,7 +174,7 @@ impl SecretProvider for EnvProvider {
         known.unwrap_or(Known::Absent)
     }
 
-    fn refresh(&self, _: &Request) -> Result<()> {
+    fn refresh(&self, _: &LookupLimits) -> Result<()> {
         self.files.clear_cache();
         Ok(())
     }
@@ -191,7 +191,7 @@ impl SecretProvider for EnvProvider {
         Map::from_iter([("prefix".to_owned(), json!(self.prefix))])
     }
 
-    fn check(&self, _: &Request) -> Health {
+    fn check(&self, _: &LookupLimits) -> Health {
         Health::new(
             HealthState::Ok,
             match &self.prefix {

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::provider::{Health, HealthState, Known, Names, Peeked, Request, SecretProvider};
+use super::provider::{Health, HealthState, Known, LookupLimits, Names, Peeked, SecretProvider};
 use super::secret::{ProviderId, Secret};
 use super::stats::LoadCounts;
 use super::well_known::HF_TOKEN;
@@ -22,7 +22,7 @@ use crate::clock::{CoarseInstant, Deadline, Instant};
 use crate::config::Config;
 use crate::error::{Error, Result, Source};
 use crate::files::{self, Fingerprint, LoosePermissions};
-use crate::fork::{self, ReadGuard};
+use crate::fork::{self, PublishedGuard};
 use crate::fork_safe::Mutex;
 use crate::log::{self, Level};
 use crate::paths;
@@ -212,7 +212,7 @@ impl SecretProvider for HuggingFaceProvider {
         is_token(key)
     }
 
-    fn find(&self, key: &str, request: &Request) -> Result<Option<Secret>> {
+    fn find(&self, key: &str, request: &LookupLimits) -> Result<Option<Secret>> {
         if !is_token(key) {
             return Ok(None);
         }
@@ -230,7 +230,7 @@ impl SecretProvider for HuggingFaceProvider {
         Some(&self.counts)
     }
 
-    fn peek(&self, key: &str, _: &ReadGuard, _: CoarseInstant, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
+    fn peek(&self, key: &str, _: &PublishedGuard, _: CoarseInstant, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
         if !is_token(key) {
             return Known::Absent;
         }
@@ -245,7 +245,7 @@ impl SecretProvider for HuggingFaceProvider {
         format!("no variable such as HUGGING_FACE_HUB_TOKEN is set, and {file}")
     }
 
-    fn refresh(&self, request: &Request) -> Result<()> {
+    fn refresh(&self, request: &LookupLimits) -> Result<()> {
         match self.file(Duration::ZERO, request.deadline()) {
             Some(file) => file.token.clone().map(drop),
             None => Ok(()),
@@ -271,7 +271,7 @@ impl SecretProvider for HuggingFaceProvider {
     }
 
     /// That of the file: variables are not listed, as by the environment provider.
-    fn names(&self, request: &Request) -> Option<Names> {
+    fn names(&self, request: &LookupLimits) -> Option<Names> {
         let token = self.file(RECHECK_INTERVAL, request.deadline()).map_or(Ok(None), |file| file.token.clone());
         Some(match token {
             Ok(token) => Names { names: token.iter().map(|_| HF_TOKEN.to_owned()).collect(), error: None },
@@ -279,7 +279,7 @@ impl SecretProvider for HuggingFaceProvider {
         })
     }
 
-    fn check(&self, request: &Request) -> Health {
+    fn check(&self, request: &LookupLimits) -> Health {
         if let Some(name) = with_variable(|name, _| name) {
             return Health::new(HealthState::Ok, format!("{HF_TOKEN} is the variable {name}"));
         }

@@ -16,7 +16,7 @@ pub(super) use object::JsonObject;
 pub(super) use secret_object::SecretObject;
 
 /// One entry. The slices are parts of the text.
-struct Entry<'a> {
+struct JsonEntry<'a> {
     raw_key: &'a str,
     raw_value: &'a str,
     key: String,
@@ -47,7 +47,7 @@ pub(super) fn parse_each(text: &str, has_timed_out: impl Fn() -> bool) -> Result
         if has_timed_out() {
             return Err(Problem::TimedOut);
         }
-        let Entry { raw_value, key, .. } = entry(raw_key, raw_value);
+        let JsonEntry { raw_value, key, .. } = entry(raw_key, raw_value);
         let start = offset(text, raw_value);
         let next_nan = replaced.get(replaced.partition_point(|at| *at < start));
         let value = match next_nan.filter(|at| **at < start + raw_value.len()) {
@@ -144,8 +144,8 @@ pub(super) fn delete(text: &str, key: &str) -> Result<Option<Zeroizing<String>>,
     if entries.iter().all(|entry| entry.key != key) {
         return Ok(None);
     }
-    let start_of = |entry: &Entry<'_>| offset(text, entry.raw_key);
-    let end_of = |entry: &Entry<'_>| offset(text, entry.raw_value) + entry.raw_value.len();
+    let start_of = |entry: &JsonEntry<'_>| offset(text, entry.raw_key);
+    let end_of = |entry: &JsonEntry<'_>| offset(text, entry.raw_value) + entry.raw_value.len();
     let mut edited = Zeroizing::new(String::with_capacity(text.len()));
     edited.push_str(&text[..start_of(first)]);
     let mut is_first = true;
@@ -213,7 +213,7 @@ fn compact(raw: &str) -> crate::error::Result<SecretBytes> {
     Ok(buffer.freeze())
 }
 
-fn entries(text: &str) -> Result<Vec<Entry<'_>>, Problem> {
+fn entries(text: &str) -> Result<Vec<JsonEntry<'_>>, Problem> {
     Ok(pairs(text)?.0.into_iter().map(|(raw_key, raw_value)| entry(raw_key, raw_value)).collect())
 }
 
@@ -238,9 +238,9 @@ fn pairs(text: &str) -> Result<RawPairs<'_>, Problem> {
     })
 }
 
-fn entry<'a>(raw_key: &'a RawValue, raw_value: &'a RawValue) -> Entry<'a> {
+fn entry<'a>(raw_key: &'a RawValue, raw_value: &'a RawValue) -> JsonEntry<'a> {
     let (raw_key, raw_value) = (raw_key.get(), raw_value.get());
-    Entry { raw_key, raw_value, key: raw_json::name(raw_key).into_owned() }
+    JsonEntry { raw_key, raw_value, key: raw_json::name(raw_key).into_owned() }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::key::check_key;
-use super::manager::{Manager, Options};
+use super::manager::{GetOptions, Manager};
 use super::watches::{Seen, Watch};
 use crate::clock::{Backoff, Deadline};
 use crate::error::{Error, Result, Status};
@@ -52,7 +52,7 @@ impl Manager {
         key.map_or(Ok(()), check_key)?;
         let _guard = fork::protect();
         let seen = match key {
-            Some(key) => self.seen(key, &Options { cached_only: true, ..Options::default() }),
+            Some(key) => self.seen(key, &GetOptions { cached_only: true, ..GetOptions::default() }),
             None => Seen::Generation(self.generation()),
         };
         let id = self.watches.last_id.fetch_add(1, Relaxed) + 1;
@@ -93,7 +93,7 @@ impl Manager {
             self.follow_host();
             self.look(deadline);
             let time = deadline.remaining().min(self.timeout());
-            self.check_watches(&Options { timeout: Some(time), ..Options::default() });
+            self.check_watches(&GetOptions { timeout: Some(time), ..GetOptions::default() });
             let generation = self.generation();
             if generation != since || deadline.has_passed() {
                 return Ok(generation);
@@ -196,12 +196,12 @@ impl Manager {
     #[inline]
     pub(super) fn notify_watches(&self) {
         if self.watches.count.load(Acquire) > 0 && self.generation() != self.watches.checked.load(Relaxed) {
-            self.check_watches(&Options { cached_only: true, ..Options::default() });
+            self.check_watches(&GetOptions { cached_only: true, ..GetOptions::default() });
         }
     }
 
     /// Compares all watched keys with what was last seen, and calls the callbacks of those that changed.
-    fn check_watches(&self, how: &Options) {
+    fn check_watches(&self, how: &GetOptions) {
         let _guard = fork::protect();
         let watches = &self.watches;
         if watches.count.load(Acquire) == 0 {
@@ -236,7 +236,7 @@ impl Manager {
         watches.checked.store(generation, Relaxed);
     }
 
-    fn seen(&self, key: &str, how: &Options) -> Seen {
+    fn seen(&self, key: &str, how: &GetOptions) -> Seen {
         match self.get_with(key, how) {
             Ok(secret) => Seen::Value(self.watches.hasher.hash_one(&secret.value()[..])),
             Err(error) if error.status() == Status::NotFound => Seen::Absent,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::lookup_cache::CachedLookup;
-use super::manager::{Manager, Options};
+use super::manager::{GetOptions, Manager};
 use super::provider::SecretProvider;
 use super::remote_group::{RemoteGroup, find, joined};
 use super::secret::Secret;
@@ -24,12 +24,12 @@ const TIER_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Manager {
     /// Looks `key` up in each provider in turn.
-    pub(super) fn look_up(&self, key: &str, options: &Options) -> Result<Secret> {
+    pub(super) fn look_up(&self, key: &str, options: &GetOptions) -> Result<Secret> {
         self.look_up_any(&[key], options)
     }
 
     /// Looks all keys up in each provider in turn. Messages name the first key.
-    pub(super) fn look_up_any(&self, keys: &[&str], options: &Options) -> Result<Secret> {
+    pub(super) fn look_up_any(&self, keys: &[&str], options: &GetOptions) -> Result<Secret> {
         let _guard = fork::protect();
         if !options.cached_only {
             self.changes.look_at_tier(TIER_INTERVAL, options.timeout.unwrap_or(self.timeout()));
@@ -46,7 +46,7 @@ impl Manager {
         found
     }
 
-    fn look_up_followed(&self, keys: &[&str], options: &Options) -> Result<Secret> {
+    fn look_up_followed(&self, keys: &[&str], options: &GetOptions) -> Result<Secret> {
         let key = keys[0];
         let request = self.request(options.timeout, options.refresh);
         let providers = self.providers();

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
-use super::provider::Request;
+use super::provider::LookupLimits;
 use super::remote_group::RemoteGroup;
 use super::secret::{Secret, SecretInfo};
 use crate::cache::TtlCache;
@@ -72,7 +72,7 @@ impl LookupCache {
 
     /// The value of `key`, cached or looked up now. If no provider of the group has it, the error is that of the first
     /// provider that failed.
-    pub(super) fn find(&self, group: &RemoteGroup<'_>, key: &str, request: &Request) -> Result<Option<Secret>> {
+    pub(super) fn find(&self, group: &RemoteGroup<'_>, key: &str, request: &LookupLimits) -> Result<Option<Secret>> {
         let entry = entry_key(group, key);
         if !request.refresh
             && let Some((secret, _)) = self.secrets.get_fresh(&entry).filter(|cached| self.is_valid(cached))

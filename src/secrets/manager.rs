@@ -31,7 +31,7 @@ use super::lookup_cache::{CacheTimes, LookupCache};
 use super::not_configured::{NotConfigured, NotConfiguredProvider};
 #[cfg(feature = "onepassword")]
 use super::onepassword;
-use super::provider::{Request, SecretProvider};
+use super::provider::{LookupLimits, SecretProvider};
 use super::provider_table::{self, MAX_NAME};
 use super::providers::Providers;
 use super::remote_group::at_provider;
@@ -89,7 +89,7 @@ pub struct Manager {
 
 /// Options of a get.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
+pub struct GetOptions {
     /// The timeout of the whole call; `None` uses that of the configuration.
     pub timeout: Option<Duration>,
     /// Query each source now, whatever is cached.
@@ -245,14 +245,14 @@ impl Manager {
 
     /// Returns the value of `key` from the first provider that has it.
     pub fn get(&self, key: &str) -> Result<Secret> {
-        self.get_with(key, &Options::default())
+        self.get_with(key, &GetOptions::default())
     }
 
     /// Returns the value of `key` from the first provider that has it, with options.
     ///
     /// A provider that fails is skipped. If a later one has the value, the result is marked as degraded. If none has
     /// it, the result is the failure, never [`Status::NotFound`].
-    pub fn get_with(&self, key: &str, options: &Options) -> Result<Secret> {
+    pub fn get_with(&self, key: &str, options: &GetOptions) -> Result<Secret> {
         check_key(key)?;
         match (!options.refresh).then(|| self.peek(key)).flatten() {
             Some(secret) => secret,
@@ -265,7 +265,7 @@ impl Manager {
     ///
     /// This is for names that are spelled in several ways, such as `HF_TOKEN` and `hf-token`. Failures are those of
     /// [`Manager::get_with`]; their messages name the first key.
-    pub fn get_any(&self, keys: &[&str], options: &Options) -> Result<Secret> {
+    pub fn get_any(&self, keys: &[&str], options: &GetOptions) -> Result<Secret> {
         keys.iter().try_for_each(|key| check_key(key))?;
         match keys {
             [] => Err(Error::invalid_argument("no key is given")),
@@ -277,8 +277,9 @@ impl Manager {
     /// Returns the values of several keys, each with its own result, within one timeout.
     pub fn get_many(&self, keys: &[&str]) -> Vec<Result<Secret>> {
         let deadline = Deadline::after(self.timeout);
-        let get =
-            |key: &&str| self.get_with(key, &Options { timeout: Some(deadline.remaining()), ..Options::default() });
+        let get = |key: &&str| {
+            self.get_with(key, &GetOptions { timeout: Some(deadline.remaining()), ..GetOptions::default() })
+        };
         keys.iter().map(get).collect()
     }
 
@@ -386,7 +387,11 @@ impl Manager {
     }
 
     /// Calls `action` with each provider and its share of the time. Returns the first failure.
-    fn for_each(&self, request: &Request, action: impl Fn(&dyn SecretProvider, &Request) -> Result<()>) -> Result<()> {
+    fn for_each(
+        &self,
+        request: &LookupLimits,
+        action: impl Fn(&dyn SecretProvider, &LookupLimits) -> Result<()>,
+    ) -> Result<()> {
         let (mut result, providers) = (Ok(()), self.providers());
         for (at, provider) in providers.iter().enumerate() {
             let share = request.share(providers[at + 1..].iter().any(|other| other.is_remote()));
@@ -441,8 +446,8 @@ impl Manager {
         self.providers.read().clone()
     }
 
-    pub(super) fn request(&self, timeout: Option<Duration>, refresh: bool) -> Request {
-        Request::new(timeout.unwrap_or(self.timeout), refresh)
+    pub(super) fn request(&self, timeout: Option<Duration>, refresh: bool) -> LookupLimits {
+        LookupLimits::new(timeout.unwrap_or(self.timeout), refresh)
     }
 
     pub(super) fn timeout(&self) -> Duration {

@@ -88,6 +88,6 @@ pub mod well_known;
 
 pub(crate) use key::is_plain;
 pub use listen::Scope;
-pub use manager::{Manager, Options};
+pub use manager::{GetOptions, Manager};
 pub use names::ProviderNames;
 pub use secret::Secret;

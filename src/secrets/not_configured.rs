@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::provider::{Health, HealthState, Known, Names, Peeked, Request, SecretProvider};
+use super::provider::{Health, HealthState, Known, LookupLimits, Names, Peeked, SecretProvider};
 use super::secret::{ProviderId, Secret};
 use crate::clock::CoarseInstant;
 use crate::error::{Error, Result, Status};
-use crate::fork::ReadGuard;
+use crate::fork::PublishedGuard;
 
 pub(crate) struct NotConfiguredProvider {
     pub(crate) id: &'static ProviderId,
@@ -27,11 +27,11 @@ impl SecretProvider for NotConfiguredProvider {
         self.id
     }
 
-    fn find(&self, _: &str, _: &Request) -> Result<Option<Secret>> {
+    fn find(&self, _: &str, _: &LookupLimits) -> Result<Option<Secret>> {
         Ok(None)
     }
 
-    fn peek(&self, _: &str, _: &ReadGuard, _: CoarseInstant, _: &mut dyn FnMut(Peeked<'_>)) -> Known {
+    fn peek(&self, _: &str, _: &PublishedGuard, _: CoarseInstant, _: &mut dyn FnMut(Peeked<'_>)) -> Known {
         Known::Absent
     }
 
@@ -43,15 +43,15 @@ impl SecretProvider for NotConfiguredProvider {
         Map::from_iter([("configured".to_owned(), json!(false))])
     }
 
-    fn names(&self, _: &Request) -> Option<Names> {
+    fn names(&self, _: &LookupLimits) -> Option<Names> {
         Some(Names::default())
     }
 
-    fn write(&self, _: &str, _: Option<&str>, _: &Request) -> Result<bool> {
+    fn write(&self, _: &str, _: Option<&str>, _: &LookupLimits) -> Result<bool> {
         Err(Error::new(Status::Config, self.reason()))
     }
 
-    fn check(&self, _: &Request) -> Health {
+    fn check(&self, _: &LookupLimits) -> Health {
         Health::new(HealthState::Absent, self.reason())
     }
 }

@@ -2,12 +2,12 @@
 //! reference count, so that threads do not slow each other down.
 
 use super::key::check_key;
-use super::manager::{DEFAULT, Manager, Options};
+use super::manager::{DEFAULT, GetOptions, Manager};
 use super::provider::{Known, Peeked};
 use super::secret::{ProviderId, Secret};
 use crate::clock::CoarseInstant;
 use crate::error::Result;
-use crate::fork::{self, ReadGuard};
+use crate::fork::{self, PublishedGuard};
 use crate::log::{self, Level};
 use crate::redact;
 use crate::secret_memory::SecretBytes;
@@ -19,7 +19,7 @@ impl Manager {
         let peeked = fork::read().and_then(|reading| self.peek_at(key, &reading, |_, value| take(value.bytes())));
         match peeked {
             Some(taken) => Ok(taken),
-            None => self.look_up(key, &Options::default()).map(|secret| take(secret.value())),
+            None => self.look_up(key, &GetOptions::default()).map(|secret| take(secret.value())),
         }
     }
 
@@ -37,7 +37,7 @@ impl Manager {
         check_key(key)?;
         match fork::read().and_then(|reading| self.peek_at(key, &reading, |_, value| value.to_bytes())) {
             Some(value) => value,
-            None => self.look_up(key, &Options::default()).map(Secret::into_value),
+            None => self.look_up(key, &GetOptions::default()).map(Secret::into_value),
         }
     }
 
@@ -60,7 +60,7 @@ impl Manager {
     fn peek_at<R>(
         &self,
         key: &str,
-        reading: &ReadGuard,
+        reading: &PublishedGuard,
         mut take: impl FnMut(&ProviderId, Peeked<'_>) -> R,
     ) -> Option<R> {
         if log::enabled(Level::Debug) {

@@ -9,12 +9,12 @@ use super::secret::{ProviderId, Secret};
 use super::stats::LoadCounts;
 use crate::clock::{CoarseInstant, Deadline, Instant};
 use crate::error::{Error, Result, Source, Status};
-use crate::fork::ReadGuard;
+use crate::fork::PublishedGuard;
 use crate::secret_memory::SecretBytes;
 
 /// The limits of one lookup.
 #[derive(Debug)]
-pub(crate) struct Request {
+pub(crate) struct LookupLimits {
     started: CoarseInstant,
     timeout: Duration,
     deadline: OnceCell<Deadline>,
@@ -22,10 +22,10 @@ pub(crate) struct Request {
     pub(crate) refresh: bool,
 }
 
-impl Request {
+impl LookupLimits {
     /// A request that starts now.
-    pub(crate) fn new(timeout: Duration, refresh: bool) -> Request {
-        Request { started: CoarseInstant::now(), timeout, deadline: OnceCell::new(), refresh }
+    pub(crate) fn new(timeout: Duration, refresh: bool) -> LookupLimits {
+        LookupLimits { started: CoarseInstant::now(), timeout, deadline: OnceCell::new(), refresh }
     }
 
     /// When the whole call must be complete. It is computed on first use: most calls find their value cached, and
@@ -35,11 +35,11 @@ impl Request {
     }
 
     /// The request to one remote provider. It has half of the remaining time if other remote providers follow.
-    pub(crate) fn share(&self, others_behind: bool) -> Request {
+    pub(crate) fn share(&self, others_behind: bool) -> LookupLimits {
         let remaining = self.deadline().remaining();
         match others_behind && remaining < Duration::MAX {
-            true => Request::new(remaining / 2, self.refresh),
-            false => Request { deadline: self.deadline.clone(), ..*self },
+            true => LookupLimits::new(remaining / 2, self.refresh),
+            false => LookupLimits { deadline: self.deadline.clone(), ..*self },
         }
     }
 }
@@ -67,12 +67,18 @@ pub(crate) trait SecretProvider: Send + Sync {
     }
 
     /// Returns the value of `key`; `None` if the provider works and has no value.
-    fn find(&self, key: &str, request: &Request) -> Result<Option<Secret>>;
+    fn find(&self, key: &str, request: &LookupLimits) -> Result<Option<Secret>>;
 
     /// Passes the value of `key` to `take`, in place, if [`SecretProvider::find`] would return it without a query to
     /// the source. Every get begins here, so it is short and writes to no memory that other threads write to. `now` is
     /// the current time.
-    fn peek(&self, _key: &str, _reading: &ReadGuard, _now: CoarseInstant, _take: &mut dyn FnMut(Peeked<'_>)) -> Known {
+    fn peek(
+        &self,
+        _key: &str,
+        _reading: &PublishedGuard,
+        _now: CoarseInstant,
+        _take: &mut dyn FnMut(Peeked<'_>),
+    ) -> Known {
         Known::Unknown
     }
 
@@ -85,12 +91,12 @@ pub(crate) trait SecretProvider: Send + Sync {
     fn place(&self, key: &str) -> String;
 
     /// Queries the source now.
-    fn refresh(&self, _: &Request) -> Result<()> {
+    fn refresh(&self, _: &LookupLimits) -> Result<()> {
         Ok(())
     }
 
     /// Loads what it would load for a get, unless that is cached.
-    fn prefetch(&self, _: &Request) -> Result<()> {
+    fn prefetch(&self, _: &LookupLimits) -> Result<()> {
         Ok(())
     }
 
@@ -100,7 +106,7 @@ pub(crate) trait SecretProvider: Send + Sync {
     }
 
     /// Gives a key a new value, or removes it, in the source. Returns whether it had one. What is cached is replaced.
-    fn write(&self, _key: &str, _value: Option<&str>, _: &Request) -> Result<bool> {
+    fn write(&self, _key: &str, _value: Option<&str>, _: &LookupLimits) -> Result<bool> {
         Err(Error::new(Status::ReadOnly, format!("the provider {} is read-only", self.name())))
     }
 
@@ -117,7 +123,7 @@ pub(crate) trait SecretProvider: Send + Sync {
 
     /// Looks for changes of its source, for a call that listens. What it finds is noted. It is called about once a
     /// second.
-    fn look(&self, _: &Request) {}
+    fn look(&self, _: &LookupLimits) {}
 
     /// Returns what its loads have taken; `None` if it loads nothing.
     fn loads(&self) -> Option<&LoadCounts> {
@@ -128,12 +134,12 @@ pub(crate) trait SecretProvider: Send + Sync {
     fn describe(&self) -> Map<String, Value>;
 
     /// Returns the names of its secrets; `None` if it cannot list them.
-    fn names(&self, _: &Request) -> Option<Names> {
+    fn names(&self, _: &LookupLimits) -> Option<Names> {
         None
     }
 
     /// Checks whether its source works.
-    fn check(&self, request: &Request) -> Health;
+    fn check(&self, request: &LookupLimits) -> Health;
 }
 
 /// What a provider can say about a key without waiting, locking, or a query.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::provider::{Request, SecretProvider};
+use super::provider::{LookupLimits, SecretProvider};
 use super::secret::Secret;
 use crate::error::{Error, Result};
 use crate::log::{self, Level};
@@ -18,7 +18,7 @@ pub(super) struct RemoteGroup<'a> {
 
 impl RemoteGroup<'_> {
     /// Looks `key` up in the providers, without the cache.
-    pub(super) fn find(&self, key: &str, request: &Request) -> Result<Option<Secret>> {
+    pub(super) fn find(&self, key: &str, request: &LookupLimits) -> Result<Option<Secret>> {
         let mut failure: Option<Error> = None;
         for (at, provider) in self.providers.iter().enumerate() {
             if !provider.serves(key) {
@@ -37,7 +37,7 @@ impl RemoteGroup<'_> {
 }
 
 /// The provider's answer. A failure names the provider and is logged.
-pub(super) fn find(provider: &Arc<dyn SecretProvider>, key: &str, request: &Request) -> Result<Option<Secret>> {
+pub(super) fn find(provider: &Arc<dyn SecretProvider>, key: &str, request: &LookupLimits) -> Result<Option<Secret>> {
     match provider.find(key, request) {
         Ok(secret) => Ok(secret.map(|secret| secret.with_provider(provider.id()))),
         Err(error) => {

@@ -8,7 +8,7 @@ use super::document_provider::outage::Outage;
 use crate::clock::{Deadline, Instant};
 use crate::error::{Error, Result, Status};
 use crate::log::{self, Level};
-use crate::share::{Failure, Identity, NewRecord, Record, Share, Slot, Turn};
+use crate::share::{Failure, Identity, NewRecord, Share, SharedDocument, Slot, Turn};
 
 /// What logins are shared with.
 #[derive(Clone, Default)]
@@ -30,7 +30,7 @@ pub(super) trait LoginResult: Sized {
     const NAME: &'static str;
 
     fn encode(&self) -> Result<NewRecord>;
-    fn decode(record: &Record) -> Option<Self>;
+    fn decode(record: &SharedDocument) -> Option<Self>;
 }
 
 /// The need of one call for a login.
@@ -94,7 +94,7 @@ impl SharedLogin {
     ) -> Result<Option<T>> {
         let Some(slot) = &self.slot else { return log_in() };
         let (began, time_limit) = (Instant::now(), request.deadline.remaining());
-        let take = |record: Record| T::decode(&record).filter(|result| (request.accepts)(result));
+        let take = |record: SharedDocument| T::decode(&record).filter(|result| (request.accepts)(result));
         let is_resting = |failure: &Failure| !request.forced && Outage::from_share(failure).is_backing_off(time_limit);
         let mut loading = match slot.turn(wait, take, is_resting) {
             Turn::Taken(result) => {

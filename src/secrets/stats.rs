@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::secret::Secret;
 use crate::error::{Error, Result, Status};
-use crate::fork::{ReadGuard, SLOT_NUMBERS};
+use crate::fork::{PublishedGuard, SLOT_NUMBERS};
 use crate::http::retry;
 
 /// The number of providers that are counted in one cache line of a thread.
@@ -37,7 +37,7 @@ impl HitCounts {
     }
 
     #[inline]
-    pub(super) fn add(&self, provider: usize, reading: &ReadGuard) {
+    pub(super) fn add(&self, provider: usize, reading: &PublishedGuard) {
         if provider >= IN_LINE {
             return self.more.get_or_init(|| Box::new(HitCounts::new())).add(provider - IN_LINE, reading);
         }

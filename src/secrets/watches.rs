@@ -8,7 +8,7 @@ use foldhash::quality::RandomState;
 use crate::fork;
 use crate::fork_safe::Mutex;
 
-pub(super) type Callback = Box<dyn Fn(Option<&str>, u64) + Send + Sync>;
+pub(super) type WatchCallback = Box<dyn Fn(Option<&str>, u64) + Send + Sync>;
 
 pub(super) struct Watches {
     pub(super) list: Mutex<Vec<Arc<Watch>>>,
@@ -25,7 +25,7 @@ pub(super) struct Watch {
     pub(super) id: u64,
     /// `None` for all keys.
     pub(super) key: Option<Box<str>>,
-    pub(super) callback: Callback,
+    pub(super) callback: WatchCallback,
     pub(super) seen: Mutex<Seen>,
 }
 

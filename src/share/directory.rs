@@ -16,14 +16,14 @@ const KEY_FILE: &str = "key";
 pub(super) const KEY_LEN: usize = 32;
 
 /// The open directory. Its files are opened through the descriptor, so that they are in the directory that was checked.
-pub(super) struct Directory {
+pub(super) struct ShareDirectory {
     file: CloseOnForkFile,
     path: PathBuf,
 }
 
-impl Directory {
+impl ShareDirectory {
     /// Opens the directory, and creates it if its parent exists. An error says why it cannot be used.
-    pub(super) fn open(path: &Path) -> Result<Directory> {
+    pub(super) fn open(path: &Path) -> Result<ShareDirectory> {
         let mut options = OpenOptions::new();
         options.read(true).custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW);
         let file = match CloseOnForkFile::open(&options, path) {
@@ -43,7 +43,7 @@ impl Directory {
             _ => Error::io("open the directory", path, &error),
         })?;
         check(&file, path)?;
-        Ok(Directory { file, path: path.to_owned() })
+        Ok(ShareDirectory { file, path: path.to_owned() })
     }
 
     /// Returns a path to a file of this name that leads through the open directory.

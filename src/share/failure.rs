@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::fields::{Reader, Writer};
+use super::fields::{FieldReader, FieldWriter};
 use crate::clock::Instant;
 use crate::error::{Error, Result};
 use crate::secret_memory::SecretBuffer;
@@ -25,7 +25,7 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(super) fn write(&self) -> Result<SecretBuffer> {
-        let mut fields = Writer::new()?;
+        let mut fields = FieldWriter::new()?;
         fields.number(self.failures)?;
         fields.time(self.time_limit)?;
         fields.time(self.lost)?;
@@ -36,7 +36,7 @@ impl Failure {
     }
 
     pub(super) fn read(bytes: &[u8]) -> Option<Failure> {
-        let mut fields = Reader::new(bytes);
+        let mut fields = FieldReader::new(bytes);
         let failures = fields.number()?;
         let (time_limit, lost, pause) = (fields.time()?, fields.time()?, fields.time()?);
         let retry_at = Instant::after_boot(fields.time()?);

@@ -9,11 +9,11 @@ use crate::secret_memory::SecretBuffer;
 const NONE: u64 = u64::MAX;
 
 /// Writes fields to secret memory.
-pub(crate) struct Writer(SecretBuffer);
+pub(crate) struct FieldWriter(SecretBuffer);
 
-impl Writer {
-    pub(crate) fn new() -> Result<Writer> {
-        SecretBuffer::with_capacity(1024).map(Writer)
+impl FieldWriter {
+    pub(crate) fn new() -> Result<FieldWriter> {
+        SecretBuffer::with_capacity(1024).map(FieldWriter)
     }
 
     pub(crate) fn into_buffer(self) -> SecretBuffer {
@@ -49,11 +49,11 @@ impl Writer {
 }
 
 /// Reads fields. Each method returns `None` if the bytes do not have the field.
-pub(crate) struct Reader<'a>(&'a [u8]);
+pub(crate) struct FieldReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Reader<'a> {
-        Reader(bytes)
+impl<'a> FieldReader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> FieldReader<'a> {
+        FieldReader(bytes)
     }
 
     pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
@@ -120,7 +120,7 @@ mod tests {
     fn reader_returns_what_was_written_and_none_for_less() {
         let error = Error::new(Status::AccessDenied, "the role has no permission").with_source(Source::Vault);
         let error = error.with_detail(403).authoritative();
-        let mut writer = Writer::new().unwrap();
+        let mut writer = FieldWriter::new().unwrap();
         writer.number(7).unwrap();
         writer.bytes(b"").unwrap();
         writer.optional(Some(b"version 3")).unwrap();
@@ -130,7 +130,7 @@ mod tests {
         writer.error(&error).unwrap();
         let bytes = writer.into_buffer();
         let read = |bytes: &[u8]| {
-            let mut reader = Reader::new(bytes);
+            let mut reader = FieldReader::new(bytes);
             assert_eq!(reader.number()?, 7);
             assert_eq!(reader.bytes()?, b"");
             assert_eq!(reader.optional_text()?, Some("version 3"));

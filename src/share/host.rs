@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::directory::Directory;
+use super::directory::ShareDirectory;
 use super::identity::Identity;
 use super::mapped::Mapped;
 use crate::clock::{CoarseInstant, Instant};
 use crate::error::Result;
 use crate::fork;
 use crate::jitter;
-use crate::sys::{self, HostFields, MEMBERS, Member};
+use crate::sys::{self, HostFields, HostMember, MEMBERS};
 
 const MAGIC: &[u8; 8] = b"STHOST02";
 
@@ -40,7 +40,7 @@ pub(crate) struct Members {
 
 impl HostPage {
     pub(super) fn open(path: &Path) -> Result<HostPage> {
-        let directory = Directory::open(path)?;
+        let directory = ShareDirectory::open(path)?;
         let mut identity = Identity::new("host");
         let namespace = fs::read_link("/proc/self/ns/pid").ok();
         identity.add_optional("pid namespace", namespace.as_ref().map(|name| name.as_os_str().as_encoded_bytes()));
@@ -219,8 +219,8 @@ impl HostPage {
         }
     }
 
-    fn listed(&self) -> impl Iterator<Item = (&Member, u64)> {
-        let listed = |member| (member, Member::process(member));
+    fn listed(&self) -> impl Iterator<Item = (&HostMember, u64)> {
+        let listed = |member| (member, HostMember::process(member));
         self.0.members.iter().map(listed).filter(|(_, process)| *process != 0)
     }
 
@@ -248,14 +248,14 @@ impl HostPage {
     }
 }
 
-impl Member {
+impl HostMember {
     fn process(&self) -> u64 {
         self.process.load(Acquire)
     }
 }
 
 /// The state of a listed process. One that has ended is removed from the list.
-fn present(member: &Member, process: u64) -> Option<char> {
+fn present(member: &HostMember, process: u64) -> Option<char> {
     let state = started(process as u32).filter(|(_, started)| *started == process >> 32).map(|(state, _)| state);
     if state.is_none_or(|state| matches!(state, 'Z' | 'X')) {
         // The place may have been taken by another process meanwhile.
@@ -292,7 +292,7 @@ impl Membership {
     /// Whether no other manager is listed, of this process or another one.
     pub(crate) fn is_alone(&self) -> bool {
         let own = self.place.filter(|_| self.is_own()).map(|place| &raw const self.page.0.members[place]);
-        let is_other = |member: &Member| own.is_none_or(|own| !std::ptr::eq(own, member));
+        let is_other = |member: &HostMember| own.is_none_or(|own| !std::ptr::eq(own, member));
         let mut others = self.page.listed().filter(|(member, _)| is_other(member));
         self.page.lists_all() && !others.any(|(member, process)| present(member, process).is_some())
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ring::hmac;
 
-use super::directory::Directory;
+use super::directory::ShareDirectory;
 use crate::error::Result;
 use crate::files;
 use crate::fork_safe::CloseOnForkFile;
@@ -22,12 +22,12 @@ const LOADERS: u32 = 8;
 const STACK: usize = 8 << 10;
 
 /// A lock on one byte of the lock file.
-pub(super) struct Lock {
+pub(super) struct SlotLock {
     file: CloseOnForkFile,
     pub(super) byte: u32,
 }
 
-impl Lock {
+impl SlotLock {
     /// Whether it is that of this process: a forked child does not have the lock of its parent.
     pub(super) fn is_open(&self) -> bool {
         self.file.is_open()
@@ -47,7 +47,7 @@ pub(super) fn first_byte(material: &[u8]) -> u32 {
 }
 
 /// Takes one of this many locks from the first byte on; `None` if other processes have them.
-pub(super) fn take(directory: &Directory, id: &str, first: u32, loaders: u32) -> Result<Option<Lock>> {
+pub(super) fn take(directory: &ShareDirectory, id: &str, first: u32, loaders: u32) -> Result<Option<SlotLock>> {
     let name = name(id);
     let path = directory.file(&name);
     let failed = |action, error| directory.error(action, &name, &error);
@@ -65,7 +65,7 @@ pub(super) fn take(directory: &Directory, id: &str, first: u32, loaders: u32) ->
         match free {
             None => return Ok(None),
             // If the lock file was removed meanwhile, other processes lock a new one.
-            Some(byte) if files::is_at(&file, &path) => return Ok(Some(Lock { file, byte })),
+            Some(byte) if files::is_at(&file, &path) => return Ok(Some(SlotLock { file, byte })),
             Some(_) => {}
         }
     }
@@ -80,7 +80,7 @@ pub(super) fn loaders(time: Duration, left: Duration) -> u32 {
 }
 
 /// Whether a process has the first lock.
-pub(super) fn is_taken(directory: &Directory, id: &str, first: u32) -> bool {
+pub(super) fn is_taken(directory: &ShareDirectory, id: &str, first: u32) -> bool {
     let file = directory.open_file(&name(id), OpenOptions::new().read(true).write(true));
     file.is_ok_and(|file| file.is_some_and(|file| file.is_byte_locked(first).unwrap_or(false)))
 }

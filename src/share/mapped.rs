@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::directory::Directory;
+use super::directory::ShareDirectory;
 use super::lock;
 use crate::clock::CoarseInstant;
 use crate::error::{Error, Result, Status};
@@ -46,7 +46,7 @@ impl<T: SharedFields> Mapped<T> {
     /// Opens the file `<id>.<ending>`, and creates or replaces it if there is none that can be used. `path` is that of
     /// the directory, and `lock` the byte of `<id>.lock` that a process holds while it replaces the file.
     pub(super) fn open_or_replace(
-        directory: &Directory,
+        directory: &ShareDirectory,
         path: &Path,
         (id, ending): (&str, &str),
         magic: &[u8; 8],
@@ -72,7 +72,7 @@ impl<T: SharedFields> Mapped<T> {
     }
 
     /// Opens the file of this name, and creates it if there is none.
-    fn open(directory: &Directory, path: &Path, name: &str, magic: &[u8; 8]) -> Result<Mapped<T>, MapError> {
+    fn open(directory: &ShareDirectory, path: &Path, name: &str, magic: &[u8; 8]) -> Result<Mapped<T>, MapError> {
         let boot = boot_id()?;
         let mut options = OpenOptions::new();
         let file = match directory.open_file(name, options.read(true).write(true))? {

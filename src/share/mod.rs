@@ -32,7 +32,7 @@ use crate::log::{self, Level};
 use crate::secret_memory::SecretBytes;
 use crate::settings::{Environment, InvalidSetting, Setting};
 use crate::sys;
-use directory::{Directory, KEY_LEN};
+use directory::{KEY_LEN, ShareDirectory};
 use tier::TlsSettings;
 
 mod directory;
@@ -53,7 +53,7 @@ pub(crate) use failure::Failure;
 pub(crate) use host::{HostPage, Membership};
 pub(crate) use identity::Identity;
 pub(crate) use page::Stamp;
-pub(crate) use slot::{Loading, NewRecord, Record, Slot, Turn};
+pub(crate) use slot::{Loading, NewRecord, SharedDocument, Slot, Turn};
 pub(crate) use tier::{Tier, TierDocument, TierLoad};
 
 /// The settings of the share of a process.
@@ -120,7 +120,7 @@ impl Share {
     /// Why nothing can be shared.
     pub(crate) fn refusal(&self) -> Option<Error> {
         match &self.settings {
-            Ok(settings) => Directory::open(&settings.directory).err(),
+            Ok(settings) => ShareDirectory::open(&settings.directory).err(),
             Err(error) => Some(error.clone()),
         }
     }

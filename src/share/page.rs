@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::time::Duration;
 
-use super::directory::Directory;
+use super::directory::ShareDirectory;
 use super::mapped::Mapped;
 use crate::clock::{CoarseInstant, Instant};
 use crate::error::Result;
@@ -27,7 +27,7 @@ impl Page {
     /// Opens the page of a slot, and creates or replaces it if there is none that can be used. `path` is that of the
     /// directory, and `lock` the first byte of the slot's locks.
     pub(super) fn open_or_replace(
-        directory: &Directory,
+        directory: &ShareDirectory,
         path: &Path,
         id: &str,
         lock: u32,

@@ -23,7 +23,7 @@
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, Salt};
 
-use super::fields::Reader;
+use super::fields::FieldReader;
 use crate::error::{Error, Result, Status};
 use crate::secret_memory::{SecretBuffer, SecretBytes, wipe_stack_below};
 
@@ -39,27 +39,27 @@ const HEADER_LEN: usize = FIXED_LEN + SALT_LEN + NONCE_LEN + 4;
 const STACK: usize = 8 << 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum SealedKind {
     Document,
     Failure,
     /// A document in the cluster tier; see `tier`.
     Tier,
 }
 
-impl Kind {
+impl SealedKind {
     fn magic(self) -> &'static [u8; 8] {
         match self {
-            Kind::Document => b"STDOC001",
-            Kind::Failure => b"STFAIL01",
-            Kind::Tier => b"STTIER01",
+            SealedKind::Document => b"STDOC001",
+            SealedKind::Failure => b"STFAIL01",
+            SealedKind::Tier => b"STTIER01",
         }
     }
 }
 
 /// What precedes the entries. Times are in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Header {
-    pub(super) kind: Kind,
+pub(super) struct DocumentHeader {
+    pub(super) kind: SealedKind,
     pub(super) revision: u64,
     pub(super) requested_at: u64,
     pub(super) ttl: u64,
@@ -68,12 +68,12 @@ pub(super) struct Header {
 }
 
 /// What the key is derived from.
-pub(super) struct KeySource<'a> {
+pub(super) struct KeyMaterial<'a> {
     pub(super) material: &'a [u8],
     pub(super) identity: &'a [u8],
 }
 
-impl KeySource<'_> {
+impl KeyMaterial<'_> {
     fn key(&self, salt: &[u8]) -> Option<LessSafeKey> {
         let info = [INFO, self.identity];
         let extracted = Salt::new(HKDF_SHA256, salt).extract(self.material);
@@ -83,7 +83,7 @@ impl KeySource<'_> {
 }
 
 /// Encrypts the entries, and returns the file.
-pub(super) fn seal(header: &Header, mut entries: SecretBuffer, source: &KeySource<'_>) -> Result<Vec<u8>> {
+pub(super) fn seal(header: &DocumentHeader, mut entries: SecretBuffer, source: &KeyMaterial<'_>) -> Result<Vec<u8>> {
     let size = HEADER_LEN + entries.len() + TAG_LEN;
     if size > MAX_SIZE {
         return Err(Error::new(Status::Io, format!("a document of {size} bytes is too large to be shared")));
@@ -113,20 +113,24 @@ pub(super) fn seal(header: &Header, mut entries: SecretBuffer, source: &KeySourc
 }
 
 /// Returns the header of a file, without checking that it is authentic.
-fn header(kind: Kind, file: &[u8]) -> Option<Header> {
-    let mut reader = Reader::new(file);
+fn header(kind: SealedKind, file: &[u8]) -> Option<DocumentHeader> {
+    let mut reader = FieldReader::new(file);
     let is_kind = reader.array::<8>()? == *kind.magic();
     let mut number = || reader.array().map(u64::from_le_bytes);
     let (revision, requested_at, ttl, refresh_after) = (number()?, number()?, number()?, number()?);
     let boot = reader.array()?;
-    is_kind.then_some(Header { kind, revision, requested_at, ttl, refresh_after, boot })
+    is_kind.then_some(DocumentHeader { kind, revision, requested_at, ttl, refresh_after, boot })
 }
 
 /// Decrypts a file in place. Returns `None` if it is damaged or was encrypted with another key.
-pub(super) fn open(kind: Kind, mut file: SecretBuffer, source: &KeySource<'_>) -> Option<(Header, SecretBytes)> {
+pub(super) fn open(
+    kind: SealedKind,
+    mut file: SecretBuffer,
+    source: &KeyMaterial<'_>,
+) -> Option<(DocumentHeader, SecretBytes)> {
     let header = header(kind, &file)?;
     let (before, sealed) = file.bytes_mut().split_at_mut_checked(HEADER_LEN)?;
-    let mut rest = Reader::new(&before[FIXED_LEN..]);
+    let mut rest = FieldReader::new(&before[FIXED_LEN..]);
     let (salt, nonce) = (rest.array::<SALT_LEN>()?, rest.array::<NONCE_LEN>()?);
     if usize::try_from(rest.number()?).ok()?.checked_add(TAG_LEN) != Some(sealed.len()) {
         return None;
@@ -145,21 +149,28 @@ mod tests;
 /// Opens any file, which is never authentic; and seals a text, which is opened as it was, and not after a change.
 #[cfg(fuzzing)]
 pub(super) fn fuzz(data: &[u8]) {
-    let source = KeySource { material: b"material", identity: b"identity" };
+    let source = KeyMaterial { material: b"material", identity: b"identity" };
     let buffer = |bytes: &[u8]| {
         let mut buffer = SecretBuffer::with_capacity(bytes.len()).ok()?;
         buffer.push(bytes).ok()?;
         Some(buffer)
     };
-    for kind in [Kind::Document, Kind::Failure] {
+    for kind in [SealedKind::Document, SealedKind::Failure] {
         let Some(file) = buffer(data) else { return };
         assert!(open(kind, file, &source).is_none());
     }
-    let header = Header { kind: Kind::Document, revision: 1, requested_at: 2, ttl: 3, refresh_after: 4, boot: [5; 16] };
+    let header = DocumentHeader {
+        kind: SealedKind::Document,
+        revision: 1,
+        requested_at: 2,
+        ttl: 3,
+        refresh_after: 4,
+        boot: [5; 16],
+    };
     let Some(Ok(mut file)) = buffer(data).map(|entries| seal(&header, entries, &source)) else { return };
-    let opened = buffer(&file).and_then(|file| open(Kind::Document, file, &source));
+    let opened = buffer(&file).and_then(|file| open(SealedKind::Document, file, &source));
     assert!(opened.is_some_and(|(read, entries)| read == header && *entries == *data));
     let at = data.first().map_or(0, |byte| usize::from(*byte)) % file.len();
     file[at] ^= 1;
-    assert!(buffer(&file).and_then(|file| open(Kind::Document, file, &source)).is_none());
+    assert!(buffer(&file).and_then(|file| open(SealedKind::Document, file, &source)).is_none());
 }

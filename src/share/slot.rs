@@ -12,13 +12,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use super::directory::Directory;
+use super::directory::ShareDirectory;
 use super::failure::Failure;
 use super::fields::{duration, nanoseconds};
 use super::identity::Identity;
-use super::lock::{self, Lock};
+use super::lock::{self, SlotLock};
 use super::page::{Page, Stamp};
-use super::sealed::{self, Header, KeySource, Kind};
+use super::sealed::{self, DocumentHeader, KeyMaterial, SealedKind};
 use crate::clock::{CoarseInstant, Deadline, Instant};
 use crate::error::Result;
 use crate::fork;
@@ -42,7 +42,7 @@ pub(crate) struct Slot {
 }
 
 /// A document in the share.
-pub(crate) struct Record {
+pub(crate) struct SharedDocument {
     /// Taken before its load began.
     pub(crate) requested_at: Instant,
     /// How long it may be used, if the source says so.
@@ -77,7 +77,7 @@ pub(crate) enum Turn<'a, T> {
 
 /// What is in a slot, for reports.
 pub(crate) struct SlotState {
-    pub(crate) record: Option<Record>,
+    pub(crate) record: Option<SharedDocument>,
     pub(crate) failure: Option<Failure>,
     pub(crate) is_loading: bool,
     /// The process that is loading, if it is known.
@@ -88,7 +88,7 @@ impl Slot {
     /// Opens the slot of this identity. `key` is the setting `share_key`. With a cluster tier, its stamps are not
     /// current once a second, so that a get looks at the tier.
     pub(super) fn open(path: PathBuf, key: Option<&SecretBytes>, identity: Identity, has_tier: bool) -> Result<Slot> {
-        let directory = Directory::open(&path)?;
+        let directory = ShareDirectory::open(&path)?;
         let material = match key.or(identity.secrets()) {
             Some(material) => material.clone(),
             None => directory.key()?.freeze(),
@@ -149,7 +149,7 @@ impl Slot {
     pub(crate) fn turn<T>(
         &self,
         deadline: Option<Deadline>,
-        take: impl FnMut(Record) -> Option<T>,
+        take: impl FnMut(SharedDocument) -> Option<T>,
         is_resting: impl Fn(&Failure) -> bool,
     ) -> Turn<'_, T> {
         self.turn_among(deadline, 1, take, is_resting)
@@ -159,7 +159,7 @@ impl Slot {
     pub(crate) fn turn_now<T>(
         &self,
         loaders: u32,
-        take: impl FnMut(Record) -> Option<T>,
+        take: impl FnMut(SharedDocument) -> Option<T>,
         is_resting: impl Fn(&Failure) -> bool,
     ) -> Turn<'_, T> {
         self.turn_among(None, loaders, take, is_resting)
@@ -169,7 +169,7 @@ impl Slot {
         &self,
         deadline: Option<Deadline>,
         loaders: u32,
-        mut take: impl FnMut(Record) -> Option<T>,
+        mut take: impl FnMut(SharedDocument) -> Option<T>,
         is_resting: impl Fn(&Failure) -> bool,
     ) -> Turn<'_, T> {
         let begun = Instant::now();
@@ -177,7 +177,7 @@ impl Slot {
         let mut looked_at = None;
         loop {
             let stamp = self.stamp();
-            let Ok(directory) = Directory::open(&self.directory) else { return Turn::LoadUnshared(stamp) };
+            let Ok(directory) = ShareDirectory::open(&self.directory) else { return Turn::LoadUnshared(stamp) };
             if looked_at != Some(stamp.generation()) {
                 looked_at = Some(stamp.generation());
                 if let Some(turn) = self.look(&directory, &mut take, &is_resting) {
@@ -217,8 +217,8 @@ impl Slot {
 
     fn look<T>(
         &self,
-        directory: &Directory,
-        take: &mut impl FnMut(Record) -> Option<T>,
+        directory: &ShareDirectory,
+        take: &mut impl FnMut(SharedDocument) -> Option<T>,
         is_resting: &impl Fn(&Failure) -> bool,
     ) -> Option<Turn<'_, T>> {
         let stamp = self.stamp();
@@ -229,47 +229,47 @@ impl Slot {
     }
 
     /// Returns the document in the share, if it is valid and this process can decrypt it.
-    pub(crate) fn read(&self) -> Option<Record> {
-        self.record(&Directory::open(&self.directory).ok()?)
+    pub(crate) fn read(&self) -> Option<SharedDocument> {
+        self.record(&ShareDirectory::open(&self.directory).ok()?)
     }
 
-    fn record(&self, directory: &Directory) -> Option<Record> {
+    fn record(&self, directory: &ShareDirectory) -> Option<SharedDocument> {
         // Before the file is read: what is published meanwhile has another stamp.
         let stamp = self.stamp();
-        let (header, payload) = self.open_file(directory, Kind::Document)?;
+        let (header, payload) = self.open_file(directory, SealedKind::Document)?;
         let requested_at = requested_at(&header);
         let is_valid = header.revision == stamp.revision() && requested_at <= Instant::now();
         let (ttl, refresh_after) = (duration(header.ttl), duration(header.refresh_after));
-        is_valid.then_some(Record { requested_at, ttl, refresh_after, payload, stamp })
+        is_valid.then_some(SharedDocument { requested_at, ttl, refresh_after, payload, stamp })
     }
 
-    fn failure(&self, directory: &Directory) -> Option<Failure> {
-        let (_, fields) = self.open_file(directory, Kind::Failure)?;
+    fn failure(&self, directory: &ShareDirectory) -> Option<Failure> {
+        let (_, fields) = self.open_file(directory, SealedKind::Failure)?;
         Failure::read(&fields)
     }
 
-    fn open_file(&self, directory: &Directory, kind: Kind) -> Option<(Header, SecretBytes)> {
+    fn open_file(&self, directory: &ShareDirectory, kind: SealedKind) -> Option<(DocumentHeader, SecretBytes)> {
         let file = directory.read(&self.name(kind), sealed::MAX_SIZE).ok()??;
         let opened = sealed::open(kind, file, &self.key_source())?;
         Some(opened).filter(|(header, _)| header.boot == self.page.boot())
     }
 
-    fn name(&self, kind: Kind) -> String {
+    fn name(&self, kind: SealedKind) -> String {
         match kind {
-            Kind::Document => format!("{}.doc", self.id),
-            Kind::Failure => format!("{}.fail", self.id),
-            Kind::Tier => unreachable!("documents of the tier are in no file"),
+            SealedKind::Document => format!("{}.doc", self.id),
+            SealedKind::Failure => format!("{}.fail", self.id),
+            SealedKind::Tier => unreachable!("documents of the tier are in no file"),
         }
     }
 
-    fn key_source(&self) -> KeySource<'_> {
-        KeySource { material: &self.material, identity: self.identity.list() }
+    fn key_source(&self) -> KeyMaterial<'_> {
+        KeyMaterial { material: &self.material, identity: self.identity.list() }
     }
 
     /// Invalidates what all processes have of this slot. Returns the state after that.
     pub(crate) fn invalidate(&self) -> Stamp {
-        if let Ok(directory) = Directory::open(&self.directory) {
-            directory.remove(&self.name(Kind::Document));
+        if let Ok(directory) = ShareDirectory::open(&self.directory) {
+            directory.remove(&self.name(SealedKind::Document));
         }
         self.page.note_invalidation();
         let revision = self.page.next_revision();
@@ -284,15 +284,15 @@ impl Slot {
 
     /// Returns what is in the slot.
     pub(crate) fn state(&self) -> Result<SlotState> {
-        let directory = Directory::open(&self.directory)?;
+        let directory = ShareDirectory::open(&self.directory)?;
         let is_loading = lock::is_taken(&directory, &self.id, self.lock);
         let loader = Some(self.page.loader().load(Relaxed)).filter(|loader| is_loading && *loader != 0);
         Ok(SlotState { record: self.record(&directory), failure: self.failure(&directory), is_loading, loader })
     }
 
     /// Encrypts a file and writes it.
-    fn write(&self, header: &Header, entries: SecretBuffer, lock: &Lock) -> Result<()> {
-        let directory = Directory::open(&self.directory)?;
+    fn write(&self, header: &DocumentHeader, entries: SecretBuffer, lock: &SlotLock) -> Result<()> {
+        let directory = ShareDirectory::open(&self.directory)?;
         directory.replace(&self.name(header.kind), &sealed::seal(header, entries, &self.key_source())?, lock.byte)
     }
 }
@@ -300,7 +300,7 @@ impl Slot {
 /// The right to load. It holds the lock of its slot until it is dropped.
 pub(crate) struct Loading<'a> {
     slot: &'a Slot,
-    lock: Lock,
+    lock: SlotLock,
     failure: Option<Failure>,
     /// When it got the lock.
     begun: Instant,
@@ -336,7 +336,7 @@ impl Loading<'_> {
     ///
     /// The stamp that this and the other methods return is current only if no other process has published meanwhile.
     pub(crate) fn publish(self, record: Result<NewRecord>) -> Stamp {
-        let mut header = self.header(Kind::Document);
+        let mut header = self.header(SealedKind::Document);
         let payload = record.map(|record| {
             header.requested_at = nanoseconds(Some(record.requested_at.since_boot()));
             header.ttl = nanoseconds(record.ttl);
@@ -348,7 +348,7 @@ impl Loading<'_> {
 
     /// Shares a document of the cluster tier, and keeps the lock.
     pub(crate) fn share(&self, record: &NewRecord) -> Stamp {
-        let mut header = self.header(Kind::Document);
+        let mut header = self.header(SealedKind::Document);
         header.requested_at = nanoseconds(Some(record.requested_at.since_boot()));
         header.ttl = nanoseconds(record.ttl);
         header.refresh_after = nanoseconds(record.refresh_after);
@@ -371,21 +371,21 @@ impl Loading<'_> {
 
     /// As [`fail`](Self::fail), but the document stays valid.
     pub(crate) fn note_failure(self, failure: &Failure) -> Stamp {
-        let header = self.header(Kind::Failure);
+        let header = self.header(SealedKind::Failure);
         self.write(&header, failure.write())
     }
 
-    fn header(&self, kind: Kind) -> Header {
+    fn header(&self, kind: SealedKind) -> DocumentHeader {
         let (revision, boot) = (self.stamp.revision(), self.slot.page.boot());
-        Header { kind, revision, requested_at: 0, ttl: 0, refresh_after: 0, boot }
+        DocumentHeader { kind, revision, requested_at: 0, ttl: 0, refresh_after: 0, boot }
     }
 
     /// Whether there is no document, or one that this process can decrypt.
     fn is_document_own(&self) -> bool {
-        let Ok(directory) = Directory::open(&self.slot.directory) else { return false };
-        let name = self.slot.name(Kind::Document);
+        let Ok(directory) = ShareDirectory::open(&self.slot.directory) else { return false };
+        let name = self.slot.name(SealedKind::Document);
         matches!(directory.read(&name, sealed::MAX_SIZE), Ok(None))
-            || self.slot.open_file(&directory, Kind::Document).is_some()
+            || self.slot.open_file(&directory, SealedKind::Document).is_some()
     }
 
     /// Whether there is a document that was requested after this: this process may have been stopped while another one
@@ -395,14 +395,14 @@ impl Loading<'_> {
     }
 
     /// Writes a file, and reports it to all processes.
-    fn write(self, header: &Header, entries: Result<SecretBuffer>) -> Stamp {
+    fn write(self, header: &DocumentHeader, entries: Result<SecretBuffer>) -> Stamp {
         self.store(header, entries)
     }
 
-    fn store(&self, header: &Header, entries: Result<SecretBuffer>) -> Stamp {
+    fn store(&self, header: &DocumentHeader, entries: Result<SecretBuffer>) -> Stamp {
         let slot = self.slot;
         let requested_at = match header.kind {
-            Kind::Failure => self.begun,
+            SealedKind::Failure => self.begun,
             _ => requested_at(header),
         };
         // A log sink may have forked during the load. The lock is the parent's.
@@ -413,10 +413,12 @@ impl Loading<'_> {
             return Stamp::new(&slot.page, self.stamp.generation(), self.stamp.revision());
         }
         match entries.and_then(|entries| slot.write(header, entries, &self.lock)) {
-            Ok(()) if header.kind == Kind::Document => {
+            Ok(()) if header.kind == SealedKind::Document => {
                 // That of a process with other secrets remains.
-                if let Some(directory) = Directory::open(&slot.directory).ok().filter(|at| slot.failure(at).is_some()) {
-                    directory.remove(&slot.name(Kind::Failure));
+                if let Some(directory) =
+                    ShareDirectory::open(&slot.directory).ok().filter(|at| slot.failure(at).is_some())
+                {
+                    directory.remove(&slot.name(SealedKind::Failure));
                 }
             }
             Ok(()) => {}
@@ -439,7 +441,7 @@ impl Drop for Loading<'_> {
     }
 }
 
-fn requested_at(header: &Header) -> Instant {
+fn requested_at(header: &DocumentHeader) -> Instant {
     Instant::after_boot(Duration::from_nanos(header.requested_at))
 }
 

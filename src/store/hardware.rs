@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Store;
 use super::error::error;
-use super::json::Object;
+use super::json::ConfigObject;
 use crate::cache::TtlCache;
 use crate::error::{Error, Result, Status};
 use crate::fork;
@@ -51,7 +51,7 @@ impl Store {
     /// Replaces the cached prices with this JSON object, for 300 s. Stores nothing.
     pub fn hardware_set(&self, info: &str) -> Result<()> {
         let _guard = fork::protect();
-        let object = Object::parse(info).map_err(|problem| bad_info(&problem))?;
+        let object = ConfigObject::parse(info).map_err(|problem| bad_info(&problem))?;
         for member in object.members() {
             price(member.value).ok_or_else(|| bad_info(&format!("{:?} has no valid cost_per_second", member.name)))?;
         }
@@ -70,8 +70,8 @@ impl Store {
     pub fn hardware_default_cost_per_hour(&self) -> Result<f64> {
         let info = self.hardware_info()?;
         let has_price = |info: &str| {
-            let device = Object::parse(info).ok()?;
-            Object::parse(device.get(DEFAULT_DEVICE)?).ok()?.get("cost_per_second").map(drop)
+            let device = ConfigObject::parse(info).ok()?;
+            ConfigObject::parse(device.get(DEFAULT_DEVICE)?).ok()?.get("cost_per_second").map(drop)
         };
         match std::str::from_utf8(&info).ok().and_then(has_price) {
             Some(()) => cost_per_hour(&info, DEFAULT_DEVICE),
@@ -88,7 +88,7 @@ impl Store {
 /// The hourly price of a device in `info`.
 fn cost_per_hour(info: &[u8], hardware_id: &str) -> Result<f64> {
     let text = std::str::from_utf8(info).unwrap_or_default();
-    let object = Object::parse(text).map_err(|problem| bad_info(&problem))?;
+    let object = ConfigObject::parse(text).map_err(|problem| bad_info(&problem))?;
     let Some(device) = object.get(hardware_id) else {
         let known: Vec<&str> = object.members().iter().take(20).map(|member| &*member.name).collect();
         let shown: String = hardware_id.chars().take(64).collect();
@@ -104,13 +104,13 @@ fn cost_per_hour(info: &[u8], hardware_id: &str) -> Result<f64> {
 
 /// The prices in a configuration. `None` unless they are an object with members.
 fn configured(config: &str) -> Option<&str> {
-    let info = Object::parse(config).ok()?.get(MEMBER)?;
-    let is_used = Object::parse(info).is_ok_and(|info| !info.members().is_empty());
+    let info = ConfigObject::parse(config).ok()?.get(MEMBER)?;
+    let is_used = ConfigObject::parse(info).is_ok_and(|info| !info.members().is_empty());
     is_used.then_some(info)
 }
 
 fn price(device: &str) -> Option<f64> {
-    let price: f64 = Object::parse(device).ok()?.get("cost_per_second")?.parse().ok()?;
+    let price: f64 = ConfigObject::parse(device).ok()?.get("cost_per_second")?.parse().ok()?;
     (price.is_finite() && price >= 0.0).then_some(price)
 }
 

@@ -17,12 +17,12 @@ const MAX_DEPTH: i32 = 100;
 
 /// A JSON object whose members are slices of its text.
 #[derive(Default)]
-pub(super) struct Object<'a> {
-    members: Vec<Member<'a>>,
+pub(super) struct ConfigObject<'a> {
+    members: Vec<ConfigMember<'a>>,
     by_name: HashMap<Cow<'a, str>, usize, RandomState>,
 }
 
-pub(super) struct Member<'a> {
+pub(super) struct ConfigMember<'a> {
     pub(super) name: Cow<'a, str>,
     /// The name verbatim, including its quotes.
     key: &'a str,
@@ -30,9 +30,9 @@ pub(super) struct Member<'a> {
     pub(super) value: &'a str,
 }
 
-impl<'a> Object<'a> {
+impl<'a> ConfigObject<'a> {
     /// Parses an object. The error says what is wrong and where, and quotes nothing.
-    pub(super) fn parse(text: &'a str) -> Result<Object<'a>, String> {
+    pub(super) fn parse(text: &'a str) -> Result<ConfigObject<'a>, String> {
         check_limits(text)?;
         let replaced = python::replace_constants(text);
         let plain = replaced.as_ref().map_or(text, |replaced| replaced.as_str());
@@ -42,7 +42,7 @@ impl<'a> Object<'a> {
             let start = raw.get().as_ptr().addr() - plain.as_ptr().addr();
             &text[start..start + raw.get().len()]
         };
-        let mut object = Object {
+        let mut object = ConfigObject {
             members: Vec::with_capacity(pairs.0.len()),
             by_name: HashMap::with_capacity_and_hasher(pairs.0.len(), RandomState::default()),
         };
@@ -54,14 +54,14 @@ impl<'a> Object<'a> {
                 Some(index) => object.members[*index].value = value,
                 None => {
                     object.by_name.insert(name.clone(), object.members.len());
-                    object.members.push(Member { name, key, value });
+                    object.members.push(ConfigMember { name, key, value });
                 }
             }
         }
         Ok(object)
     }
 
-    pub(super) fn members(&self) -> &[Member<'a>] {
+    pub(super) fn members(&self) -> &[ConfigMember<'a>] {
         &self.members
     }
 
@@ -71,8 +71,8 @@ impl<'a> Object<'a> {
     }
 
     /// The text of an object with the members of both. Those of `changes` take precedence.
-    pub(super) fn merged(&self, changes: &Object<'_>) -> Zeroizing<String> {
-        let len = |object: &Object<'_>| -> usize {
+    pub(super) fn merged(&self, changes: &ConfigObject<'_>) -> Zeroizing<String> {
+        let len = |object: &ConfigObject<'_>| -> usize {
             object.members.iter().map(|member| member.key.len() + member.value.len() + 4).sum()
         };
         // Allocated once: a reallocation would leave a copy of the text behind.
@@ -89,7 +89,7 @@ impl<'a> Object<'a> {
     }
 }
 
-/// Checks whether this text is an object. The error is that of [`Object::parse`].
+/// Checks whether this text is an object. The error is that of [`ConfigObject::parse`].
 pub(super) fn check(text: &str) -> Result<(), String> {
     check_limits(text)?;
     let replaced = python::replace_constants(text);
@@ -127,14 +127,14 @@ mod tests {
     use super::*;
 
     fn merged(text: &str, changes: &str) -> String {
-        Object::parse(text).unwrap().merged(&Object::parse(changes).unwrap()).to_string()
+        ConfigObject::parse(text).unwrap().merged(&ConfigObject::parse(changes).unwrap()).to_string()
     }
 
     #[test]
     fn object_keeps_values_verbatim() {
         let text =
             r#"{ "a" : 1.50, "b":-0.0e+10,"c": NaN, "d": [-Infinity, Infinity, "NaN Infinity"], "ä": "\u00e9\ud800" }"#;
-        let object = Object::parse(text).unwrap();
+        let object = ConfigObject::parse(text).unwrap();
         let values: Vec<_> = object.members().iter().map(|member| (&*member.name, member.value)).collect();
         assert_eq!(
             values,
@@ -184,13 +184,13 @@ mod tests {
             "{a: 1}",
             "{'a': 1}",
         ] {
-            let problem = Object::parse(text).err().unwrap_or_else(|| panic!("{text} was accepted"));
+            let problem = ConfigObject::parse(text).err().unwrap_or_else(|| panic!("{text} was accepted"));
             assert!(!problem.contains("CANARY"), "{problem}");
         }
         let deep = |depth: usize| format!("{{\"a\": {}{}}}", "[".repeat(depth), "]".repeat(depth));
-        assert!(Object::parse(&deep(MAX_DEPTH as usize - 1)).is_ok());
-        assert!(Object::parse(&deep(MAX_DEPTH as usize)).is_err());
-        assert!(Object::parse(&deep(100_000)).is_err());
-        assert!(Object::parse(&format!("{{\"a\": \"{}\"}}", "x".repeat(MAX_SIZE))).is_err());
+        assert!(ConfigObject::parse(&deep(MAX_DEPTH as usize - 1)).is_ok());
+        assert!(ConfigObject::parse(&deep(MAX_DEPTH as usize)).is_err());
+        assert!(ConfigObject::parse(&deep(100_000)).is_err());
+        assert!(ConfigObject::parse(&format!("{{\"a\": \"{}\"}}", "x".repeat(MAX_SIZE))).is_err());
     }
 }

@@ -103,11 +103,11 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The databases of one state directory. It may be shared by any number of threads; cloning is cheap.
 #[derive(Clone)]
 pub struct Store {
-    shared: Arc<Shared>,
+    shared: Arc<StoreState>,
     actor: Actor,
 }
 
-struct Shared {
+struct StoreState {
     jobs: Database,
     credentials: Database,
     audit: AuditLog,
@@ -118,7 +118,7 @@ struct Shared {
 }
 
 /// Checkpoints, so that a copy of the database files alone is complete once the last handle is dropped.
-impl Drop for Shared {
+impl Drop for StoreState {
     fn drop(&mut self) {
         let _guard = fork::protect();
         for database in [&self.jobs, &self.credentials, self.audit.database()] {
@@ -144,7 +144,7 @@ impl Store {
             log_later(Level::Warn, warning.clone());
         }
         Ok(Store {
-            shared: Arc::new(Shared {
+            shared: Arc::new(StoreState {
                 jobs: Database::new(files.database, &schema::PROVIDER_CONFIG),
                 credentials: Database::new(files.credentials, &schema::CREDENTIALS),
                 audit: AuditLog::new(files.audit),
@@ -220,9 +220,9 @@ impl Store {
         let details = match details.trim().is_empty() {
             true => "{}".to_owned(),
             false => {
-                let details = json::Object::parse(details)
+                let details = json::ConfigObject::parse(details)
                     .map_err(|problem| Error::invalid_argument(format!("`details`: {problem}")))?;
-                python::to_python(&details.merged(&json::Object::default()))
+                python::to_python(&details.merged(&json::ConfigObject::default()))
             }
         };
         let entry = Entry {

@@ -66,7 +66,7 @@ pub(crate) struct HostFields {
     pub(crate) unlisted: AtomicU32,
     pub(crate) reserved: AtomicU64,
     pub(crate) tier: TierFields,
-    pub(crate) members: [Member; MEMBERS],
+    pub(crate) members: [HostMember; MEMBERS],
 }
 
 /// What the processes of a host know of the cluster tier. Times are in nanoseconds since the start of the machine.
@@ -89,7 +89,7 @@ pub(crate) struct TierFields {
 
 /// One manager of a process.
 #[repr(C)]
-pub(crate) struct Member {
+pub(crate) struct HostMember {
     /// The process, and above it the lower half of its start time; 0 if the place is free.
     pub(crate) process: AtomicU64,
     /// The revision that it has followed.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use st_secrets::{Manager, Options, Source, Status};
+use st_secrets::{GetOptions, Manager, Source, Status};
 
 use crate::common::proxy::{BlackHole, Fault, Proxy, Reply};
 use crate::common::servers::{Variables, moto, set_variables, unique};
@@ -175,7 +175,7 @@ fn unreachable_server_times_out() {
         let unreachable = BlackHole::open();
         let secrets = open(&[("providers", r#"["aws"]"#), ("aws_endpoint_url", &unreachable.url())]).unwrap();
         let (start, limit) = (Instant::now(), Duration::from_millis(700));
-        let error = secrets.get_with("A", &Options { timeout: Some(limit), ..Options::default() }).unwrap_err();
+        let error = secrets.get_with("A", &GetOptions { timeout: Some(limit), ..GetOptions::default() }).unwrap_err();
         assert_eq!(error.status(), Status::Timeout, "{error}");
         // The timeout of the system is two minutes.
         assert!((limit..PATIENCE / 2).contains(&start.elapsed()), "{:?}", start.elapsed());
@@ -191,7 +191,7 @@ fn cached_value_is_used_during_an_outage_and_not_after_a_denial() {
         for fault in [Fault::status(503), Fault::aws(400, "ThrottlingException"), Fault::Hang, Fault::Refuse] {
             proxy.always(fault.clone());
             // Long enough for a server that responds, and short for one that does not.
-            let hasty = Options { timeout: Some(Duration::from_secs(5)), ..REFRESH };
+            let hasty = GetOptions { timeout: Some(Duration::from_secs(5)), ..REFRESH };
             let got = secrets.get_with("A", if matches!(fault, Fault::Hang) { &hasty } else { &REFRESH });
             assert!(got.is_ok(), "{fault:?}: {}", got.unwrap_err());
             proxy.heal();

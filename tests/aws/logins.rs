@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
-use st_secrets::{Options, Status};
+use st_secrets::{GetOptions, Status};
 
 use crate::common::proxy::{Proxy, Reply};
 use crate::common::servers::{moto, set_variables};
@@ -110,7 +110,7 @@ fn login_revoked_by_aws_ends_the_use_of_a_value() {
         for (role, answer, is_denied) in [("second", from_gateway, false), ("third", refused, true)] {
             oidc.always(answer);
             use_role(role);
-            let got = secrets.get_with("A", &Options { refresh: true, ..Options::default() });
+            let got = secrets.get_with("A", &GetOptions { refresh: true, ..GetOptions::default() });
             assert_eq!(got.is_err(), is_denied, "{role}: {got:?}");
         }
     });

@@ -30,7 +30,7 @@ use common::proxy::{Fault, Reply};
 use common::servers::{Key, Variables, moto, unique};
 use common::{open, text, write};
 use serde_json::json;
-use st_secrets::{Error, Manager, Options, Source, Status, log};
+use st_secrets::{Error, GetOptions, Manager, Source, Status, log};
 
 /// Runs the body of a test in a process of its own, as [`common::servers::in_clean_environment`] does.
 macro_rules! alone {
@@ -48,7 +48,7 @@ fn name_of<T>(here: &T) -> &'static str {
 
 const READ: &[&str] = &["secretsmanager:GetSecretValue"];
 
-const REFRESH: Options = Options { timeout: None, refresh: true, cached_only: false };
+const REFRESH: GetOptions = GetOptions { timeout: None, refresh: true, cached_only: false };
 
 /// Creates a user with these permissions, and a secret with this text. Returns variables with the keys of the user and
 /// the name of the secret.

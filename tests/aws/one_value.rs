@@ -123,7 +123,7 @@ fn failure_of_one_value_is_that_of_its_key() {
             assert!(error.message().contains("secret \"no/such\" in us-east-1: it does not exist"), "{error}");
             assert_eq!(text(&secrets, "YES").as_deref(), Some(PEM));
             proxy.next(9, Reply::new(503));
-            let limited = st_secrets::Options { timeout: Some(std::time::Duration::from_secs(2)), ..REFRESH };
+            let limited = st_secrets::GetOptions { timeout: Some(std::time::Duration::from_secs(2)), ..REFRESH };
             let stale = secrets.get_with("YES", &limited).unwrap();
             assert_eq!((&**stale.value(), stale.is_stale()), (PEM.as_bytes(), true));
             set_variables([

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use st_secrets::{Manager, Options, Source, Status};
+use st_secrets::{GetOptions, Manager, Source, Status};
 
 use crate::common::proxy::{Fault, Proxy, Reply};
 use crate::common::servers::{Key, Variables, moto, set_variables, unique};
@@ -190,7 +190,7 @@ fn request_for_parameters_ends_in_time_and_values_are_in_no_report() {
             set_variables([("AWS_ENDPOINT_URL", proxy.url())]);
             let lines = logged();
             let secrets = parameters(&variable("PATH_OF_PARAMETERS"));
-            let brief = Options { timeout: Some(Duration::from_secs(1)), ..REFRESH };
+            let brief = GetOptions { timeout: Some(Duration::from_secs(1)), ..REFRESH };
             for fault in [Fault::Hang, Fault::Slow, Fault::SlowBody] {
                 proxy.next(1, fault.clone());
                 let error = secrets.get_with("A", &brief).unwrap_err();

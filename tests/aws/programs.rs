@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use st_secrets::{Options, Status};
+use st_secrets::{GetOptions, Status};
 
 use crate::common::servers::{moto, unique};
 use crate::common::time::{PATIENCE, soon};
@@ -100,7 +100,8 @@ fn hanging_program_is_killed_with_its_descendants() {
             // On a busy machine it may time out before it has started its child.
             for limit in [1, 4, 16, 64].map(Duration::from_secs) {
                 let start = Instant::now();
-                let error = secrets.get_with("A", &Options { timeout: Some(limit), ..Options::default() }).unwrap_err();
+                let error =
+                    secrets.get_with("A", &GetOptions { timeout: Some(limit), ..GetOptions::default() }).unwrap_err();
                 assert_eq!(error.status(), Status::Timeout, "{error}");
                 assert!((limit..limit + PATIENCE).contains(&start.elapsed()), "{:?}", start.elapsed());
                 if fs::read_to_string(&file).is_ok_and(|pids| pids.ends_with('\n')) {

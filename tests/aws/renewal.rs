@@ -50,7 +50,7 @@ fn rejection_is_reported_if_there_are_no_other_keys() {
         assert!(secrets.get("A").is_ok());
         container.always(Fault::status(400));
         proxy.always(Fault::aws(400, "UnrecognizedClientException"));
-        let options = st_secrets::Options { refresh: true, ..Default::default() };
+        let options = st_secrets::GetOptions { refresh: true, ..Default::default() };
         let error = secrets.get_with("A", &options).unwrap_err();
         assert_eq!(error.status(), st_secrets::Status::AccessDenied, "{error}");
         for part in ["UnrecognizedClientException", "there are no other credentials", "the container endpoint"] {

@@ -6,9 +6,9 @@ pub mod faults;
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
-use st_secrets::{Error, Manager, Options, Source, Status, log};
+use st_secrets::{Error, GetOptions, Manager, Source, Status, log};
 
-pub const REFRESH: Options = Options { timeout: None, refresh: true, cached_only: false };
+pub const REFRESH: GetOptions = GetOptions { timeout: None, refresh: true, cached_only: false };
 
 /// Runs the body of a test in a process of its own, without the settings of the machine.
 macro_rules! alone {

@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use common::{in_environment, open, temp, text, write};
 use serde_json::{Value, json};
-use st_secrets::{Config, Manager, Options, Source, Status};
+use st_secrets::{Config, GetOptions, Manager, Source, Status};
 
-const REFRESH: Options = Options { timeout: None, refresh: true, cached_only: false };
+const REFRESH: GetOptions = GetOptions { timeout: None, refresh: true, cached_only: false };
 
 /// Writes a shell program.
 fn program(directory: &Path, name: &str, script: &str) -> PathBuf {

@@ -7,15 +7,15 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use st_secrets::{Options, Status};
+use st_secrets::{GetOptions, Status};
 
 use crate::common::fork::{fork, said_yes};
 use crate::common::time::{PATIENCE, soon};
 use crate::common::{in_environment, temp, text};
 use crate::{runs, with_program};
 
-fn within(timeout: Duration) -> Options {
-    Options { timeout: Some(timeout), ..Options::default() }
+fn within(timeout: Duration) -> GetOptions {
+    GetOptions { timeout: Some(timeout), ..GetOptions::default() }
 }
 
 /// Whether a process has ended, reaped or not.

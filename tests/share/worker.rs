@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use st_secrets::{Config, Manager, Options, Scope, Secret};
+use st_secrets::{Config, GetOptions, Manager, Scope, Secret};
 
 use crate::common::fork::{fork, said_yes};
 use crate::common::proxy::Proxy;
@@ -183,7 +183,7 @@ fn open() -> Manager {
 }
 
 fn run(secrets: &Manager, command: &str, argument: &str) -> Value {
-    let refresh = Options { refresh: true, ..Options::default() };
+    let refresh = GetOptions { refresh: true, ..GetOptions::default() };
     match command {
         "get" => shown(secrets.get(argument)),
         "refresh" => shown(secrets.get_with(argument, &refresh)),
@@ -213,7 +213,7 @@ fn run(secrets: &Manager, command: &str, argument: &str) -> Value {
             shown(secret)
         }
         "thread" => json!(crate::common::time::thread_number()),
-        "cached" => shown(secrets.get_with(argument, &Options { cached_only: true, ..Options::default() })),
+        "cached" => shown(secrets.get_with(argument, &GetOptions { cached_only: true, ..GetOptions::default() })),
         // What is open besides the standard streams.
         "files" => {
             let links = std::fs::read_dir("/proc/self/fd").unwrap().flatten().map(|entry| entry.path());
@@ -305,7 +305,7 @@ fn forks_under_load(secrets: &Manager, count: usize) -> Value {
         for _ in 0..2 {
             scope.spawn(|| {
                 while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                    let _ = secrets.get_with("A", &Options { refresh: true, ..Options::default() });
+                    let _ = secrets.get_with("A", &GetOptions { refresh: true, ..GetOptions::default() });
                 }
             });
         }

@@ -2,7 +2,7 @@
 //! is an outage: the last document is used, a secret is never "not found", and nothing is remembered.
 
 use serde_json::{Value, json};
-use st_secrets::{Manager, Options, Status};
+use st_secrets::{GetOptions, Manager, Status};
 
 use crate::common::proxy::{Fault, Proxy, Reply};
 use crate::common::servers::bao::Bao;
@@ -110,7 +110,7 @@ fn foreign_response_is_an_outage_to_a_cold_reader() {
                 let secrets = reader(&proxy, &path, &[("vault_kv_version", version)]);
                 proxy.always(fault.clone());
                 for refresh in [true, false, true] {
-                    let options = Options { refresh, ..Options::default() };
+                    let options = GetOptions { refresh, ..GetOptions::default() };
                     let error = secrets.get_with("A", &options).unwrap_err();
                     assert_ne!(error.status(), Status::NotFound, "{version}, {fault:?}: {error}");
                     assert!(!error.message().contains(bao().root()) || bao().root() == "root", "{error}");
@@ -170,7 +170,7 @@ fn denial_or_miss_by_vault_ends_the_use_of_the_last_document() {
             assert!(secrets.get("A").is_ok());
             proxy.always(decision.clone());
             for refresh in [true, false, true] {
-                let options = Options { refresh, ..Options::default() };
+                let options = GetOptions { refresh, ..GetOptions::default() };
                 let error = secrets.get_with("A", &options).unwrap_err();
                 assert_eq!(error.status(), status, "{decision:?}: {error}");
             }
@@ -203,7 +203,7 @@ fn denial_is_reported_if_there_is_no_other_token() {
         proxy.at("POST /v1/auth/approle/login", Fault::status(503));
         for (secrets, other) in [(of_file, file.to_str().unwrap()), (of_role, "overloaded")] {
             for refresh in [true, false] {
-                let options = Options { refresh, ..Options::default() };
+                let options = GetOptions { refresh, ..GetOptions::default() };
                 let error = secrets.get_with("A", &options).unwrap_err();
                 assert_eq!(error.status(), Status::AccessDenied, "{error}");
                 assert!(error.message().contains("no other token is available: "), "{error}");

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use st_secrets::{Error, Manager, Options, Status};
+use st_secrets::{Error, GetOptions, Manager, Status};
 
 use crate::common::proxy::{Fault, Proxy};
 use crate::common::servers::{bao, peers, unique};
@@ -57,7 +57,8 @@ fn logins(proxy: &Proxy) -> usize {
 /// Reads more often than a server needs to lock the role. The source has hardly any back-off.
 fn read_on(secrets: &Manager) -> Error {
     for round in 0..60 {
-        let error = secrets.get_with("A", &Options { refresh: round % 3 == 0, ..Options::default() }).unwrap_err();
+        let error =
+            secrets.get_with("A", &GetOptions { refresh: round % 3 == 0, ..GetOptions::default() }).unwrap_err();
         assert_eq!(error.status(), Status::AccessDenied, "{error}");
         thread::sleep(Duration::from_millis(25));
     }

@@ -18,7 +18,7 @@ mod tokens;
 mod writes;
 
 use serde_json::Value;
-use st_secrets::{Manager, Options, Result, Secret};
+use st_secrets::{GetOptions, Manager, Result, Secret};
 
 use common::servers::{bao, in_clean_environment};
 
@@ -47,7 +47,7 @@ fn at(url: &str, settings: &[(&str, &str)]) -> Manager {
 
 /// The value now, whatever is cached.
 fn refreshed(secrets: &Manager, key: &str) -> Result<Secret> {
-    secrets.get_with(key, &Options { refresh: true, ..Options::default() })
+    secrets.get_with(key, &GetOptions { refresh: true, ..GetOptions::default() })
 }
 
 /// The result of `check` for the provider.

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use st_secrets::{Options, Status};
+use st_secrets::{GetOptions, Status};
 
 use crate::common::proxy::{Fault, Proxy};
 use crate::common::servers::bao::Bao;
@@ -71,7 +71,7 @@ fn timed_out_calls_do_not_count_towards_the_rate() {
         set_variables([("VAULT_RATE_LIMIT", "0.5:1")]);
         let secrets = root(&proxy, &path, &[("vault_kv_version", "2"), ("timeout", "40"), ("max_attempts", "1")]);
         assert!(secrets.get("A").is_ok());
-        let impatient = Options { refresh: true, timeout: Some(Duration::from_millis(20)), ..Options::default() };
+        let impatient = GetOptions { refresh: true, timeout: Some(Duration::from_millis(20)), ..GetOptions::default() };
         for _ in 0..60 {
             let _ = secrets.get_with("A", &impatient);
         }

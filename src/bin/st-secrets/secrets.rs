@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use st_secrets::{Config, Manager, Options, ProviderNames};
+use st_secrets::{Config, GetOptions, Manager, ProviderNames};
 
 pub(crate) use st_secrets::{Secret, SecretBytes};
 
@@ -88,7 +88,8 @@ impl Secrets {
     fn look_up(&self, name: &str, cached_only: bool) -> st_secrets::Result<Secret> {
         let spellings = names::spellings(name);
         let spellings: Vec<&str> = spellings.iter().map(String::as_str).collect();
-        self.manager.get_any(&spellings, &Options { timeout: self.remaining(), cached_only, ..Options::default() })
+        self.manager
+            .get_any(&spellings, &GetOptions { timeout: self.remaining(), cached_only, ..GetOptions::default() })
     }
 
     fn remaining(&self) -> Option<Duration> {

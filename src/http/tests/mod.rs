@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
-use crate::http::{Client, Proxy, Request, Response, Settings};
+use crate::http::{Client, ClientSettings, HttpRequest, HttpResponse, Proxy};
 use crate::settings::{Setting, SettingOrigin};
 
 mod authority;
@@ -19,8 +19,8 @@ mod tls;
 pub(super) const MIB: usize = 1 << 20;
 
 /// Settings without a proxy.
-fn settings() -> Settings {
-    Settings { proxy: Proxy::None, max_body: MIB, ..Settings::default() }
+fn settings() -> ClientSettings {
+    ClientSettings { proxy: Proxy::None, max_body: MIB, ..ClientSettings::default() }
 }
 
 /// A setting that messages call `X`.
@@ -43,13 +43,13 @@ fn patience() -> Deadline {
 }
 
 /// Sends a GET request.
-fn get(client: &Client, url: &str) -> Result<Response> {
+fn get(client: &Client, url: &str) -> Result<HttpResponse> {
     get_within(client, url, patience())
 }
 
 /// Returns the error of a request that gets no response, and checks that it ends when its time, [`SHORT`], is up and
 /// not by what the peer does later.
-fn fails_in_time(send: impl FnOnce(Deadline) -> Result<Response>) -> Error {
+fn fails_in_time(send: impl FnOnce(Deadline) -> Result<HttpResponse>) -> Error {
     let start = Instant::now();
     let error = send(Deadline::after(SHORT)).err().unwrap();
     let taken = start.elapsed();
@@ -65,7 +65,7 @@ fn assert_timed_out(error: &Error, step: &str) {
     assert!(rest.is_some_and(|seconds| seconds.parse::<f64>().unwrap() >= SHORT.as_secs_f64()), "{error}");
 }
 
-fn get_within(client: &Client, url: &str, deadline: Deadline) -> Result<Response> {
+fn get_within(client: &Client, url: &str, deadline: Deadline) -> Result<HttpResponse> {
     let headers = [("X-Vault-Token", Zeroizing::new("hvs.SECRET".to_owned()))];
-    client.send(&Request { method: "GET", url, headers: &headers, body: b"", connect_timeout: None }, deadline)
+    client.send(&HttpRequest { method: "GET", url, headers: &headers, body: b"", connect_timeout: None }, deadline)
 }

@@ -35,7 +35,7 @@ fn body_is_sent_in_full_and_with_its_length() {
     let large = "x".repeat(200_000);
     for (method, body) in [("POST", r#"{"SecretId":"train"}"#), ("PUT", ""), ("POST", &large)] {
         let request =
-            Request { method, url: &peer.url("/"), headers: &[], body: body.as_bytes(), connect_timeout: None };
+            HttpRequest { method, url: &peer.url("/"), headers: &[], body: body.as_bytes(), connect_timeout: None };
         let echoed = client.send(&request, patience()).unwrap().body;
         let echoed = std::str::from_utf8(&echoed).unwrap();
         let (head, echoed_body) = echoed.split_once("\r\n\r\n").unwrap();
@@ -131,7 +131,7 @@ fn peer_that_does_not_read_does_not_delay_a_request_past_its_deadline() {
         }
     });
     let body = vec![b'x'; 64 * MIB];
-    let request = Request { method: "POST", url: &peer.url("/"), headers: &[], body: &body, connect_timeout: None };
+    let request = HttpRequest { method: "POST", url: &peer.url("/"), headers: &[], body: &body, connect_timeout: None };
     fails_in_time(|deadline| client().send(&request, deadline));
 }
 
@@ -154,7 +154,7 @@ fn connect_timeout_applies_within_the_deadline() {
 
     let limit = Some(Duration::from_millis(100));
     let start = Instant::now();
-    let request = Request { method: "GET", url: &url, headers: &[], body: b"", connect_timeout: limit };
+    let request = HttpRequest { method: "GET", url: &url, headers: &[], body: b"", connect_timeout: limit };
     let error = client().send(&request, patience()).err().unwrap();
     assert_eq!(error.status(), Status::Unavailable, "{error}");
     assert!(error.is_retryable());
@@ -211,7 +211,7 @@ fn truncated_response_is_retryable() {
 
 #[test]
 fn response_that_is_too_long_is_refused() {
-    let limited = Client::new(Settings { max_body: 10, ..settings() });
+    let limited = Client::new(ClientSettings { max_body: 10, ..settings() });
     let peer = Peer::responding(|request| ok(if request.contains("/ten") { "0123456789" } else { "0123456789a" }));
     assert_eq!(get(&limited, &peer.url("/ten")).unwrap().body.len(), 10);
     let error = get(&limited, &peer.url("/eleven")).err().unwrap();
@@ -303,7 +303,7 @@ fn invalid_header_is_refused_before_anything_is_sent() {
     ] {
         let headers = [(name, Zeroizing::new(value.to_owned()))];
         let request =
-            Request { method: "GET", url: &peer.url("/"), headers: &headers, body: b"", connect_timeout: None };
+            HttpRequest { method: "GET", url: &peer.url("/"), headers: &headers, body: b"", connect_timeout: None };
         let error = client.send(&request, patience()).err().unwrap();
         assert_eq!(error.status(), Status::Config);
         assert!(error.message().contains(why), "{error}");
@@ -330,7 +330,7 @@ fn log_contains_neither_headers_nor_query_nor_body() {
     log::set(Level::Trace, move |_, target, line| sink.lock().unwrap().push(format!("{target}: {line}")));
     get(&client(), &peer.url("/v1/secret?password=SECRET")).unwrap();
     get_within(&client(), &peer.url("/?x=SECRET"), Deadline::after(Duration::ZERO)).err().unwrap();
-    let discreet = Client::new(Settings { secret_paths: true, ..settings() });
+    let discreet = Client::new(ClientSettings { secret_paths: true, ..settings() });
     get(&discreet, &peer.url("/v2/SECRET")).unwrap();
     log::clear();
     let lines = lines.lock().unwrap();

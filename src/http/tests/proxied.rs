@@ -13,8 +13,8 @@ use crate::http::Roots;
 /// The headers of the requests that a proxy received.
 type Seen = Arc<Mutex<Vec<String>>>;
 
-fn through(url: String) -> Settings {
-    Settings { proxy: Proxy::Always(named(url)), ..settings() }
+fn through(url: String) -> ClientSettings {
+    ClientSettings { proxy: Proxy::Always(named(url)), ..settings() }
 }
 
 /// A proxy that responds to `CONNECT` with `response` and, if that is a success, opens the tunnel.
@@ -48,7 +48,7 @@ fn https_goes_through_a_tunnel_with_the_credentials_of_the_proxy() {
     let server = authority.serve("server", "");
     let (proxy, seen) = connecting("HTTP/1.1 200 Connection established\r\nVia: test\r\n\r\n");
     let settings = through(format!("http://ann:p%40ss%3a@{}", proxy.address));
-    let client = Client::new(Settings { roots: Roots::File(named(authority.path("ca.pem"))), ..settings });
+    let client = Client::new(ClientSettings { roots: Roots::File(named(authority.path("ca.pem"))), ..settings });
     let response = get(&client, &server.url()).unwrap();
     assert_eq!(response.status, 200);
     let heads = seen.lock().unwrap();
@@ -64,7 +64,7 @@ fn http_is_forwarded_with_the_absolute_url() {
     let proxy = Peer::responding(ok);
     let client = Client::new(through(format!("http://ann:pass@{}", proxy.address)));
     for _ in 0..2 {
-        let request = Request {
+        let request = HttpRequest {
             method: "POST",
             url: "http://vault.example.com:8200/v1/auth/login?x=1",
             headers: &[("X-Vault-Namespace", Zeroizing::new("team".to_owned()))],
@@ -94,7 +94,7 @@ fn proxy_that_refuses_is_named() {
     ] {
         let (proxy, _) = connecting(response);
         let settings = through(format!("ann:SECRET@{}", proxy.address));
-        let client = Client::new(Settings { roots: Roots::File(named(authority.path("ca.pem"))), ..settings });
+        let client = Client::new(ClientSettings { roots: Roots::File(named(authority.path("ca.pem"))), ..settings });
         let error = get(&client, "https://vault.example.com/").err().unwrap();
         assert_eq!((error.status(), error.is_retryable()), (status, retryable), "{error}");
         assert!(error.message().contains(&format!("http://{}", proxy.address)), "{error}");
@@ -125,7 +125,7 @@ fn slow_proxy_does_not_delay_a_request_past_its_deadline() {
         }
     });
     let settings = through(format!("http://{}", proxy.address));
-    let client = Client::new(Settings { roots: Roots::File(named(authority.path("ca.pem"))), ..settings });
+    let client = Client::new(ClientSettings { roots: Roots::File(named(authority.path("ca.pem"))), ..settings });
     let error = fails_in_time(|deadline| get_within(&client, "https://vault.example.com/", deadline));
     assert_timed_out(&error, &format!("while requesting a tunnel from the proxy http://{}", proxy.address));
 }
@@ -144,7 +144,7 @@ fn proxy_may_use_tls() {
     authority.issue("server", "DNS:localhost,IP:127.0.0.1");
     let proxy = tls_proxy(&authority);
     let settings = through(format!("https://localhost:{}", proxy.address.port()));
-    let client = Client::new(Settings { roots: Roots::File(named(authority.path("ca.pem"))), ..settings });
+    let client = Client::new(ClientSettings { roots: Roots::File(named(authority.path("ca.pem"))), ..settings });
     // TLS within TLS for https, plain HTTP within TLS for http.
     assert_eq!(&*get(&client, "https://localhost/").unwrap().body, b"from the server");
     let body = get(&client, "http://vault.example.com/").unwrap().body;

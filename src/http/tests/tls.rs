@@ -14,12 +14,12 @@ use crate::http::Roots;
 const HERE: &str = "DNS:localhost,IP:127.0.0.1";
 
 fn trusting(roots: Roots) -> Client {
-    Client::new(Settings { roots, ..settings() })
+    Client::new(ClientSettings { roots, ..settings() })
 }
 
 /// A client that trusts the authority, with further settings.
-fn trusting_with(authority: &Authority, change: impl FnOnce(&mut Settings)) -> Client {
-    let mut settings = Settings { roots: Roots::File(named(authority.path("ca.pem"))), ..settings() };
+fn trusting_with(authority: &Authority, change: impl FnOnce(&mut ClientSettings)) -> Client {
+    let mut settings = ClientSettings { roots: Roots::File(named(authority.path("ca.pem"))), ..settings() };
     change(&mut settings);
     Client::new(settings)
 }
@@ -160,7 +160,7 @@ fn alert_during_a_request_is_reported() {
     let peer = Peer::new(move |stream| drop(secured(&config, stream).flush()));
     let body = vec![b'x'; 16 * MIB];
     let url = format!("https://{}/", peer.address);
-    let request = Request { method: "POST", url: &url, headers: &[], body: &body, connect_timeout: None };
+    let request = HttpRequest { method: "POST", url: &url, headers: &[], body: &body, connect_timeout: None };
     for _ in 0..10 {
         let error = trusting_with(&authority, |_| ()).send(&request, patience()).err().unwrap();
         assert_eq!(error.status(), Status::AccessDenied, "{error}");
@@ -294,7 +294,7 @@ fn slow_tls_peer_does_not_delay_a_request_past_its_deadline() {
     let large = vec![b'x'; 16 * MIB];
     for (peer, body) in [(&silent, &b""[..]), (&silent, &large), (&trickling, b"")] {
         let url = format!("https://{}/", peer.address);
-        let request = Request { method: "POST", url: &url, headers: &[], body, connect_timeout: None };
+        let request = HttpRequest { method: "POST", url: &url, headers: &[], body, connect_timeout: None };
         fails_in_time(|deadline| client.send(&request, deadline));
     }
 }

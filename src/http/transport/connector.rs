@@ -17,9 +17,9 @@ use zeroize::Zeroizing;
 use crate::error::{Error, Result, Status};
 use crate::http::error;
 use crate::http::proxy::{Proxies, ProxyTarget};
-use crate::http::settings::Settings;
+use crate::http::settings::ClientSettings;
 use crate::http::transport::buffers::WipedBuffers;
-use crate::http::transport::stream::{Stream, TcpSocket, TlsStream};
+use crate::http::transport::stream::{ByteStream, TcpSocket, TlsStream};
 use crate::http::transport::{dns, tls};
 use crate::http::url::Origin;
 use crate::sys;
@@ -29,24 +29,24 @@ const MAX_PROXY_HEADER: u64 = 16 * 1024;
 
 /// Opens the connections of one client.
 pub(in crate::http) struct Connector {
-    settings: Settings,
+    settings: ClientSettings,
     proxies: Proxies,
     /// Built for the first TLS connection.
     tls: OnceLock<Arc<ClientConfig>>,
 }
 
 impl Connector {
-    pub(in crate::http) fn new(settings: Settings) -> Connector {
+    pub(in crate::http) fn new(settings: ClientSettings) -> Connector {
         let proxies = Proxies::new(&settings.proxy);
         Connector { settings, proxies, tls: OnceLock::new() }
     }
 
-    fn open(&self, server: Origin, deadline: Option<Instant>, limit: Option<Duration>) -> Result<Connection> {
+    fn open(&self, server: Origin, deadline: Option<Instant>, limit: Option<Duration>) -> Result<HttpConnection> {
         if let Some(path) = &self.settings.socket {
             let server = Origin { socket: Some(path.clone()), ..server };
             let socket = sys::connect_unix(path);
             let socket = socket.map_err(|error| error::from_io(error, "connecting to", &server, limit))?;
-            return Ok(Connection::new(Box::new(TcpSocket::connected(socket, deadline)), server, None));
+            return Ok(HttpConnection::new(Box::new(TcpSocket::connected(socket, deadline)), server, None));
         }
         let target = self.proxies.proxy_for(&server)?;
         let first = target.map_or(&server, |target| &target.origin);
@@ -66,7 +66,7 @@ impl Connector {
         };
         let addresses = dns::look_up(&first.host, first.port, deadline).map_err(failed(resolving, first))?;
         let socket = TcpSocket::connect(&addresses, deadline).map_err(failed(connecting, first))?;
-        let mut stream: Box<dyn Stream> = Box::new(socket);
+        let mut stream: Box<dyn ByteStream> = Box::new(socket);
         if let Some((config, name)) = proxy_tls {
             let secured = TlsStream::connect(config, name, stream);
             stream = Box::new(secured.map_err(failed("setting up TLS with the proxy", first))?);
@@ -80,7 +80,7 @@ impl Connector {
             stream = Box::new(secured.map_err(failed("setting up TLS with", &server))?);
         }
         let forwarding = target.filter(|_| !server.tls).map(|target| Forwarding::new(target, &server));
-        Ok(Connection::new(stream, server, forwarding))
+        Ok(HttpConnection::new(stream, server, forwarding))
     }
 
     /// Returns the configuration and the server name for a TLS connection.
@@ -98,9 +98,9 @@ impl Connector {
 }
 
 impl ureq::unversioned::transport::Connector for Connector {
-    type Out = Connection;
+    type Out = HttpConnection;
 
-    fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<Connection>, ureq::Error> {
+    fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<HttpConnection>, ureq::Error> {
         let Some(server) = Origin::of(details.uri) else { return Err(ureq::Error::ConnectionFailed) };
         let limit = details.config.timeouts().connect.filter(|_| details.timeout.reason == Timeout::Connect);
         self.open(server, deadline_of(details.timeout), limit).map(Some).map_err(wrap)
@@ -126,7 +126,7 @@ fn wrap(error: Error) -> ureq::Error {
 }
 
 /// Requests a tunnel to the server from the proxy, and returns the status of the response.
-fn open_tunnel(stream: &mut dyn Stream, target: &ProxyTarget, server: &Origin) -> io::Result<u16> {
+fn open_tunnel(stream: &mut dyn ByteStream, target: &ProxyTarget, server: &Origin) -> io::Result<u16> {
     stream.write_all(target.connect_request(server).as_bytes())?;
     stream.flush()?;
     // Byte by byte: the bytes after the header are the server's.
@@ -187,7 +187,7 @@ impl Forwarding {
     }
 
     /// Sends a header, or its beginning, with the absolute URL in the request line.
-    fn send(&self, header: &[u8], stream: &mut dyn Stream) -> io::Result<()> {
+    fn send(&self, header: &[u8], stream: &mut dyn ByteStream) -> io::Result<()> {
         let path = header.iter().position(|byte| *byte == b' ').map_or(0, |space| space + 1);
         let second_line = header.iter().position(|byte| *byte == b'\n').map_or(path, |end| end + 1);
         stream.write_all(&header[..path])?;
@@ -199,8 +199,8 @@ impl Forwarding {
 }
 
 /// A connection over which ureq sends requests.
-pub(in crate::http) struct Connection {
-    stream: Box<dyn Stream>,
+pub(in crate::http) struct HttpConnection {
+    stream: Box<dyn ByteStream>,
     buffers: WipedBuffers,
     server: Origin,
     forwarding: Option<Forwarding>,
@@ -208,9 +208,9 @@ pub(in crate::http) struct Connection {
     header_is_next: bool,
 }
 
-impl Connection {
-    fn new(stream: Box<dyn Stream>, server: Origin, forwarding: Option<Forwarding>) -> Connection {
-        Connection { stream, buffers: WipedBuffers::new(), server, forwarding, header_is_next: true }
+impl HttpConnection {
+    fn new(stream: Box<dyn ByteStream>, server: Origin, forwarding: Option<Forwarding>) -> HttpConnection {
+        HttpConnection { stream, buffers: WipedBuffers::new(), server, forwarding, header_is_next: true }
     }
 
     fn failed(&self, error: io::Error, doing: &str, timeout: NextTimeout) -> ureq::Error {
@@ -221,7 +221,7 @@ impl Connection {
     }
 }
 
-impl Transport for Connection {
+impl Transport for HttpConnection {
     fn buffers(&mut self) -> &mut dyn Buffers {
         &mut self.buffers
     }
@@ -260,7 +260,7 @@ impl Transport for Connection {
     }
 }
 
-impl fmt::Debug for Connection {
+impl fmt::Debug for HttpConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Connection({})", self.server)
     }

@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 use crate::fork;
 use crate::fork_safe::Mutex;
 use crate::http::error;
-use crate::http::settings::Settings;
-use crate::http::transport::stream::{Stream, TcpSocket, TlsStream};
+use crate::http::settings::ClientSettings;
+use crate::http::transport::stream::{ByteStream, TcpSocket, TlsStream};
 use crate::http::transport::{dns, tls};
 use crate::sys;
 
@@ -29,13 +29,13 @@ pub(crate) struct Dialer {
     server: Server,
     /// The server, for messages.
     name: String,
-    settings: Settings,
+    settings: ClientSettings,
     /// Built for the first TLS connection.
     tls: Mutex<Option<Arc<ClientConfig>>>,
 }
 
 impl Dialer {
-    pub(crate) fn new(server: Server, name: String, settings: Settings) -> Dialer {
+    pub(crate) fn new(server: Server, name: String, settings: ClientSettings) -> Dialer {
         Dialer { server, name, settings, tls: Mutex::new(None) }
     }
 
@@ -48,7 +48,7 @@ impl Dialer {
     pub(crate) fn connect(&self, deadline: Deadline) -> Result<RawStream> {
         let failed = |doing: &'static str| move |error| error::from_io(error, doing, &self.name, None);
         let end = end_of(deadline);
-        let stream: Box<dyn Stream> = match &self.server {
+        let stream: Box<dyn ByteStream> = match &self.server {
             Server::Unix(path) => {
                 let socket = sys::connect_unix(path).map_err(failed("connecting to"))?;
                 Box::new(TcpSocket::connected(socket, end))
@@ -58,7 +58,7 @@ impl Dialer {
                 fork::unprotected(|| {
                     let addresses = dns::look_up(host, *port, end).map_err(failed("resolving the host of"))?;
                     let socket = TcpSocket::connect(&addresses, end).map_err(failed("connecting to"))?;
-                    let stream: Box<dyn Stream> = match secured {
+                    let stream: Box<dyn ByteStream> = match secured {
                         None => Box::new(socket),
                         Some((config, name)) => {
                             let secured = TlsStream::connect(config, name, Box::new(socket));
@@ -88,7 +88,7 @@ fn end_of(deadline: Deadline) -> Option<Instant> {
 
 /// An open stream.
 pub(crate) struct RawStream {
-    stream: Box<dyn Stream>,
+    stream: Box<dyn ByteStream>,
     name: String,
 }
 

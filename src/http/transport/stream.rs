@@ -12,7 +12,7 @@ use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use crate::sys::{self, Until};
 
 /// A two-way byte stream. An operation that reaches the deadline fails with [`io::ErrorKind::TimedOut`].
-pub(super) trait Stream: Read + Write + Send + Sync {
+pub(super) trait ByteStream: Read + Write + Send + Sync {
     /// Sets the deadline of all further operations; `None` means none.
     fn set_deadline(&mut self, deadline: Option<Instant>);
 
@@ -99,7 +99,7 @@ impl Write for TcpSocket {
     }
 }
 
-impl Stream for TcpSocket {
+impl ByteStream for TcpSocket {
     fn set_deadline(&mut self, deadline: Option<Instant>) {
         self.deadline = deadline;
     }
@@ -117,14 +117,14 @@ impl Drop for TcpSocket {
 }
 
 /// TLS over another stream.
-pub(super) struct TlsStream(StreamOwned<ClientConnection, Box<dyn Stream>>);
+pub(super) struct TlsStream(StreamOwned<ClientConnection, Box<dyn ByteStream>>);
 
 impl TlsStream {
     /// Performs the TLS handshake with the server of this name.
     pub(super) fn connect(
         config: Arc<ClientConfig>,
         name: ServerName<'static>,
-        mut stream: Box<dyn Stream>,
+        mut stream: Box<dyn ByteStream>,
     ) -> io::Result<TlsStream> {
         let mut connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
         while connection.is_handshaking() {
@@ -142,7 +142,7 @@ impl TlsStream {
 
 /// Returns the TLS alert with which the peer closed the connection while we were sending, else `error`. A server that
 /// rejects our certificate sends such an alert, which is still unread.
-fn alert_or(connection: &mut ClientConnection, mut stream: &mut dyn Stream, error: io::Error) -> io::Error {
+fn alert_or(connection: &mut ClientConnection, mut stream: &mut dyn ByteStream, error: io::Error) -> io::Error {
     if !matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) {
         return error;
     }
@@ -170,7 +170,7 @@ impl Write for TlsStream {
     }
 }
 
-impl Stream for TlsStream {
+impl ByteStream for TlsStream {
     fn set_deadline(&mut self, deadline: Option<Instant>) {
         self.0.sock.set_deadline(deadline);
     }

@@ -13,7 +13,7 @@ use zeroize::Zeroize;
 
 use crate::error::{Error, Result, Status};
 use crate::files;
-use crate::http::settings::{Roots, Settings};
+use crate::http::settings::{ClientSettings, Roots};
 use crate::http::transport::insecure::InsecureVerifier;
 use crate::settings::Setting;
 
@@ -21,7 +21,7 @@ use crate::settings::Setting;
 const MAX_FILE: usize = 16 << 20;
 
 /// Builds the configuration, and reads the files that the settings name.
-pub(super) fn config(settings: &Settings) -> Result<Arc<ClientConfig>> {
+pub(super) fn config(settings: &ClientSettings) -> Result<Arc<ClientConfig>> {
     let provider = Arc::new(ring::default_provider());
     let versions = [&rustls::version::TLS13, &rustls::version::TLS12];
     let builder = ClientConfig::builder_with_provider(provider.clone())

@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use super::agent::{Agent, URL_KEY};
 use super::agent_token;
-use super::call::Call;
+use super::call::AwsCall;
 use super::client::{AwsClient, AwsResponse, CallError};
 use super::endpoint::{Endpoint, Service};
 use super::identifiers::SecretId;
@@ -32,7 +32,7 @@ pub(super) fn load(
     deadline: Deadline,
     patience: Patience,
 ) -> Result<Document> {
-    let settings = http::Settings { proxy: Proxy::None, max_body: MAX_BODY, ..Default::default() };
+    let settings = http::ClientSettings { proxy: Proxy::None, max_body: MAX_BODY, ..Default::default() };
     let client = AwsClient {
         http: Client::new(settings),
         clock_offsets: &state.common.clock_offsets,
@@ -75,7 +75,7 @@ fn get(manager: &SecretsManager<'_>, id: &SecretId, token: &(Zeroizing<String>, 
             url.push_str(&format!("&{name}={}", percent_encode(value)));
         }
     }
-    let call = Call {
+    let call = AwsCall {
         service: service.service,
         region: service.region,
         method: "GET",

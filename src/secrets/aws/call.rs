@@ -6,7 +6,7 @@ use super::endpoint::Service;
 use super::keys::AwsCredentials;
 
 /// One call, which may be sent several times.
-pub(super) struct Call<'a> {
+pub(super) struct AwsCall<'a> {
     pub(super) service: Service,
     pub(super) region: &'a str,
     pub(super) method: &'static str,
@@ -22,7 +22,7 @@ pub(super) struct Call<'a> {
     pub(super) waits_if_throttled: bool,
 }
 
-impl Call<'_> {
+impl AwsCall<'_> {
     /// What must not appear in an error.
     pub(super) fn secrets(&self) -> Vec<&[u8]> {
         self.secrets.iter().copied().chain(self.credentials.iter().flat_map(|keys| keys.parts())).collect()

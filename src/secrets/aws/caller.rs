@@ -10,11 +10,11 @@ use zeroize::Zeroizing;
 use super::credentials;
 use super::endpoint::{Endpoint, Service, Variant, default_url};
 use super::identifiers::checked_region;
-use super::session::Session;
+use super::session::AwsSession;
 use super::settings::ProviderSettings;
 use super::state::{AwsCommon, AwsState};
 use super::sts;
-use super::target::Target;
+use super::target::AwsTarget;
 use super::watched_files::WatchedFiles;
 use crate::clock::Deadline;
 use crate::config::Config;
@@ -55,7 +55,7 @@ impl Caller {
             None => (GLOBAL_ENDPOINT.0.to_owned(), GLOBAL_ENDPOINT.1.to_owned()),
         };
         let state =
-            AwsState::new(ProviderSettings::read(config, Target::Caller)?, Environment::Process, common.clone());
+            AwsState::new(ProviderSettings::read(config, AwsTarget::Caller)?, Environment::Process, common.clone());
         Ok(Caller { state, region, endpoint: Endpoint { url, setting: None } })
     }
 
@@ -81,7 +81,7 @@ impl Caller {
     ) -> Result<SignedCall> {
         // Fetching credentials may need a region too.
         let region = self.state.settings()?.region()?.unwrap_or_else(|| self.region.clone());
-        let session = Session::open(&self.state, Some(&region), files, deadline, Patience::Brief)?;
+        let session = AwsSession::open(&self.state, Some(&region), files, deadline, Patience::Brief)?;
         let cached = session.credentials()?;
         let time = session.client.clock_offsets.get(&self.endpoint.url).apply(SystemTime::now());
         let (body, headers) =

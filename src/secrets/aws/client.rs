@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::call::Call;
+use super::call::AwsCall;
 use super::clock_offsets::{ClockOffset, ClockOffsets};
 use super::endpoint::displayed_origin;
 use super::service_error::ServiceError;
@@ -10,11 +10,11 @@ use super::signer::signature_headers;
 use crate::clock::{Deadline, Instant};
 use crate::error::{Error, Status};
 use crate::http::retry::{Attempts, FailedAttempt, Retry, RetryClass};
-use crate::http::{Client, Request, Response};
+use crate::http::{Client, HttpRequest, HttpResponse};
 
 /// A successful response, and the time when it came by the server's clock.
 pub(super) struct AwsResponse {
-    pub(super) response: Response,
+    pub(super) response: HttpResponse,
     pub(super) server_time: SystemTime,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct AwsClient<'a> {
 
 impl AwsClient<'_> {
     /// Makes a call, with retries.
-    pub(super) fn call(&self, call: &Call<'_>, deadline: Deadline) -> Result<AwsResponse, CallError> {
+    pub(super) fn call(&self, call: &AwsCall<'_>, deadline: Deadline) -> Result<AwsResponse, CallError> {
         let mut last_error = None;
         let mut corrected = false;
         let result = self.retry.run(self.attempts, deadline, |_| {
@@ -71,14 +71,14 @@ impl AwsClient<'_> {
         result.map_err(|error| last_error.map_or(CallError::Transport(error), CallError::Service))
     }
 
-    fn send(&self, call: &Call<'_>, now: SystemTime, deadline: Deadline) -> Result<Response, FailedAttempt> {
-        let &Call { method, url, body, .. } = call;
+    fn send(&self, call: &AwsCall<'_>, now: SystemTime, deadline: Deadline) -> Result<HttpResponse, FailedAttempt> {
+        let &AwsCall { method, url, body, .. } = call;
         let mut headers = call.headers.to_vec();
         if let Some(credentials) = call.credentials {
             let time = self.clock_offsets.get(url).apply(now);
             headers.extend(signature_headers(call, credentials, time).map_err(FailedAttempt::permanent)?);
         }
-        let request = Request { method, url, headers: &headers, body, connect_timeout: None };
+        let request = HttpRequest { method, url, headers: &headers, body, connect_timeout: None };
         self.http.send(&request, deadline).map_err(FailedAttempt::from_error)
     }
 }

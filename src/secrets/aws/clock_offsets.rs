@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use lru::LruCache;
 
 use crate::fork_safe::Mutex;
-use crate::http::{self, Response};
+use crate::http::{self, HttpResponse};
 
 /// A difference of clocks that AWS tolerates in signatures.
 const TOLERATED: Duration = Duration::from_secs(4 * 60);
@@ -31,7 +31,7 @@ impl ClockOffset {
     }
 
     /// Returns the offset that a response shows, sent at this time and received after `took`; `None` if it shows none.
-    pub(super) fn of(response: &Response, sent: SystemTime, took: Duration) -> Option<ClockOffset> {
+    pub(super) fn of(response: &HttpResponse, sent: SystemTime, took: Duration) -> Option<ClockOffset> {
         if response.header("age").is_some() || took > MAX_ROUND_TRIP {
             return None;
         }

@@ -12,7 +12,7 @@ const MAX_TEXT: usize = 512;
 
 /// Conditions that a secret meets, all of them.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Filter {
+pub(super) struct SecretFilter {
     /// What its name begins with; may be empty.
     pub(super) prefix: String,
     /// Keys and values of tags that it has.
@@ -21,10 +21,10 @@ pub(super) struct Filter {
     pub(super) are_objects: bool,
 }
 
-impl Filter {
+impl SecretFilter {
     /// Reads an element of `providers`, such as `{"aws_secrets": {"prefix": "prod/", "tags": {"app": "x"}}}`. Returns
     /// the filter with the name of the provider.
-    pub(super) fn of_table(members: &Map<String, Value>) -> Result<(Filter, String)> {
+    pub(super) fn of_table(members: &Map<String, Value>) -> Result<(SecretFilter, String)> {
         let table = ProviderTable::new(members, &["aws_secrets", "format", "name"])?;
         let conditions = table.get("aws_secrets").and_then(Value::as_object).ok_or_else(|| {
             invalid("\"aws_secrets\" must be an object such as {\"prefix\": \"prod/\", \"tags\": {\"app\": \"x\"}}")
@@ -48,7 +48,7 @@ impl Filter {
             (None, Some((key, value))) if prefix.is_empty() => default_name(&format!("{key}={value}")),
             (None, _) => default_name(&prefix),
         };
-        Ok((Filter { prefix, tags, are_objects }, name))
+        Ok((SecretFilter { prefix, tags, are_objects }, name))
     }
 
     /// The `Filters` of ListSecrets, which select at least these secrets: tags there are prefixes.
@@ -114,8 +114,8 @@ fn tags(setting: Option<&Value>) -> Result<Vec<(String, String)>> {
 mod tests {
     use super::*;
 
-    fn read(table: Value) -> Result<(Filter, String)> {
-        Filter::of_table(table.as_object().unwrap())
+    fn read(table: Value) -> Result<(SecretFilter, String)> {
+        SecretFilter::of_table(table.as_object().unwrap())
     }
 
     #[test]

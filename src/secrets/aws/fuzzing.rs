@@ -2,7 +2,7 @@
 
 use super::service_error::ServiceError;
 use super::{ini, times, xml};
-use crate::http::Response;
+use crate::http::HttpResponse;
 use crate::secret_memory::SecretBytes;
 use crate::secrets::json::SecretObject;
 
@@ -23,7 +23,7 @@ pub fn aws_response(data: &[u8]) {
         let _ = (xml::text(text, &["AssumeRoleResponse", "AssumeRoleResult"]), times::parse_time(text));
     }
     for status in [200, 400, 503] {
-        let error = ServiceError::parse(&Response::new(status, Vec::new(), body.clone()), &[CANARY.as_bytes()]);
+        let error = ServiceError::parse(&HttpResponse::new(status, Vec::new(), body.clone()), &[CANARY.as_bytes()]);
         let shown = error.describe();
         assert!(!shown.contains(CANARY), "{shown}");
         let _ = (error.kind(), error.retry_class(), error.may_be_clock_skew());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::client::CallError;
 use super::endpoint::{Service, is_cleartext};
 use super::load;
-use super::session::Session;
+use super::session::AwsSession;
 use super::state::AwsState;
 use super::sts;
 use super::watched_files::WatchedFiles;
@@ -23,7 +23,7 @@ pub(super) fn check(state: &AwsState, deadline: Deadline) -> Health {
         return check_agent(state, &agent.url, deadline);
     }
     let files = WatchedFiles::default();
-    let session = match Session::open(state, None, &files, deadline, Patience::Brief) {
+    let session = match AwsSession::open(state, None, &files, deadline, Patience::Brief) {
         Ok(session) => session,
         Err(error) => return failed(&error),
     };
@@ -90,7 +90,7 @@ fn with_advice(error: &Error, detail: String, state: HealthState) -> Health {
 }
 
 /// Describes the caller's identity. Returns an error only if there are no credentials.
-fn describe_caller(session: &Session<'_>, deadline: Deadline) -> Result<String> {
+fn describe_caller(session: &AwsSession<'_>, deadline: Deadline) -> Result<String> {
     let cached = session.credentials()?;
     let origin = cached.origin();
     let endpoint = session.settings.endpoint(Service::Sts, &session.region)?;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::call::Call;
+use super::call::AwsCall;
 use super::client::{AwsClient, AwsResponse, CallError};
 use super::endpoint::{Endpoint, Service, displayed_origin};
 use super::identifiers::is_aws_region;
@@ -58,7 +58,7 @@ impl JsonService<'_> {
     ) -> Result<AwsResponse, CallError> {
         let header = |text: &str| Zeroizing::new(text.to_owned());
         self.client.call(
-            &Call {
+            &AwsCall {
                 service: self.service,
                 region: self.region,
                 method: "POST",

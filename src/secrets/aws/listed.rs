@@ -3,13 +3,13 @@
 use serde_json::{Value, json};
 
 use super::endpoint::Service;
-use super::filter::Filter;
+use super::filter::SecretFilter;
 use super::identifiers::SecretId;
 use super::json_service::{JsonService, ReadError};
 use super::secrets;
-use super::secrets_manager::Lookup;
-use super::selection::{Form, Selection};
-use super::session::Session;
+use super::secrets_manager::AwsLookup;
+use super::selection::{SecretForm, Selection};
+use super::session::AwsSession;
 use crate::error::{Error, Result, Source};
 use crate::fork;
 use crate::log::{self, Level};
@@ -22,7 +22,7 @@ const PAGE: usize = 100;
 const MAX_PAGES: usize = 5000;
 
 /// Loads all secrets that meet the conditions. A secret that AWS denies fails alone, if its key is known.
-pub(super) fn load(session: &Session<'_>, filter: &Filter) -> Result<Document> {
+pub(super) fn load(session: &AwsSession<'_>, filter: &SecretFilter) -> Result<Document> {
     let mut cached = session.credentials()?;
     let list = |service: JsonService<'_>| list(&service, filter);
     let region = &session.region;
@@ -31,7 +31,7 @@ pub(super) fn load(session: &Session<'_>, filter: &Filter) -> Result<Document> {
     if names.is_empty() {
         return Ok(Document::missing("there is none, or AWS does not list it"));
     }
-    let form = if filter.are_objects { Form::Object } else { Form::Value(None) };
+    let form = if filter.are_objects { SecretForm::Object } else { SecretForm::Value(None) };
     let selection = Selection { secret_ids: Vec::new(), version_id: None, version_stage: None, form };
     let ids: Vec<SecretId> = names.into_iter().map(SecretId::of_name).collect();
     let ids: Vec<&SecretId> = ids.iter().collect();
@@ -41,14 +41,14 @@ pub(super) fn load(session: &Session<'_>, filter: &Filter) -> Result<Document> {
     let mut document = Document::new(None);
     for (id, result) in ids.iter().zip(results) {
         match result {
-            Some(Ok(Lookup::Found(mut secret))) => {
+            Some(Ok(AwsLookup::Found(mut secret))) => {
                 if !filter.are_objects {
                     secret.entries.iter_mut().for_each(|(key, _)| *key = filter.key(key).to_owned());
                 }
                 secrets::add(&mut document, secret);
             }
             // It was deleted since it was listed.
-            Some(Ok(Lookup::Missing(_))) => {}
+            Some(Ok(AwsLookup::Missing(_))) => {}
             Some(Err(error)) if !filter.are_objects && error.is_authoritative() => {
                 log::emit(Level::Warn, "aws", || format!("one secret of several cannot be used: {error}"));
                 document.add_broken(filter.key(&id.text), error.with_source(Source::Aws));
@@ -68,7 +68,7 @@ fn incomplete(mut document: Document, error: Error) -> Document {
 }
 
 /// Returns the names of the secrets, in alphabetical order.
-fn list(service: &JsonService<'_>, filter: &Filter) -> Result<Vec<String>, ReadError> {
+fn list(service: &JsonService<'_>, filter: &SecretFilter) -> Result<Vec<String>, ReadError> {
     let what = filter.describe();
     let mut body = json!({"Filters": filter.to_request(), "MaxResults": PAGE});
     let mut names = Vec::new();

@@ -1,8 +1,8 @@
 //! One load of everything that a provider reads, as one document.
 
-use super::session::Session;
+use super::session::AwsSession;
 use super::state::AwsState;
-use super::target::Target;
+use super::target::AwsTarget;
 use super::watched_files::WatchedFiles;
 use super::{agent_load, listed, parameters, secrets};
 use crate::clock::Deadline;
@@ -52,13 +52,13 @@ fn load_in(
     deadline: Deadline,
     patience: Patience,
 ) -> Result<Document> {
-    let session = Session::open(state, replica, files, deadline, patience)?;
+    let session = AwsSession::open(state, replica, files, deadline, patience)?;
     match &state.provider_settings.target {
-        Target::Secrets(selection) => secrets::load(&session, selection),
-        Target::Listed(filter) => listed::load(&session, filter),
-        Target::Parameters(paths) => parameters::load(&session, paths),
+        AwsTarget::Secrets(selection) => secrets::load(&session, selection),
+        AwsTarget::Listed(filter) => listed::load(&session, filter),
+        AwsTarget::Parameters(paths) => parameters::load(&session, paths),
         #[cfg(feature = "vault")]
-        Target::Caller => Ok(Document::new(None)),
+        AwsTarget::Caller => Ok(Document::new(None)),
     }
 }
 

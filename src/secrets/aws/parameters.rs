@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::endpoint::Service;
 use super::json_service::{JsonService, ReadError};
 use super::parameter_paths::ParameterPaths;
-use super::session::Session;
+use super::session::AwsSession;
 use crate::error::{Result, Source};
 use crate::fork;
 use crate::log::{self, Level};
@@ -22,7 +22,7 @@ const MAX_PAGES: usize = 2000;
 type Parameter = (String, SecretBytes, Option<Arc<str>>);
 
 /// Loads the parameters below all paths as one document. If several paths have a key, the first takes precedence.
-pub(super) fn load(session: &Session<'_>, paths: &ParameterPaths) -> Result<Document> {
+pub(super) fn load(session: &AwsSession<'_>, paths: &ParameterPaths) -> Result<Document> {
     let mut cached = session.credentials()?;
     let (mut document, mut missing) = (Document::new(None), Vec::new());
     for path in &paths.0 {

@@ -6,19 +6,19 @@ use super::credentials::CachedCredentials;
 use super::endpoint::Service;
 use super::identifiers::SecretId;
 use super::json_service::{JsonService, ReadError};
-use super::secrets_manager::{Batch, Lookup, LookupResult, SecretDocument, SecretsManager};
+use super::secrets_manager::{AwsLookup, Batch, LookupResult, SecretDocument, SecretsManager};
 use super::selection::Selection;
-use super::session::Session;
+use super::session::AwsSession;
 use crate::error::{Result, Source};
 use crate::log::{self, Level};
 use crate::secrets::document::Document;
 use crate::secrets::merge::merge;
 
 /// The results in the order of the secret ids, up to the first error. What comes after it is `None`.
-type Results = Vec<Option<Result<Lookup>>>;
+type Results = Vec<Option<Result<AwsLookup>>>;
 
 /// Loads secrets as one document. If several contain a name, the first in the list takes precedence.
-pub(super) fn load(session: &Session<'_>, selection: &Selection) -> Result<Document> {
+pub(super) fn load(session: &AwsSession<'_>, selection: &Selection) -> Result<Document> {
     let mut cached = session.credentials()?;
     let ids = &selection.secret_ids;
     let region_of = |id: &'_ SecretId| id.region.clone().unwrap_or_else(|| session.region.clone());
@@ -45,7 +45,7 @@ pub(super) fn load(session: &Session<'_>, selection: &Selection) -> Result<Docum
 /// Reads secrets of one region, up to the first error except those that `may_fail_alone`. If AWS rejects the
 /// credentials, tries again with others.
 pub(super) fn read(
-    session: &Session<'_>,
+    session: &AwsSession<'_>,
     region: &str,
     selection: &Selection,
     ids: &[&SecretId],
@@ -60,7 +60,7 @@ pub(super) fn read(
 }
 
 fn read_with(
-    session: &Session<'_>,
+    session: &AwsSession<'_>,
     manager: &SecretsManager<'_>,
     ids: &[&SecretId],
     may_fail_alone: &dyn Fn(&ReadError) -> bool,
@@ -104,14 +104,14 @@ pub(super) fn document(ids: &[SecretId], results: Results) -> Result<Document> {
     merge("aws", Source::Aws, parts.into_iter())
 }
 
-fn part(lookup: Lookup) -> Document {
+fn part(lookup: AwsLookup) -> Document {
     match lookup {
-        Lookup::Found(secret) => {
+        AwsLookup::Found(secret) => {
             let mut document = Document::new(secret.version.clone());
             add(&mut document, secret);
             document
         }
-        Lookup::Missing(why) => Document::missing(why),
+        AwsLookup::Missing(why) => Document::missing(why),
     }
 }
 

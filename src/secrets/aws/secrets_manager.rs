@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::client::{AwsResponse, CallError};
 use super::identifiers::SecretId;
 use super::json_service::{JsonService, ReadError};
-use super::selection::{Form, Selection};
+use super::selection::{SecretForm, Selection};
 use super::service_error::{ErrorKind, ServiceError};
 use crate::error::{Error, Result};
 use crate::fork;
@@ -41,7 +41,7 @@ pub(super) struct SecretsManager<'a> {
 }
 
 /// What Secrets Manager returns for one secret.
-pub(super) enum Lookup {
+pub(super) enum AwsLookup {
     Found(SecretDocument),
     /// The secret does not exist, for this reason.
     Missing(String),
@@ -56,7 +56,7 @@ pub(super) struct SecretDocument {
 }
 
 /// The result for one secret.
-pub(super) type LookupResult = Result<Lookup, ReadError>;
+pub(super) type LookupResult = Result<AwsLookup, ReadError>;
 
 /// The results of BatchGetSecretValue.
 pub(super) enum Batch {
@@ -145,7 +145,7 @@ impl SecretsManager<'_> {
     }
 
     /// Reads the entries of a secret: one value, or a JSON object of names and values; as text or base64.
-    fn read(&self, id: &SecretId, fields: &SecretObject) -> Result<Lookup> {
+    fn read(&self, id: &SecretId, fields: &SecretObject) -> Result<AwsLookup> {
         let version = fields.text("VersionId").map(Arc::from);
         let decoded: Zeroizing<Vec<u8>>;
         let bytes: &[u8] = match (fields.get("SecretString"), fields.get("SecretBinary")) {
@@ -160,10 +160,10 @@ impl SecretsManager<'_> {
                 return Err(self.malformed(id, why));
             }
         };
-        if let Form::Value(key) = &self.selection.form {
+        if let SecretForm::Value(key) = &self.selection.form {
             let key = key.as_deref().or(fields.text("Name")).unwrap_or(&id.text).to_owned();
             let entries = vec![(key, Some(SecretBytes::copy_from(bytes)?))];
-            return Ok(Lookup::Found(SecretDocument { entries, broken: Vec::new(), version }));
+            return Ok(AwsLookup::Found(SecretDocument { entries, broken: Vec::new(), version }));
         }
         let text = std::str::from_utf8(bytes)
             .map_err(|_| self.malformed(id, &format!("its value is not text in UTF-8{ONE_VALUE}")))?;
@@ -182,7 +182,7 @@ impl SecretsManager<'_> {
                 Err(problem) => broken.push((key, self.invalid(id, problem))),
             }
         }
-        Ok(Lookup::Found(SecretDocument { entries, broken, version }))
+        Ok(AwsLookup::Found(SecretDocument { entries, broken, version }))
     }
 
     /// Interprets an error response. A secret that does not exist is not an error.
@@ -190,7 +190,7 @@ impl SecretsManager<'_> {
         let kind = service_error.kind();
         if kind == ErrorKind::NotFound {
             let Selection { version_id, version_stage, .. } = self.selection;
-            return Ok(Lookup::Missing(match version_id.as_ref().or(version_stage.as_ref()) {
+            return Ok(AwsLookup::Missing(match version_id.as_ref().or(version_stage.as_ref()) {
                 _ if service_error.code != "ResourceNotFoundException" => "it is marked for deletion".to_owned(),
                 Some(version) => format!("it, or its version {version}, does not exist"),
                 None => "it does not exist".to_owned(),

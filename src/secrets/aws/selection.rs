@@ -17,11 +17,11 @@ pub(super) struct Selection {
     pub(super) secret_ids: Vec<SecretId>,
     pub(super) version_id: Option<String>,
     pub(super) version_stage: Option<String>,
-    pub(super) form: Form,
+    pub(super) form: SecretForm,
 }
 
 /// What the value of a secret is.
-pub(super) enum Form {
+pub(super) enum SecretForm {
     /// A JSON object of keys and values.
     Object,
     /// The value of this key; `None`: of the key that is the name of the secret.
@@ -50,7 +50,7 @@ impl Selection {
         }
         let text = |setting: Option<Setting>| setting.map(|setting| setting.text().to_owned());
         let (version_id, version_stage) = (text(version_id), text(version_stage));
-        Ok(Some(Selection { secret_ids, version_id, version_stage, form: Form::Object }))
+        Ok(Some(Selection { secret_ids, version_id, version_stage, form: SecretForm::Object }))
     }
 
     /// Reads an element of `providers` that names a secret with one value. Returns it with the name of the provider.
@@ -66,15 +66,15 @@ impl Selection {
             Some(name) => name.to_owned(),
             None => default_name(key.as_deref().or(secret.rsplit(':').next()).unwrap_or(secret)),
         };
-        let form = Form::Value(key);
+        let form = SecretForm::Value(key);
         Ok((Selection { secret_ids: vec![id], version_id: None, version_stage: None, form }, name))
     }
 
     /// The only key that there can be, if that is known without a request.
     pub(super) fn only_key(&self) -> Option<&str> {
         match &self.form {
-            Form::Object => None,
-            Form::Value(key) => key.as_deref(),
+            SecretForm::Object => None,
+            SecretForm::Value(key) => key.as_deref(),
         }
     }
 
@@ -82,7 +82,7 @@ impl Selection {
     pub(super) fn identify(&self, identity: &mut Identity) {
         identity.add_optional("version id", self.version_id.as_ref());
         identity.add_optional("version stage", self.version_stage.as_ref());
-        if let Form::Value(key) = &self.form {
+        if let SecretForm::Value(key) = &self.form {
             identity.add("value of", key.as_deref().unwrap_or_default());
         }
     }
@@ -91,7 +91,7 @@ impl Selection {
     pub(super) fn describe(&self, members: &mut Map<String, Value>) {
         let ids: Vec<&str> = self.secret_ids.iter().map(|id| id.text.as_str()).collect();
         members.insert("secrets".to_owned(), json!(ids));
-        if let Form::Value(key) = &self.form {
+        if let SecretForm::Value(key) = &self.form {
             members.insert("as".to_owned(), json!(key));
         }
     }

@@ -6,7 +6,7 @@ use super::errors::sanitize;
 use super::xml;
 use crate::error::{Error, Status};
 use crate::http::retry::RetryClass;
-use crate::http::{Response, is_transient_status, retry_after};
+use crate::http::{HttpResponse, is_transient_status, retry_after};
 use crate::secrets::json::SecretObject;
 
 /// An error response.
@@ -114,15 +114,15 @@ const MAYBE_CLOCK_SKEW: &[&str] = &[
 
 impl ServiceError {
     /// Parses a response in JSON or XML, whatever its content type. Parts that contain one of `secrets` are dropped.
-    pub(super) fn parse(response: &Response, secrets: &[&[u8]]) -> ServiceError {
+    pub(super) fn parse(response: &HttpResponse, secrets: &[&[u8]]) -> ServiceError {
         let body = &*response.body;
         let mut parsed = from_json(body).or_else(|| from_xml(body)).unwrap_or_default();
         if let Some(code) = response.header("x-amzn-errortype").map(bare_code).filter(|code| !code.is_empty())
             && !parsed.from_aws
         {
-            parsed = Parsed { code, from_aws: true, ..parsed };
+            parsed = ErrorParts { code, from_aws: true, ..parsed };
         }
-        let Parsed { code, message, from_aws } = parsed;
+        let ErrorParts { code, message, from_aws } = parsed;
         // For a wrong signature, the message contains the whole request with its session token.
         let is_shown = !BAD_SIGNATURE.contains(&code.as_str());
         let request_id = ["x-amzn-requestid", "x-amz-request-id"].iter().find_map(|name| response.header(name));
@@ -255,13 +255,13 @@ impl ServiceError {
 
 /// The parts of an error response.
 #[derive(Debug, Default, PartialEq)]
-struct Parsed {
+struct ErrorParts {
     code: String,
     message: String,
     from_aws: bool,
 }
 
-fn from_json(body: &[u8]) -> Option<Parsed> {
+fn from_json(body: &[u8]) -> Option<ErrorParts> {
     let fields = SecretObject::parse(body)?;
     let by_type = fields.text("__type").map(bare_code).filter(|code| !code.is_empty());
     let from_aws = by_type.is_some();
@@ -269,15 +269,15 @@ fn from_json(body: &[u8]) -> Option<Parsed> {
     let other = || ["code", "Code", "error"].iter().find_map(|name| fields.text(name)).map(bare_code);
     let message = ["message", "Message", "error_description"].iter().find_map(|name| fields.text(name));
     let code = by_type.or_else(other).unwrap_or_default();
-    Some(Parsed { code, message: message.unwrap_or_default().to_owned(), from_aws })
+    Some(ErrorParts { code, message: message.unwrap_or_default().to_owned(), from_aws })
 }
 
-fn from_xml(body: &[u8]) -> Option<Parsed> {
+fn from_xml(body: &[u8]) -> Option<ErrorParts> {
     let document = std::str::from_utf8(body).ok()?;
     let code = bare_code(&xml::text(document, &["Error", "Code"])?);
     let message = xml::text(document, &["Error", "Message"]);
     let message = message.map(|message| message.to_string()).unwrap_or_default();
-    (!code.is_empty()).then_some(Parsed { code, message, from_aws: true })
+    (!code.is_empty()).then_some(ErrorParts { code, message, from_aws: true })
 }
 
 /// Returns `ThrottlingException` for `com.amazon#ThrottlingException:http://…`.
@@ -318,7 +318,7 @@ mod tests {
             ("", "", "", false),
         ] {
             let parsed = from_json(body.as_bytes()).or_else(|| from_xml(body.as_bytes())).unwrap_or_default();
-            assert_eq!(parsed, Parsed { code: code.to_owned(), message: message.to_owned(), from_aws }, "{body}");
+            assert_eq!(parsed, ErrorParts { code: code.to_owned(), message: message.to_owned(), from_aws }, "{body}");
         }
     }
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::client::AwsClient;
-use super::credentials::{self, CachedCredentials, Context, CredentialProvider, MetadataClient};
+use super::credentials::{self, CachedCredentials, CredentialProvider, FetchContext, MetadataClient};
 use super::endpoint::{Endpoint, Service, is_cleartext};
 use super::errors::config_error;
 use super::json_service::{JsonService, ReadError};
 use super::profiles::Profiles;
-use super::settings::Settings;
+use super::settings::AwsSettings;
 use super::state::{AwsState, wait_for_writers};
 use super::watched_files::WatchedFiles;
 use crate::clock::Deadline;
@@ -19,9 +19,9 @@ use crate::http::retry::{Attempts, Patience};
 use crate::log::{self, Level};
 
 /// The settings, connections and credentials of one load or one health check.
-pub(super) struct Session<'a> {
+pub(super) struct AwsSession<'a> {
     pub(super) state: &'a AwsState,
-    pub(super) settings: Settings<'a>,
+    pub(super) settings: AwsSettings<'a>,
     /// The region of STS, and of secrets without a region of their own.
     pub(super) region: String,
     pub(super) client: AwsClient<'a>,
@@ -31,7 +31,7 @@ pub(super) struct Session<'a> {
     patience: Patience,
 }
 
-impl<'a> Session<'a> {
+impl<'a> AwsSession<'a> {
     /// Reads the settings. The region is that of the settings, or this `replica`. The files that credentials come from
     /// are added to `files`.
     pub(super) fn open(
@@ -40,7 +40,7 @@ impl<'a> Session<'a> {
         files: &'a WatchedFiles,
         deadline: Deadline,
         patience: Patience,
-    ) -> Result<Session<'a>> {
+    ) -> Result<AwsSession<'a>> {
         let paths = Profiles::paths(&state.environment)?;
         paths.iter().flatten().for_each(|path| files.record(path));
         let settings = state.settings()?;
@@ -67,7 +67,7 @@ impl<'a> Session<'a> {
             attempts: Attempts::of_setting(settings.max_attempts, patience),
             correct_clock_skew: !settings.flag(disabled, "disable_clock_skew_correction")?,
         };
-        Ok(Session { state, settings, region, client, metadata, files, deadline, patience })
+        Ok(AwsSession { state, settings, region, client, metadata, files, deadline, patience })
     }
 
     /// Returns credentials, from the cache while they are valid.
@@ -75,7 +75,7 @@ impl<'a> Session<'a> {
         self.state.common.credentials.get(self.resolve(&self.settings)?, &self.context())
     }
 
-    fn resolve(&self, settings: &Settings<'_>) -> Result<CredentialProvider> {
+    fn resolve(&self, settings: &AwsSettings<'_>) -> Result<CredentialProvider> {
         let provider = credentials::resolve(settings)?;
         provider.file().into_iter().for_each(|path| self.files.record(path));
         Ok(provider)
@@ -86,12 +86,12 @@ impl<'a> Session<'a> {
         // A file may have been read while it was being written.
         wait_for_writers(&self.state.environment);
         let settings = self.state.settings()?;
-        let context = Context { settings: &settings, ..self.context() };
+        let context = FetchContext { settings: &settings, ..self.context() };
         self.state.common.credentials.replace(rejected, self.resolve(&settings)?, &context)
     }
 
-    fn context(&self) -> Context<'_> {
-        Context {
+    fn context(&self) -> FetchContext<'_> {
+        FetchContext {
             settings: &self.settings,
             region: &self.region,
             client: &self.client,

@@ -8,7 +8,7 @@ use super::errors::config_error;
 use super::identifiers::{checked_external_id, checked_region, checked_role_arn, checked_session_name};
 use super::profiles::{Profile, Profiles};
 use super::selection::Selection;
-use super::target::Target;
+use super::target::AwsTarget;
 use crate::config::Config;
 use crate::error::Result;
 use crate::http;
@@ -23,7 +23,7 @@ const PARAMETERS_ENDPOINT_KEY: &str = "aws_parameters_endpoint_url";
 
 /// The settings of the provider itself, read when the manager is opened.
 pub(super) struct ProviderSettings {
-    pub(super) target: Target,
+    pub(super) target: AwsTarget,
     /// The region, and those with replicas, in order.
     regions: Vec<String>,
     pub(super) profile: Option<Setting>,
@@ -63,7 +63,7 @@ impl ProviderSettings {
     /// The agent that is asked for these secrets, and nothing else.
     pub(super) fn agent(&self) -> Option<(&Agent, &Selection)> {
         match &self.target {
-            Target::Secrets(selection) => self.agent.as_ref().map(|agent| (agent, selection)),
+            AwsTarget::Secrets(selection) => self.agent.as_ref().map(|agent| (agent, selection)),
             _ => None,
         }
     }
@@ -81,7 +81,7 @@ impl ProviderSettings {
     }
 
     /// Reads the settings of a provider that reads this.
-    pub(super) fn read(config: &Config, target: Target) -> Result<ProviderSettings, InvalidSetting> {
+    pub(super) fn read(config: &Config, target: AwsTarget) -> Result<ProviderSettings, InvalidSetting> {
         Ok(ProviderSettings {
             target,
             regions: regions(config)?,
@@ -101,7 +101,7 @@ fn regions(config: &Config) -> Result<Vec<String>, InvalidSetting> {
 }
 
 /// All settings, as they are during one load.
-pub(super) struct Settings<'a> {
+pub(super) struct AwsSettings<'a> {
     pub(super) provider_settings: &'a ProviderSettings,
     pub(super) environment: &'a Environment,
     pub(super) profiles: Arc<Profiles>,
@@ -116,10 +116,13 @@ pub(super) struct Settings<'a> {
     ignore_endpoints: bool,
 }
 
-impl<'a> Settings<'a> {
+impl<'a> AwsSettings<'a> {
     /// Reads the variables and files.
-    pub(super) fn read(provider_settings: &'a ProviderSettings, environment: &'a Environment) -> Result<Settings<'a>> {
-        Settings::with_profiles(provider_settings, environment, Profiles::read(environment)?.into())
+    pub(super) fn read(
+        provider_settings: &'a ProviderSettings,
+        environment: &'a Environment,
+    ) -> Result<AwsSettings<'a>> {
+        AwsSettings::with_profiles(provider_settings, environment, Profiles::read(environment)?.into())
     }
 
     /// Reads the variables, and uses these profiles.
@@ -127,7 +130,7 @@ impl<'a> Settings<'a> {
         provider_settings: &'a ProviderSettings,
         environment: &'a Environment,
         profiles: Arc<Profiles>,
-    ) -> Result<Settings<'a>> {
+    ) -> Result<AwsSettings<'a>> {
         let profile = match &provider_settings.profile {
             Some(profile) => Some(profile.clone()),
             None => environment.first(&["AWS_PROFILE", "AWS_DEFAULT_PROFILE"])?,
@@ -135,7 +138,7 @@ impl<'a> Settings<'a> {
         if let Some(profile) = profile.as_ref().filter(|profile| profiles.find(profile.text()).is_none()) {
             return Err(profiles.unknown_profile(profile));
         }
-        let mut settings = Settings {
+        let mut settings = AwsSettings {
             provider_settings,
             environment,
             profiles,
@@ -254,10 +257,10 @@ impl<'a> Settings<'a> {
     }
 
     /// Returns the settings of the HTTP client: the trusted certificates.
-    pub(super) fn http(&self) -> Result<http::Settings> {
+    pub(super) fn http(&self) -> Result<http::ClientSettings> {
         let bundle = self.variable_or_profile(&["AWS_CA_BUNDLE"], "ca_bundle")?;
         let roots = bundle.map_or(http::Roots::Platform, http::Roots::File);
-        Ok(http::Settings { roots, max_body: MAX_BODY, ..http::Settings::default() })
+        Ok(http::ClientSettings { roots, max_body: MAX_BODY, ..http::ClientSettings::default() })
     }
 }
 

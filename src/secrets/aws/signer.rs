@@ -7,13 +7,13 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::v4;
 use zeroize::Zeroizing;
 
-use super::call::Call;
+use super::call::AwsCall;
 use super::keys::AwsCredentials;
 use crate::error::{Error, Result, Status};
 
 /// Returns the headers that sign a call with these credentials at this time.
 pub(super) fn signature_headers(
-    call: &Call<'_>,
+    call: &AwsCall<'_>,
     credentials: &AwsCredentials,
     time: SystemTime,
 ) -> Result<Vec<(&'static str, Zeroizing<String>)>> {
@@ -46,7 +46,7 @@ mod tests {
     #[test]
     fn signature_covers_the_headers_that_secrets_manager_checks() {
         let credentials = AwsCredentials::new("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG", Some("TOKEN"), None, "a test");
-        let call = Call {
+        let call = AwsCall {
             service: Service::SecretsManager,
             region: "us-east-1",
             method: "POST",

@@ -5,15 +5,15 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use serde_json::{Map, Value, json};
 
-use super::filter::Filter;
+use super::filter::SecretFilter;
 use super::parameter_paths::ParameterPaths;
 use super::selection::Selection;
-use super::session::Session;
+use super::session::AwsSession;
 use super::settings::ProviderSettings;
 use super::state::{AwsCommon, AwsState};
-use super::target::Target;
+use super::target::AwsTarget;
 use super::watched_files::WatchedFiles;
-use super::write::Change;
+use super::write::KeyChange;
 use super::{health, load, write};
 use crate::clock::Deadline;
 use crate::config::Config;
@@ -46,14 +46,14 @@ impl AwsSource {
             Err(invalid) if invalid.in_config => return Err(invalid.error.with_source(Source::Aws)),
             Err(invalid) => return Ok(Some(AwsSource { id: ID.clone(), state: Err(invalid.error) })),
         };
-        AwsSource::with(ID.clone(), config, Target::Secrets(selection), common).map(Some)
+        AwsSource::with(ID.clone(), config, AwsTarget::Secrets(selection), common).map(Some)
     }
 
     /// The provider of parameters; `None` if no path is named.
     pub(crate) fn open_parameters(config: &Config, common: &Arc<AwsCommon>) -> Result<Option<AwsSource>> {
         let id = PARAMETERS_ID.clone();
         match ParameterPaths::read(config).map_err(|invalid| invalid.error.with_source(id.source()))? {
-            Some(paths) => AwsSource::with(id, config, Target::Parameters(paths), common).map(Some),
+            Some(paths) => AwsSource::with(id, config, AwsTarget::Parameters(paths), common).map(Some),
             None => Ok(None),
         }
     }
@@ -66,14 +66,14 @@ impl AwsSource {
         common: &Arc<AwsCommon>,
     ) -> Result<AwsSource> {
         let (target, name) = if table.contains_key("aws_secrets") {
-            Filter::of_table(table).map(|(filter, name)| (Target::Listed(filter), name))?
+            SecretFilter::of_table(table).map(|(filter, name)| (AwsTarget::Listed(filter), name))?
         } else {
-            Selection::of_table(table).map(|(selection, name)| (Target::Secrets(selection), name))?
+            Selection::of_table(table).map(|(selection, name)| (AwsTarget::Secrets(selection), name))?
         };
         AwsSource::with(ProviderId::named(&name, Source::Aws), config, target, common)
     }
 
-    fn with(id: ProviderId, config: &Config, target: Target, common: &Arc<AwsCommon>) -> Result<AwsSource> {
+    fn with(id: ProviderId, config: &Config, target: AwsTarget, common: &Arc<AwsCommon>) -> Result<AwsSource> {
         let provider_settings =
             ProviderSettings::read(config, target).map_err(|invalid| invalid.error.with_source(id.source()))?;
         Ok(AwsSource { id, state: Ok(AwsState::new(provider_settings, Environment::Process, common.clone())) })
@@ -129,12 +129,12 @@ impl DocumentSource for AwsSource {
     fn write(&self, key: &str, value: Option<&str>, deadline: Deadline) -> Result<bool> {
         let _guard = fork::protect();
         let write = |state: &AwsState| {
-            let Target::Secrets(selection) = &state.provider_settings.target else {
+            let AwsTarget::Secrets(selection) = &state.provider_settings.target else {
                 return Err(Error::new(Status::ReadOnly, format!("the provider {} is read-only", self.id.name())));
             };
             let files = WatchedFiles::default();
-            let session = Session::open(state, None, &files, deadline, Patience::UntilDeadline)?;
-            write::write(&session, selection, &Change { key, value })
+            let session = AwsSession::open(state, None, &files, deadline, Patience::UntilDeadline)?;
+            write::write(&session, selection, &KeyChange { key, value })
         };
         self.state().and_then(write).map_err(|error| error.with_source(self.id.source()))
     }

@@ -10,7 +10,7 @@ use super::batch_calls::BatchCalls;
 use super::clock_offsets::ClockOffsets;
 use super::credentials::{self, CredentialCache, InstanceState};
 use super::profiles::Profiles;
-use super::settings::{ProviderSettings, Settings};
+use super::settings::{AwsSettings, ProviderSettings};
 use super::watched_files::WatchedFiles;
 use crate::error::Result;
 use crate::files;
@@ -59,7 +59,7 @@ pub(super) struct AwsState {
 }
 
 /// Whether the settings select credentials other than those of the instance.
-fn has_credentials(settings: &Result<Settings<'_>>) -> bool {
+fn has_credentials(settings: &Result<AwsSettings<'_>>) -> bool {
     let provider = settings.as_ref().ok().and_then(|settings| credentials::source(settings).ok());
     provider.is_some_and(|provider| !provider.is_instance())
 }
@@ -94,15 +94,15 @@ impl AwsState {
     #[cfg(test)]
     pub(super) fn of_config(config: &crate::config::Config, environment: Environment) -> AwsState {
         let selection = super::selection::Selection::of_config(config, &environment).unwrap().unwrap();
-        let target = super::target::Target::Secrets(selection);
+        let target = super::target::AwsTarget::Secrets(selection);
         let provider_settings = ProviderSettings::read(config, target).unwrap();
         AwsState::new(provider_settings, environment, AwsCommon::new(SharedLogins::default()).into())
     }
 
     /// Reads the settings from variables and files. If a file seems to be half-written (a program that does not rename
     /// empties it first), the earlier contents of the files are used.
-    pub(super) fn settings(&self) -> Result<Settings<'_>> {
-        let read = || Settings::read(&self.provider_settings, &self.environment);
+    pub(super) fn settings(&self) -> Result<AwsSettings<'_>> {
+        let read = || AwsSettings::read(&self.provider_settings, &self.environment);
         let mut settings = read();
         if has_credentials(&settings) || !wait_for_writers(&self.environment) {
             return self.remember(settings);
@@ -114,13 +114,13 @@ impl AwsState {
                 let why = settings.as_ref().err().map_or("it contains no credentials", |error| error.message());
                 format!("a file that was changed just now is not used yet: {why}")
             });
-            return Settings::with_profiles(&self.provider_settings, &self.environment, earlier);
+            return AwsSettings::with_profiles(&self.provider_settings, &self.environment, earlier);
         }
         self.remember(settings)
     }
 
     /// Stores the profiles of settings with credentials.
-    fn remember<'a>(&self, settings: Result<Settings<'a>>) -> Result<Settings<'a>> {
+    fn remember<'a>(&self, settings: Result<AwsSettings<'a>>) -> Result<AwsSettings<'a>> {
         if has_credentials(&settings)
             && let Ok(settings) = &settings
         {

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use zeroize::Zeroizing;
 
-use super::call::Call;
+use super::call::AwsCall;
 use super::client::{AwsClient, AwsResponse, CallError};
 use super::endpoint::{Endpoint, Service, displayed_origin};
 use super::errors::sanitize;
@@ -38,7 +38,7 @@ impl StsCall<'_> {
     pub(super) fn send(&self, client: &AwsClient<'_>, deadline: Deadline) -> Result<AwsResponse, CallError> {
         let token = self.parameters.iter().filter(|(name, _)| *name == "WebIdentityToken");
         client.call(
-            &Call {
+            &AwsCall {
                 service: Service::Sts,
                 region: self.region,
                 method: "POST",
@@ -152,7 +152,7 @@ pub(super) fn signed_caller_identity(
     let body = call.form();
     let content_type = [(CONTENT_TYPE.0, Zeroizing::new(CONTENT_TYPE.1.to_owned()))];
     let mut headers = [&content_type[..], headers].concat();
-    let call = Call {
+    let call = AwsCall {
         service: Service::Sts,
         region,
         method: "POST",

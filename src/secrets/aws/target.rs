@@ -3,37 +3,37 @@
 use serde_json::{Map, Value, json};
 
 use super::endpoint::Service;
-use super::filter::Filter;
+use super::filter::SecretFilter;
 use super::parameter_paths::ParameterPaths;
 use super::selection::Selection;
 use crate::error::Result;
 use crate::share::Identity;
 
 /// What a provider reads.
-pub(super) enum Target {
+pub(super) enum AwsTarget {
     Secrets(Selection),
     /// The secrets that meet conditions.
-    Listed(Filter),
+    Listed(SecretFilter),
     Parameters(ParameterPaths),
     /// Nothing: only the credentials are used, for a login at another server.
     #[cfg(feature = "vault")]
     Caller,
 }
 
-impl Target {
+impl AwsTarget {
     pub(super) fn service(&self) -> Service {
         match self {
-            Target::Secrets(_) | Target::Listed(_) => Service::SecretsManager,
-            Target::Parameters(_) => Service::Ssm,
+            AwsTarget::Secrets(_) | AwsTarget::Listed(_) => Service::SecretsManager,
+            AwsTarget::Parameters(_) => Service::Ssm,
             #[cfg(feature = "vault")]
-            Target::Caller => Service::Sts,
+            AwsTarget::Caller => Service::Sts,
         }
     }
 
     /// The only key that there can be, if that is known without a request.
     pub(super) fn only_key(&self) -> Option<&str> {
         match self {
-            Target::Secrets(selection) => selection.only_key(),
+            AwsTarget::Secrets(selection) => selection.only_key(),
             _ => None,
         }
     }
@@ -41,7 +41,7 @@ impl Target {
     /// The region of the first ARN, if all secrets have ARNs.
     pub(super) fn region(&self) -> Option<&str> {
         match self {
-            Target::Secrets(Selection { secret_ids, .. }) => {
+            AwsTarget::Secrets(Selection { secret_ids, .. }) => {
                 secret_ids.first().filter(|_| self.has_only_arns())?.region.as_deref()
             }
             _ => None,
@@ -51,7 +51,7 @@ impl Target {
     /// Whether all secrets have ARNs, and so their own regions.
     pub(super) fn has_only_arns(&self) -> bool {
         match self {
-            Target::Secrets(Selection { secret_ids, .. }) => secret_ids.iter().all(|id| id.region.is_some()),
+            AwsTarget::Secrets(Selection { secret_ids, .. }) => secret_ids.iter().all(|id| id.region.is_some()),
             _ => false,
         }
     }
@@ -64,7 +64,7 @@ impl Target {
         endpoint: &dyn Fn(Service, &str) -> Result<String>,
     ) -> Result<()> {
         match self {
-            Target::Secrets(selection) => {
+            AwsTarget::Secrets(selection) => {
                 for id in &selection.secret_ids {
                     identity.add("secret", &id.text);
                     let region = id.region.as_deref().unwrap_or(region);
@@ -72,16 +72,16 @@ impl Target {
                 }
                 selection.identify(identity);
             }
-            Target::Listed(filter) => {
+            AwsTarget::Listed(filter) => {
                 filter.identify(identity);
                 identity.add("endpoint", endpoint(Service::SecretsManager, region)?);
             }
-            Target::Parameters(paths) => {
+            AwsTarget::Parameters(paths) => {
                 paths.0.iter().for_each(|path| identity.add("path", path));
                 identity.add("endpoint", endpoint(Service::Ssm, region)?);
             }
             #[cfg(feature = "vault")]
-            Target::Caller => {}
+            AwsTarget::Caller => {}
         }
         Ok(())
     }
@@ -93,14 +93,14 @@ impl Target {
             texts.map(|text| format!("{text:?}")).collect::<Vec<_>>().join(", ")
         };
         let what = match self {
-            Target::Secrets(Selection { secret_ids: ids, .. }) => {
+            AwsTarget::Secrets(Selection { secret_ids: ids, .. }) => {
                 let kind = if ids.len() == 1 { "secret" } else { "secrets" };
                 format!("{kind} {}", quoted(&mut ids.iter().map(|id| &id.text)))
             }
-            Target::Listed(filter) => filter.describe(),
-            Target::Parameters(paths) => format!("parameters below {}", quoted(&mut paths.0.iter())),
+            AwsTarget::Listed(filter) => filter.describe(),
+            AwsTarget::Parameters(paths) => format!("parameters below {}", quoted(&mut paths.0.iter())),
             #[cfg(feature = "vault")]
-            Target::Caller => "the identity of the caller".to_owned(),
+            AwsTarget::Caller => "the identity of the caller".to_owned(),
         };
         region.filter(|_| !self.has_only_arns()).map_or(what.clone(), |region| format!("{what} in {region}"))
     }
@@ -108,15 +108,15 @@ impl Target {
     /// Adds the settings to a description.
     pub(super) fn describe(&self, members: &mut Map<String, Value>) {
         match self {
-            Target::Secrets(selection) => selection.describe(members),
-            Target::Listed(filter) => {
+            AwsTarget::Secrets(selection) => selection.describe(members),
+            AwsTarget::Listed(filter) => {
                 members.insert("secrets".to_owned(), json!(filter.describe()));
             }
-            Target::Parameters(paths) => {
+            AwsTarget::Parameters(paths) => {
                 members.insert("paths".to_owned(), json!(paths.0));
             }
             #[cfg(feature = "vault")]
-            Target::Caller => {}
+            AwsTarget::Caller => {}
         }
     }
 }

@@ -15,9 +15,9 @@ use super::errors::config_error;
 use super::identifiers::SecretId;
 use super::json_service::{JsonService, ReadError};
 use super::secrets_manager::decode;
-use super::selection::{Form, Selection};
+use super::selection::{SecretForm, Selection};
 use super::service_error::ErrorKind;
-use super::session::Session;
+use super::session::AwsSession;
 use super::uuid::random_uuid;
 use crate::error::{Error, Result, Status};
 use crate::secret_memory::SecretBytes;
@@ -36,7 +36,7 @@ const CURRENT: &str = "AWSCURRENT";
 const PENDING: &str = "STSECRETS_PENDING";
 
 /// A change of one key; `None` removes it.
-pub(super) struct Change<'a> {
+pub(super) struct KeyChange<'a> {
     pub(super) key: &'a str,
     pub(super) value: Option<&'a str>,
 }
@@ -62,12 +62,12 @@ impl Version {
 }
 
 /// Makes a change in the first secret that has the key; if none has it, in the first one. Returns whether it was there.
-pub(super) fn write(session: &Session<'_>, selection: &Selection, change: &Change<'_>) -> Result<bool> {
+pub(super) fn write(session: &AwsSession<'_>, selection: &Selection, change: &KeyChange<'_>) -> Result<bool> {
     if session.state.provider_settings.agent().is_some() {
         return Err(config_error("`set_provider` is \"aws\", but the agent of `aws_agent_url` only reads; unset one"));
     }
     let is_current = selection.version_stage.as_deref().is_none_or(|stage| stage == CURRENT);
-    if !matches!(selection.form, Form::Object) || selection.version_id.is_some() || !is_current {
+    if !matches!(selection.form, SecretForm::Object) || selection.version_id.is_some() || !is_current {
         let what = "`set_provider` is \"aws\", which changes the current version; unset `aws_version_id` and \
                     `aws_version_stage`";
         return Err(config_error(what));
@@ -76,7 +76,7 @@ pub(super) fn write(session: &Session<'_>, selection: &Selection, change: &Chang
     let ids = &selection.secret_ids;
     let mut target = &ids[0];
     for id in ids.iter().filter(|_| ids.len() > 1) {
-        let has_key = |service: JsonService<'_>| Writer { service, id, change }.has_key();
+        let has_key = |service: JsonService<'_>| SecretWriter { service, id, change }.has_key();
         let region = id.region.as_deref().unwrap_or(&session.region);
         let found = session.ask(Service::SecretsManager, region, &mut cached, has_key, |found| found.as_mut().err())?;
         if found.map_err(|failed| failed.error)? {
@@ -85,18 +85,18 @@ pub(super) fn write(session: &Session<'_>, selection: &Selection, change: &Chang
         }
     }
     let region = target.region.as_deref().unwrap_or(&session.region);
-    let write = |service: JsonService<'_>| Writer { service, id: target, change }.write();
+    let write = |service: JsonService<'_>| SecretWriter { service, id: target, change }.write();
     let written = session.ask(Service::SecretsManager, region, &mut cached, write, |written| written.as_mut().err())?;
     written.map_err(|failed| failed.error)
 }
 
-struct Writer<'a> {
+struct SecretWriter<'a> {
     service: JsonService<'a>,
     id: &'a SecretId,
-    change: &'a Change<'a>,
+    change: &'a KeyChange<'a>,
 }
 
-impl Writer<'_> {
+impl SecretWriter<'_> {
     fn has_key(&self) -> Result<bool, ReadError> {
         let Some(version) = self.read()? else { return Ok(false) };
         Ok(self.value(&version)?.is_some())
@@ -122,7 +122,7 @@ impl Writer<'_> {
 
     /// Returns the changed document; `None` if it is as it should be.
     fn edit(&self, version: &Version) -> Result<Option<Zeroizing<String>>, ReadError> {
-        let Change { key, value } = *self.change;
+        let KeyChange { key, value } = *self.change;
         let edit = |text: &str| match value {
             Some(value) => document::set(text, key, value).map(Some),
             None => document::delete(text, key),

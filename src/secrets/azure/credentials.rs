@@ -23,30 +23,31 @@ const MAX_FILE: usize = 64 << 10;
 
 /// A kind of credentials that the setting `azure_auth` selects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Auth {
+pub(super) enum AzureAuth {
     Environment,
     WorkloadIdentity,
     ManagedIdentity,
     Cli,
 }
 
-impl Auth {
+impl AzureAuth {
     /// In the order in which they are tried.
-    const ALL: [Auth; 4] = [Auth::Environment, Auth::WorkloadIdentity, Auth::ManagedIdentity, Auth::Cli];
+    const ALL: [AzureAuth; 4] =
+        [AzureAuth::Environment, AzureAuth::WorkloadIdentity, AzureAuth::ManagedIdentity, AzureAuth::Cli];
 
     fn name(self) -> &'static str {
         match self {
-            Auth::Environment => "environment",
-            Auth::WorkloadIdentity => "workload_identity",
-            Auth::ManagedIdentity => "managed_identity",
-            Auth::Cli => "cli",
+            AzureAuth::Environment => "environment",
+            AzureAuth::WorkloadIdentity => "workload_identity",
+            AzureAuth::ManagedIdentity => "managed_identity",
+            AzureAuth::Cli => "cli",
         }
     }
 
     /// Reads the setting; `None`: the first of all kinds that is there.
-    pub(super) fn read(config: &Config) -> Result<Option<Auth>, InvalidSetting> {
+    pub(super) fn read(config: &Config) -> Result<Option<AzureAuth>, InvalidSetting> {
         let Some(setting) = config.setting(AUTH_KEY)? else { return Ok(None) };
-        let auth = Auth::ALL.into_iter().find(|auth| auth.name() == setting.text());
+        let auth = AzureAuth::ALL.into_iter().find(|auth| auth.name() == setting.text());
         auth.map(Some).ok_or_else(|| {
             setting.invalid_value("is not \"environment\", \"workload_identity\", \"managed_identity\" or \"cli\"")
         })
@@ -62,7 +63,7 @@ pub(super) struct Application {
 }
 
 /// The credentials that are used now.
-pub(super) enum Credentials {
+pub(super) enum AzureCredentials {
     Secret(Application, Setting),
     Certificate(Application, PathBuf),
     /// The token of another provider in a file.
@@ -81,26 +82,26 @@ pub(super) enum Credentials {
     },
 }
 
-impl Credentials {
-    pub(super) fn find(auth: Option<Auth>, environment: &Environment) -> Result<Credentials> {
-        let reader = Reader { environment, is_wanted: auth.is_some() };
-        for kind in Auth::ALL.into_iter().filter(|kind| auth.is_none_or(|auth| auth == *kind)) {
+impl AzureCredentials {
+    pub(super) fn find(auth: Option<AzureAuth>, environment: &Environment) -> Result<AzureCredentials> {
+        let reader = EnvironmentReader { environment, is_wanted: auth.is_some() };
+        for kind in AzureAuth::ALL.into_iter().filter(|kind| auth.is_none_or(|auth| auth == *kind)) {
             let found = match kind {
-                Auth::Environment => reader.application_secret()?,
-                Auth::WorkloadIdentity => reader.workload_identity()?,
-                Auth::ManagedIdentity => reader.managed_identity()?,
-                Auth::Cli => reader.cli()?,
+                AzureAuth::Environment => reader.application_secret()?,
+                AzureAuth::WorkloadIdentity => reader.workload_identity()?,
+                AzureAuth::ManagedIdentity => reader.managed_identity()?,
+                AzureAuth::Cli => reader.cli()?,
             };
             if let Some(found) = found {
                 return Ok(found);
             }
         }
         let message = match auth {
-            Some(Auth::Environment) => {
+            Some(AzureAuth::Environment) => {
                 "`azure_auth` is \"environment\": set AZURE_TENANT_ID, AZURE_CLIENT_ID, and AZURE_CLIENT_SECRET or \
                  AZURE_CLIENT_CERTIFICATE_PATH"
             }
-            Some(Auth::WorkloadIdentity) => {
+            Some(AzureAuth::WorkloadIdentity) => {
                 "`azure_auth` is \"workload_identity\": set AZURE_TENANT_ID, AZURE_CLIENT_ID and \
                  AZURE_FEDERATED_TOKEN_FILE"
             }
@@ -115,27 +116,29 @@ impl Credentials {
     /// What the credentials are, for messages.
     pub(super) fn origin(&self) -> String {
         match self {
-            Credentials::Secret(application, _) => format!("the application {}", application.client_id),
-            Credentials::Certificate(application, path) => {
+            AzureCredentials::Secret(application, _) => format!("the application {}", application.client_id),
+            AzureCredentials::Certificate(application, path) => {
                 format!("the application {} with {}", application.client_id, path.display())
             }
-            Credentials::Federated(application, path) => {
+            AzureCredentials::Federated(application, path) => {
                 format!("the workload identity {} with {}", application.client_id, path.display())
             }
-            Credentials::AppService { client_id, .. } | Credentials::Imds { client_id, .. } => match client_id {
-                Some(id) => format!("the managed identity {id}"),
-                None => "the managed identity".to_owned(),
-            },
-            Credentials::Cli { .. } => "the Azure CLI".to_owned(),
+            AzureCredentials::AppService { client_id, .. } | AzureCredentials::Imds { client_id, .. } => {
+                match client_id {
+                    Some(id) => format!("the managed identity {id}"),
+                    None => "the managed identity".to_owned(),
+                }
+            }
+            AzureCredentials::Cli { .. } => "the Azure CLI".to_owned(),
         }
     }
 
     /// The tenant that the application belongs to, if that is known.
     pub(super) fn tenant(&self) -> Option<&str> {
         match self {
-            Credentials::Secret(application, _)
-            | Credentials::Certificate(application, _)
-            | Credentials::Federated(application, _) => Some(&application.tenant),
+            AzureCredentials::Secret(application, _)
+            | AzureCredentials::Certificate(application, _)
+            | AzureCredentials::Federated(application, _) => Some(&application.tenant),
             _ => None,
         }
     }
@@ -143,7 +146,7 @@ impl Credentials {
     /// The file that is read at each login.
     pub(super) fn file(&self) -> Option<&Path> {
         match self {
-            Credentials::Certificate(_, path) | Credentials::Federated(_, path) => Some(path),
+            AzureCredentials::Certificate(_, path) | AzureCredentials::Federated(_, path) => Some(path),
             _ => None,
         }
     }
@@ -151,29 +154,29 @@ impl Credentials {
     /// Adds which identity requests have.
     pub(super) fn identify(&self, identity: &mut Identity) -> Result<()> {
         match self {
-            Credentials::Secret(application, secret) => {
+            AzureCredentials::Secret(application, secret) => {
                 application.identify("secret", identity);
                 identity.add_secret(secret.text().as_bytes())
             }
-            Credentials::Certificate(application, path) => {
+            AzureCredentials::Certificate(application, path) => {
                 application.identify("certificate", identity);
                 identity.add_secret(&read(path, "the certificate for Azure")?)
             }
-            Credentials::Federated(application, path) => {
+            AzureCredentials::Federated(application, path) => {
                 application.identify("federated", identity);
                 identity.add_secret(&read(path, "the token for Azure")?)
             }
-            Credentials::AppService { url, header, client_id } => {
+            AzureCredentials::AppService { url, header, client_id } => {
                 identity.add("identity endpoint", url);
                 identity.add_optional("client", client_id.as_ref());
                 identity.add_secret(header.text().as_bytes())
             }
-            Credentials::Imds { url, client_id } => {
+            AzureCredentials::Imds { url, client_id } => {
                 identity.add("metadata", url);
                 identity.add_optional("client", client_id.as_ref());
                 Ok(())
             }
-            Credentials::Cli { tenant } => {
+            AzureCredentials::Cli { tenant } => {
                 let home = crate::paths::home().unwrap_or_default();
                 identity.add("cli of", home.as_os_str().as_encoded_bytes());
                 identity.add_optional("tenant", tenant.as_ref());
@@ -199,13 +202,13 @@ pub(super) fn read(path: &Path, what: &str) -> Result<SecretBytes> {
     Ok(contents.bytes.freeze())
 }
 
-struct Reader<'a> {
+struct EnvironmentReader<'a> {
     environment: &'a Environment,
     /// Whether a setting selects the kind, so that it need not be detected.
     is_wanted: bool,
 }
 
-impl Reader<'_> {
+impl EnvironmentReader<'_> {
     fn identifier(&self, name: &str) -> Result<Option<String>> {
         let Some(setting) = self.environment.setting(name)? else { return Ok(None) };
         let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
@@ -229,38 +232,38 @@ impl Reader<'_> {
         Ok(Some(Application { authority, tenant, client_id }))
     }
 
-    fn application_secret(&self) -> Result<Option<Credentials>> {
+    fn application_secret(&self) -> Result<Option<AzureCredentials>> {
         let Some(application) = self.application()? else { return Ok(None) };
         if let Some(secret) = self.environment.setting("AZURE_CLIENT_SECRET")? {
-            return Ok(Some(Credentials::Secret(application, secret)));
+            return Ok(Some(AzureCredentials::Secret(application, secret)));
         }
         let certificate = self.environment.setting("AZURE_CLIENT_CERTIFICATE_PATH")?;
-        Ok(certificate.map(|setting| Credentials::Certificate(application, setting.path())))
+        Ok(certificate.map(|setting| AzureCredentials::Certificate(application, setting.path())))
     }
 
-    fn workload_identity(&self) -> Result<Option<Credentials>> {
+    fn workload_identity(&self) -> Result<Option<AzureCredentials>> {
         let Some(file) = self.environment.setting("AZURE_FEDERATED_TOKEN_FILE")? else { return Ok(None) };
-        Ok(self.application()?.map(|application| Credentials::Federated(application, file.path())))
+        Ok(self.application()?.map(|application| AzureCredentials::Federated(application, file.path())))
     }
 
-    fn managed_identity(&self) -> Result<Option<Credentials>> {
+    fn managed_identity(&self) -> Result<Option<AzureCredentials>> {
         let client_id = self.identifier("AZURE_CLIENT_ID")?;
         let (endpoint, header) =
             (self.environment.setting("IDENTITY_ENDPOINT")?, self.environment.setting("IDENTITY_HEADER")?);
         if let (Some(endpoint), Some(header)) = (endpoint, header) {
             // In App Service, the endpoint is an address of the machine's own network.
-            return Ok(Some(Credentials::AppService { url: endpoint.text().to_owned(), header, client_id }));
+            return Ok(Some(AzureCredentials::AppService { url: endpoint.text().to_owned(), header, client_id }));
         }
         let host = self.environment.setting("AZURE_POD_IDENTITY_AUTHORITY_HOST")?;
         let is_machine = || fs::read_to_string(CHASSIS.0).is_ok_and(|tag| tag.trim() == CHASSIS.1);
         let is_there = host.is_some() || self.is_wanted || is_machine();
         let url = host.map_or(DEFAULT_IMDS.to_owned(), |host| host.text().trim_end_matches('/').to_owned());
-        Ok(is_there.then_some(Credentials::Imds { url, client_id }))
+        Ok(is_there.then_some(AzureCredentials::Imds { url, client_id }))
     }
 
-    fn cli(&self) -> Result<Option<Credentials>> {
+    fn cli(&self) -> Result<Option<AzureCredentials>> {
         let tenant = self.identifier("AZURE_TENANT_ID")?;
-        Ok((self.is_wanted || process::is_found("az")).then_some(Credentials::Cli { tenant }))
+        Ok((self.is_wanted || process::is_found("az")).then_some(AzureCredentials::Cli { tenant }))
     }
 }
 
@@ -268,8 +271,8 @@ impl Reader<'_> {
 mod tests {
     use super::*;
 
-    fn origin(auth: Option<Auth>, variables: &[(&str, &str)]) -> String {
-        let found = Credentials::find(auth, &Environment::fixed(variables));
+    fn origin(auth: Option<AzureAuth>, variables: &[(&str, &str)]) -> String {
+        let found = AzureCredentials::find(auth, &Environment::fixed(variables));
         found.map_or_else(|error| error.message().to_owned(), |found| found.origin())
     }
 
@@ -290,9 +293,9 @@ mod tests {
         ] {
             assert_eq!(origin(None, &variables), expected);
         }
-        assert_eq!(origin(Some(Auth::ManagedIdentity), &with(&[secret])), "the managed identity c");
-        assert_eq!(origin(Some(Auth::Cli), &with(&[secret])), "the Azure CLI");
-        assert!(origin(Some(Auth::Environment), &application).contains("set AZURE_TENANT_ID"));
+        assert_eq!(origin(Some(AzureAuth::ManagedIdentity), &with(&[secret])), "the managed identity c");
+        assert_eq!(origin(Some(AzureAuth::Cli), &with(&[secret])), "the Azure CLI");
+        assert!(origin(Some(AzureAuth::Environment), &application).contains("set AZURE_TENANT_ID"));
         let invalid = [("AZURE_TENANT_ID", "a/../b"), ("AZURE_CLIENT_ID", "c"), secret];
         assert!(origin(None, &invalid).contains("the variable AZURE_TENANT_ID has characters"));
     }

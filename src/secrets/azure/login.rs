@@ -9,15 +9,15 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::credentials::{Application, Credentials, read};
+use super::credentials::{Application, AzureCredentials, read};
 use crate::clock::Instant;
 use crate::error::{Error, Result, Status};
-use crate::http::Response;
+use crate::http::HttpResponse;
 use crate::http::url::percent_encode;
 use crate::process::{self, Limits, RunFailure};
 use crate::secret_memory::SecretBytes;
 use crate::secrets::cloud::{
-    Algorithm, Call, ServerError, Session, SigningKey, Token, base64url, form, header, not_the_server,
+    AccessToken, Algorithm, Call, RsaSigningKey, ServerError, Session, base64url, form, header, not_the_server,
 };
 use crate::secrets::json::SecretObject;
 
@@ -30,20 +30,20 @@ const CLI_LIMITS: Limits = Limits { stdout: 64 << 10, stderr: 4 << 10 };
 const UNKNOWN_LIFETIME: Duration = Duration::from_secs(300);
 
 /// Returns a new access token for a resource.
-pub(super) fn log_in(credentials: &Credentials, resource: &str, session: &Session<'_>) -> Result<Token> {
-    let login = Login { resource, session, what: format!("the login of {}", credentials.origin()) };
+pub(super) fn log_in(credentials: &AzureCredentials, resource: &str, session: &Session<'_>) -> Result<AccessToken> {
+    let login = AzureLogin { resource, session, what: format!("the login of {}", credentials.origin()) };
     match credentials {
-        Credentials::Secret(application, secret) => {
+        AzureCredentials::Secret(application, secret) => {
             login.application(application, &[("client_secret", secret.value.clone())])
         }
-        Credentials::Certificate(application, path) => {
+        AzureCredentials::Certificate(application, path) => {
             let assertion = assertion(application, path)?;
             login.application(
                 application,
                 &[("client_assertion_type", text(ASSERTION_TYPE)), ("client_assertion", assertion)],
             )
         }
-        Credentials::Federated(application, path) => {
+        AzureCredentials::Federated(application, path) => {
             let token = read(path, "the token for Azure")?;
             let token = std::str::from_utf8(&token).map(str::trim).unwrap_or_default();
             if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -52,26 +52,26 @@ pub(super) fn log_in(credentials: &Credentials, resource: &str, session: &Sessio
             let parameters = [("client_assertion_type", text(ASSERTION_TYPE)), ("client_assertion", text(token))];
             login.application(application, &parameters)
         }
-        Credentials::AppService { url, header: secret, client_id } => {
+        AzureCredentials::AppService { url, header: secret, client_id } => {
             let headers = [("X-IDENTITY-HEADER", secret.value.clone())];
             login.managed(url, "2019-08-01", &headers, client_id.as_deref())
         }
-        Credentials::Imds { url, client_id } => {
+        AzureCredentials::Imds { url, client_id } => {
             let url = format!("{url}/metadata/identity/oauth2/token");
             login.managed(&url, "2018-02-01", &[header("Metadata", "true")], client_id.as_deref())
         }
-        Credentials::Cli { tenant } => login.cli(tenant.as_deref()),
+        AzureCredentials::Cli { tenant } => login.cli(tenant.as_deref()),
     }
 }
 
-struct Login<'a> {
+struct AzureLogin<'a> {
     resource: &'a str,
     session: &'a Session<'a>,
     what: String,
 }
 
-impl Login<'_> {
-    fn application(&self, application: &Application, parameters: &[(&str, Zeroizing<String>)]) -> Result<Token> {
+impl AzureLogin<'_> {
+    fn application(&self, application: &Application, parameters: &[(&str, Zeroizing<String>)]) -> Result<AccessToken> {
         let at = Instant::now();
         let url = token_url(application);
         let mut all = vec![
@@ -92,7 +92,7 @@ impl Login<'_> {
         version: &str,
         headers: &[(&str, Zeroizing<String>)],
         client_id: Option<&str>,
-    ) -> Result<Token> {
+    ) -> Result<AccessToken> {
         let at = Instant::now();
         let client = client_id.map_or(String::new(), |id| format!("&client_id={}", percent_encode(id)));
         let url = format!("{url}?api-version={version}&resource={}{client}", percent_encode(self.resource));
@@ -102,7 +102,7 @@ impl Login<'_> {
     }
 
     /// The token in a response; an error if the server rejects the login.
-    fn token(&self, response: &Response, at: Instant, advice: &str) -> Result<Token> {
+    fn token(&self, response: &HttpResponse, at: Instant, advice: &str) -> Result<AccessToken> {
         let error = ServerError::parse(response);
         let status = response.status;
         if status != 200 && error.is_own() {
@@ -114,7 +114,7 @@ impl Login<'_> {
         token.ok_or_else(|| not_the_server(&self.what, status, SERVER))
     }
 
-    fn cli(&self, tenant: Option<&str>) -> Result<Token> {
+    fn cli(&self, tenant: Option<&str>) -> Result<AccessToken> {
         let at = Instant::now();
         let mut words = ["az", "account", "get-access-token", "--output", "json", "--resource", self.resource].to_vec();
         words.extend(tenant.iter().flat_map(|tenant| ["--tenant", tenant]));
@@ -149,7 +149,7 @@ fn assertion(application: &Application, path: &Path) -> Result<Zeroizing<String>
     let pem = read(path, "the certificate for Azure")?;
     let invalid = |what: &str| Error::new(Status::Config, format!("the certificate file {} {what}", path.display()));
     let certificate = CertificateDer::from_pem_slice(&pem).map_err(|_| invalid("has no certificate in PEM"))?;
-    let key = SigningKey::from_pem(&pem).map_err(invalid)?;
+    let key = RsaSigningKey::from_pem(&pem).map_err(invalid)?;
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|error| Error::new(Status::Unavailable, error.to_string()))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -166,7 +166,7 @@ fn text(text: &str) -> Zeroizing<String> {
     Zeroizing::new(text.to_owned())
 }
 
-fn parse_token(object: &SecretObject, name: &str, at: Instant) -> Option<Token> {
+fn parse_token(object: &SecretObject, name: &str, at: Instant) -> Option<AccessToken> {
     let token: &SecretBytes =
         object.get(name).filter(|token| !token.is_empty() && token.iter().all(u8::is_ascii_graphic))?;
     let until = |end: u64| {
@@ -178,5 +178,5 @@ fn parse_token(object: &SecretObject, name: &str, at: Instant) -> Option<Token> 
         (None, Some(end)) => until(end)?,
         (None, None) => UNKNOWN_LIFETIME,
     };
-    Some(Token::new(token.clone(), at, lifetime))
+    Some(AccessToken::new(token.clone(), at, lifetime))
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::credentials::Auth;
+use super::credentials::AzureAuth;
 use super::names;
 use super::vault::KeyVault;
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
 use crate::http::url::Url;
-use crate::secrets::cloud::{CloudSource, Common, Filter, Lookup, Named, Session, Store, checked};
+use crate::secrets::cloud::{CloudSource, CloudStore, Common, Filter, Named, Session, StoreLookup, checked};
 use crate::secrets::not_configured::NotConfigured;
 use crate::secrets::secret::ProviderId;
 use crate::settings::Environment;
@@ -52,7 +52,7 @@ pub(in crate::secrets) fn open_table(
 }
 
 fn vault(config: &Config, common: &Arc<Common>) -> Result<Option<KeyVault>> {
-    let auth = Auth::read(config).map_err(|invalid| invalid.of(Source::Azure))?;
+    let auth = AzureAuth::read(config).map_err(|invalid| invalid.of(Source::Azure))?;
     let Some(setting) = config.setting(URL_KEY).map_err(|invalid| invalid.of(Source::Azure))? else { return Ok(None) };
     let url = checked(&setting).map_err(|invalid| invalid.of(Source::Azure))?;
     let parsed = Url::parse(&url).ok().filter(|parsed| parsed.uri.path().trim_matches('/').is_empty());
@@ -67,7 +67,7 @@ fn vault(config: &Config, common: &Arc<Common>) -> Result<Option<KeyVault>> {
     }))
 }
 
-impl Store for KeyVault {
+impl CloudStore for KeyVault {
     fn source(&self) -> Source {
         Source::Azure
     }
@@ -93,7 +93,7 @@ impl Store for KeyVault {
         };
     }
 
-    fn read(&self, session: &Session<'_>, secret: &Named) -> Result<Lookup> {
+    fn read(&self, session: &Session<'_>, secret: &Named) -> Result<StoreLookup> {
         self.get_secret(session, secret)
     }
 

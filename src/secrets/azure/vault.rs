@@ -5,14 +5,16 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::challenge::Challenge;
-use super::credentials::{Auth, Credentials};
+use super::credentials::{AzureAuth, AzureCredentials};
 use super::login;
 use super::names::is_name;
 use crate::error::{Error, Result, Status};
 use crate::fork_safe::Mutex;
-use crate::http::Response;
+use crate::http::HttpResponse;
 use crate::http::url::Url;
-use crate::secrets::cloud::{Call, Common, Filter, Lookup, Named, ServerError, Session, Token, not_the_server};
+use crate::secrets::cloud::{
+    AccessToken, Call, Common, Filter, Named, ServerError, Session, StoreLookup, not_the_server,
+};
 use crate::secrets::json::SecretObject;
 use crate::settings::Environment;
 use crate::share::Identity;
@@ -26,7 +28,7 @@ pub(super) struct KeyVault {
     /// Without `/` at its end.
     pub(super) url: String,
     pub(super) parsed: Url,
-    pub(super) auth: Option<Auth>,
+    pub(super) auth: Option<AzureAuth>,
     pub(super) environment: Environment,
     pub(super) common: Arc<Common>,
     /// What the vault said about tokens.
@@ -34,12 +36,12 @@ pub(super) struct KeyVault {
 }
 
 impl KeyVault {
-    pub(super) fn credentials(&self) -> Result<Credentials> {
-        Credentials::find(self.auth, &self.environment)
+    pub(super) fn credentials(&self) -> Result<AzureCredentials> {
+        AzureCredentials::find(self.auth, &self.environment)
     }
 
     /// Reads one version of a secret.
-    pub(super) fn get_secret(&self, session: &Session<'_>, secret: &Named) -> Result<Lookup> {
+    pub(super) fn get_secret(&self, session: &Session<'_>, secret: &Named) -> Result<StoreLookup> {
         let what = format!("secret {:?} in {}", secret.name, self.url);
         let version = secret.version.as_ref().map_or(String::new(), |version| format!("/{version}"));
         let url = format!("{}/secrets/{}{version}?{API_VERSION}", self.url, secret.name);
@@ -53,7 +55,7 @@ impl KeyVault {
             return Err(not_vault(&what, 200));
         };
         let version = id.rsplit('/').next().filter(|version| is_name(version)).map(Arc::from);
-        Ok(Lookup::Found(value.clone(), version))
+        Ok(StoreLookup::Found(value.clone(), version))
     }
 
     /// Returns the names of the enabled secrets that meet the conditions.
@@ -92,7 +94,13 @@ impl KeyVault {
 
     /// Sends a request. The first one has no token, so that the vault says for which resource it wants one. If it
     /// rejects a token, another one is sent, once.
-    fn get(&self, session: &Session<'_>, credentials: &Credentials, what: &str, url: &str) -> Result<Response> {
+    fn get(
+        &self,
+        session: &Session<'_>,
+        credentials: &AzureCredentials,
+        what: &str,
+        url: &str,
+    ) -> Result<HttpResponse> {
         let known = self.challenge.lock().clone();
         let challenge = match known {
             Some(challenge) => challenge,
@@ -115,13 +123,13 @@ impl KeyVault {
         }
     }
 
-    fn send(&self, session: &Session<'_>, what: &str, url: &str, token: Option<&Token>) -> Result<Response> {
-        let headers: Vec<(&str, Zeroizing<String>)> = token.map(Token::header).transpose()?.into_iter().collect();
+    fn send(&self, session: &Session<'_>, what: &str, url: &str, token: Option<&AccessToken>) -> Result<HttpResponse> {
+        let headers: Vec<(&str, Zeroizing<String>)> = token.map(AccessToken::header).transpose()?.into_iter().collect();
         session.send(what, &Call { method: "GET", url, headers: &headers, body: b"", is_local: false })
     }
 
     /// What the vault says about tokens, if it rejects a request for the lack of one.
-    fn challenged(&self, what: &str, response: &Response) -> Result<Option<Challenge>> {
+    fn challenged(&self, what: &str, response: &HttpResponse) -> Result<Option<Challenge>> {
         let Some(header) = response.header("www-authenticate").filter(|_| response.status == 401) else {
             return Ok(None);
         };
@@ -134,11 +142,11 @@ impl KeyVault {
     fn token(
         &self,
         session: &Session<'_>,
-        credentials: &Credentials,
+        credentials: &AzureCredentials,
         challenge: &Challenge,
         what: &str,
-        rejected: Option<&Token>,
-    ) -> Result<Token> {
+        rejected: Option<&AccessToken>,
+    ) -> Result<AccessToken> {
         if let Some(tenant) = challenge.other_tenant(credentials.tenant()) {
             let message =
                 format!("{what}: the vault belongs to the tenant {tenant}; AZURE_TENANT_ID names another one");
@@ -156,20 +164,20 @@ impl KeyVault {
 }
 
 /// Interprets an error response. A secret that does not exist or is disabled is not an error.
-fn failed(what: &str, response: &Response, credentials: &Credentials, secret: &Named) -> Result<Lookup> {
+fn failed(what: &str, response: &HttpResponse, credentials: &AzureCredentials, secret: &Named) -> Result<StoreLookup> {
     let error = ServerError::parse(response);
     match (response.status, error.code.as_str(), error.reason.as_str()) {
-        (404, "SecretNotFound", _) => Ok(Lookup::Missing(match &secret.version {
+        (404, "SecretNotFound", _) => Ok(StoreLookup::Missing(match &secret.version {
             Some(version) => format!("it, or its version {version}, does not exist"),
             None => "it does not exist, or is deleted".to_owned(),
         })),
-        (403, _, "SecretDisabled") => Ok(Lookup::Missing("it is disabled".to_owned())),
+        (403, _, "SecretDisabled") => Ok(StoreLookup::Missing("it is disabled".to_owned())),
         _ => Err(refused(what, response, credentials, "Get")),
     }
 }
 
 /// The error for a response that is not what was asked for.
-fn refused(what: &str, response: &Response, credentials: &Credentials, action: &str) -> Error {
+fn refused(what: &str, response: &HttpResponse, credentials: &AzureCredentials, action: &str) -> Error {
     let error = ServerError::parse(response);
     let (status, quoted, origin) = (response.status, error.quoted(), credentials.origin());
     let denied = |advice: String| {

@@ -17,11 +17,11 @@ pub(in crate::secrets) enum Algorithm {
 }
 
 /// An RSA key that signs tokens.
-pub(in crate::secrets) struct SigningKey(RsaKeyPair);
+pub(in crate::secrets) struct RsaSigningKey(RsaKeyPair);
 
-impl SigningKey {
+impl RsaSigningKey {
     /// Parses the first private key of a text in PEM. The error is `has no …`, `has a …`.
-    pub(in crate::secrets) fn from_pem(pem: &[u8]) -> Result<SigningKey, &'static str> {
+    pub(in crate::secrets) fn from_pem(pem: &[u8]) -> Result<RsaSigningKey, &'static str> {
         let key =
             PrivateKeyDer::from_pem_slice(pem).map_err(|_| match pem.windows(9).any(|part| part == b"ENCRYPTED") {
                 true => "has a private key with a password, which is not supported",
@@ -32,7 +32,7 @@ impl SigningKey {
             PrivateKeyDer::Pkcs1(key) => RsaKeyPair::from_der(key.secret_pkcs1_der()),
             _ => return Err("has a private key that is not RSA"),
         };
-        pair.map(SigningKey).map_err(|_| "has a private key that is not RSA with 2048 to 4096 bits")
+        pair.map(RsaSigningKey).map_err(|_| "has a private key that is not RSA with 2048 to 4096 bits")
     }
 
     /// Returns a token with these claims. `header` has members besides `alg` and `typ`.
@@ -42,7 +42,7 @@ impl SigningKey {
         mut header: Value,
         claims: &Value,
     ) -> Result<Zeroizing<String>, &'static str> {
-        let SigningKey(pair) = self;
+        let RsaSigningKey(pair) = self;
         let (name, padding) = match algorithm {
             Algorithm::Rs256 => ("RS256", &RSA_PKCS1_SHA256 as &'static dyn ring::signature::RsaEncoding),
             Algorithm::Ps256 => ("PS256", &RSA_PSS_SHA256 as _),
@@ -79,7 +79,7 @@ mod tests {
             ("-----BEGIN EC PRIVATE KEY-----\nAA==\n-----END EC PRIVATE KEY-----\n", "not RSA"),
             ("-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n", "not RSA"),
         ] {
-            let why = SigningKey::from_pem(pem.as_bytes()).err().unwrap();
+            let why = RsaSigningKey::from_pem(pem.as_bytes()).err().unwrap();
             assert!(why.contains(words), "{pem}: {why}");
         }
     }

@@ -5,60 +5,60 @@ use std::sync::Arc;
 use super::filter::Filter;
 use super::named::Named;
 use super::session::Session;
-use super::store::{Lookup, Store};
+use super::store::{CloudStore, StoreLookup};
 use super::target::Target;
 use crate::error::{Error, Result, Status};
 use crate::fork;
 use crate::log::{self, Level};
 use crate::secret_memory::SecretBytes;
-use crate::secrets::document::{Document, Entry};
+use crate::secrets::document::{Document, DocumentEntry};
 use crate::secrets::entries::{Position, Problem};
 use crate::secrets::json;
 use crate::secrets::merge::merge;
 
-pub(super) fn load(store: &dyn Store, target: &Target, session: &Session<'_>) -> Result<Document> {
+pub(super) fn load(store: &dyn CloudStore, target: &Target, session: &Session<'_>) -> Result<Document> {
     match target {
         Target::Value(secret, key) => match store.read(session, secret)? {
-            Lookup::Found(value, version) => {
+            StoreLookup::Found(value, version) => {
                 let mut document = Document::new(version.clone());
                 document.add_entry(key, value, version);
                 Ok(document)
             }
-            Lookup::Several(entries) => {
+            StoreLookup::Several(entries) => {
                 let mut document = Document::new(None);
                 add_entries(store, &mut document, entries);
                 Ok(document)
             }
-            Lookup::Missing(why) => Ok(Document::missing(why)),
+            StoreLookup::Missing(why) => Ok(Document::missing(why)),
         },
         Target::Objects(secrets) => objects(store, secrets, session),
         Target::Listed(filter) => listed(store, filter, session),
     }
 }
 
-fn objects(store: &dyn Store, secrets: &[Named], session: &Session<'_>) -> Result<Document> {
+fn objects(store: &dyn CloudStore, secrets: &[Named], session: &Session<'_>) -> Result<Document> {
     let parts = secrets.iter().map(|secret| (secret.shown(), object(store, secret, session)));
     merge(store.cloud(), store.source(), parts)
 }
 
-fn object(store: &dyn Store, secret: &Named, session: &Session<'_>) -> Result<Document> {
+fn object(store: &dyn CloudStore, secret: &Named, session: &Session<'_>) -> Result<Document> {
     match store.read(session, secret)? {
-        Lookup::Found(value, version) => {
+        StoreLookup::Found(value, version) => {
             let mut document = Document::new(version.clone());
             add_object(store, &mut document, secret, &value, &version, session)?;
             Ok(document)
         }
-        Lookup::Several(entries) => {
+        StoreLookup::Several(entries) => {
             let mut document = Document::new(None);
             add_entries(store, &mut document, entries);
             Ok(document)
         }
-        Lookup::Missing(why) => Ok(Document::missing(why)),
+        StoreLookup::Missing(why) => Ok(Document::missing(why)),
     }
 }
 
 /// Reads all secrets that meet the conditions. One that is denied fails alone, if its key is known.
-fn listed(store: &dyn Store, filter: &Filter, session: &Session<'_>) -> Result<Document> {
+fn listed(store: &dyn CloudStore, filter: &Filter, session: &Session<'_>) -> Result<Document> {
     let mut names = store.list(session, filter)?;
     if names.is_empty() {
         return Ok(Document::missing("there is none, or the server does not list it"));
@@ -68,19 +68,19 @@ fn listed(store: &dyn Store, filter: &Filter, session: &Session<'_>) -> Result<D
     for name in names {
         let (secret, key) = (Named::new(&name), store.key(filter, &name));
         let added = store.read(session, &secret).and_then(|lookup| match lookup {
-            Lookup::Found(value, version) if filter.are_objects => {
+            StoreLookup::Found(value, version) if filter.are_objects => {
                 add_object(store, &mut document, &secret, &value, &version, session)
             }
-            Lookup::Found(value, version) => {
+            StoreLookup::Found(value, version) => {
                 document.add_entry(&key, value, version);
                 Ok(())
             }
-            Lookup::Several(entries) => {
+            StoreLookup::Several(entries) => {
                 add_entries(store, &mut document, entries);
                 Ok(())
             }
             // It was deleted since it was listed, or has no version that is enabled.
-            Lookup::Missing(_) => Ok(()),
+            StoreLookup::Missing(_) => Ok(()),
         });
         match added {
             Ok(()) => {}
@@ -97,7 +97,7 @@ fn listed(store: &dyn Store, filter: &Filter, session: &Session<'_>) -> Result<D
 
 /// Adds the keys and values of a secret that is a JSON object.
 fn add_object(
-    store: &dyn Store,
+    store: &dyn CloudStore,
     document: &mut Document,
     secret: &Named,
     value: &SecretBytes,
@@ -117,7 +117,7 @@ fn add_object(
 }
 
 /// Adds the keys and values of a secret that has several.
-fn add_entries(store: &dyn Store, document: &mut Document, entries: Vec<(String, Result<Entry>)>) {
+fn add_entries(store: &dyn CloudStore, document: &mut Document, entries: Vec<(String, Result<DocumentEntry>)>) {
     for (key, entry) in entries {
         match entry {
             Ok((value, version)) => document.add_entry(&key, value, version),
@@ -126,19 +126,19 @@ fn add_entries(store: &dyn Store, document: &mut Document, entries: Vec<(String,
     }
 }
 
-fn add_broken(store: &dyn Store, document: &mut Document, key: &str, error: Error) {
+fn add_broken(store: &dyn CloudStore, document: &mut Document, key: &str, error: Error) {
     let error = error.with_source(store.source());
     log::emit(Level::Warn, store.cloud(), || format!("{key:?} cannot be used: {error}"));
     document.add_broken(key, error);
 }
 
-fn incomplete(store: &dyn Store, mut document: Document, error: Error) -> Document {
+fn incomplete(store: &dyn CloudStore, mut document: Document, error: Error) -> Document {
     log::emit(Level::Warn, store.cloud(), || format!("keys that no earlier secret has cannot be read: {error}"));
     document.set_incomplete(error.with_source(store.source()));
     document
 }
 
-fn in_secret(store: &dyn Store, secret: &Named, problem: Problem) -> Error {
+fn in_secret(store: &dyn CloudStore, secret: &Named, problem: Problem) -> Error {
     let what = format!("secret {:?} in {}", secret.shown(), store.place());
     match problem {
         Problem::Text { position, message } => {

@@ -29,12 +29,12 @@ mod url;
 
 pub(super) use credential::Credential;
 pub(super) use filter::{Filter, FilterWords};
-pub(super) use jwt::{Algorithm, SigningKey, base64url};
+pub(super) use jwt::{Algorithm, RsaSigningKey, base64url};
 pub(super) use named::{Named, default_name, named};
 pub(super) use server_error::{ServerError, cleaned};
 pub(super) use session::{Call, Session, form, header, not_the_server};
 pub(super) use source::{CloudSource, Common};
-pub(super) use store::{Lookup, Nouns, Store};
+pub(super) use store::{CloudStore, Nouns, StoreLookup};
 pub(super) use target::Target;
-pub(super) use token::Token;
+pub(super) use token::AccessToken;
 pub(super) use url::{any as any_url, checked, is_safe};

@@ -2,7 +2,7 @@
 //!
 //! Only a response in a form of their own is an answer of the server. What a gateway, a captive portal or another
 //! program at that address returns counts as an outage or a malformed response.
-use crate::http::Response;
+use crate::http::HttpResponse;
 use crate::secrets::json::SecretObject;
 
 /// The most characters of the server's own text in a message.
@@ -23,7 +23,7 @@ pub(in crate::secrets) struct ServerError {
 }
 
 impl ServerError {
-    pub(in crate::secrets) fn parse(response: &Response) -> ServerError {
+    pub(in crate::secrets) fn parse(response: &HttpResponse) -> ServerError {
         ServerError::of_body(&response.body).unwrap_or_default()
     }
 

@@ -7,7 +7,7 @@ use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
 use crate::http::retry::{Attempts, FailedAttempt, Patience, Retry, RetryClass};
 use crate::http::url::percent_encode;
-use crate::http::{self, Client, Proxy, Request, Response};
+use crate::http::{self, Client, HttpRequest, HttpResponse, Proxy};
 
 /// Enough for a page of a list, or a secret of 64 KiB in any encoding.
 const MAX_BODY: usize = 16 << 20;
@@ -57,22 +57,22 @@ impl<'a> Session<'a> {
         patience: Patience,
         is_refresh: bool,
     ) -> Session<'a> {
-        let settings = http::Settings { max_body: MAX_BODY, ..http::Settings::default() };
-        let local = http::Settings { proxy: Proxy::None, ..settings.clone() };
+        let settings = http::ClientSettings { max_body: MAX_BODY, ..http::ClientSettings::default() };
+        let local = http::ClientSettings { proxy: Proxy::None, ..settings.clone() };
         let attempts = Attempts::of_setting(max_attempts, patience);
         Session { remote: Client::new(settings), local: Client::new(local), retry, attempts, deadline, is_refresh }
     }
 
     /// Sends a request until there is a response that another attempt would not change. `what` is what fails, for
     /// messages: `secret "a" in project train`.
-    pub(in crate::secrets) fn send(&self, what: &str, call: &Call<'_>) -> Result<Response> {
+    pub(in crate::secrets) fn send(&self, what: &str, call: &Call<'_>) -> Result<HttpResponse> {
         self.retry.run(self.attempts, self.deadline, |_| self.attempt(what, call))
     }
 
-    fn attempt(&self, what: &str, call: &Call<'_>) -> Result<Response, FailedAttempt> {
+    fn attempt(&self, what: &str, call: &Call<'_>) -> Result<HttpResponse, FailedAttempt> {
         let Call { method, url, headers, body, is_local } = *call;
         let client = if is_local { &self.local } else { &self.remote };
-        let request = Request { method, url, headers, body, connect_timeout: None };
+        let request = HttpRequest { method, url, headers, body, connect_timeout: None };
         let response = client
             .send(&request, self.deadline)
             .map_err(|error| FailedAttempt::from_error(unreachable(what, error)))?;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::load;
 use super::session::Session;
-use super::store::Store;
+use super::store::CloudStore;
 use super::target::Target;
 use super::token::TokenCache;
 use crate::clock::{Deadline, Instant};
@@ -41,7 +41,7 @@ impl Common {
 pub(in crate::secrets) struct CloudSource {
     id: ProviderId,
     target: Target,
-    store: Box<dyn Store>,
+    store: Box<dyn CloudStore>,
     common: Arc<Common>,
     max_attempts: Option<u32>,
     /// Whether the next load is that of a refresh.
@@ -54,7 +54,7 @@ impl CloudSource {
     pub(in crate::secrets) fn new(
         id: ProviderId,
         target: Target,
-        store: Box<dyn Store>,
+        store: Box<dyn CloudStore>,
         common: &Arc<Common>,
         config: &Config,
     ) -> CloudSource {

@@ -10,14 +10,14 @@ use super::named::Named;
 use super::session::Session;
 use crate::error::{Error, Result, Source};
 use crate::secret_memory::SecretBytes;
-use crate::secrets::document::Entry;
+use crate::secrets::document::DocumentEntry;
 use crate::share::Identity;
 
 /// What a store returns for one secret.
-pub(in crate::secrets) enum Lookup {
+pub(in crate::secrets) enum StoreLookup {
     Found(SecretBytes, Option<Arc<str>>),
     /// It has keys and values of its own. The first of several with the same key is used.
-    Several(Vec<(String, Result<Entry>)>),
+    Several(Vec<(String, Result<DocumentEntry>)>),
     /// It does not exist, or is disabled, for this reason.
     Missing(String),
 }
@@ -32,7 +32,7 @@ pub(in crate::secrets) struct Nouns {
 }
 
 /// A store of secrets, and how to log in there.
-pub(in crate::secrets) trait Store: Send + Sync {
+pub(in crate::secrets) trait CloudStore: Send + Sync {
     fn source(&self) -> Source;
 
     /// The name of the cloud in the log and in identities: `google`.
@@ -58,7 +58,7 @@ pub(in crate::secrets) trait Store: Send + Sync {
     fn describe(&self, members: &mut Map<String, Value>);
 
     /// Reads one secret. Denials are authoritative errors.
-    fn read(&self, session: &Session<'_>, secret: &Named) -> Result<Lookup>;
+    fn read(&self, session: &Session<'_>, secret: &Named) -> Result<StoreLookup>;
 
     /// Returns the names of the secrets that meet the conditions, in stores whose settings have conditions.
     fn list(&self, _session: &Session<'_>, _filter: &Filter) -> Result<Vec<String>> {

@@ -11,8 +11,8 @@ use crate::fork_safe::Mutex;
 use crate::secret_memory::SecretBytes;
 use crate::secrets::shared_login::{LoginRequest, LoginResult, SharedLogins};
 use crate::secrets::single_flight::SingleFlight;
-use crate::share::fields::{Reader, Writer};
-use crate::share::{Identity, NewRecord, Record};
+use crate::share::fields::{FieldReader, FieldWriter};
+use crate::share::{Identity, NewRecord, SharedDocument};
 
 /// A token is replaced when less than a tenth of its lifetime is left, at most this.
 const LONGEST_MARGIN: Duration = Duration::from_secs(5 * 60);
@@ -21,21 +21,21 @@ const MAX_TOKENS: usize = 16;
 
 /// An access token.
 #[derive(Clone)]
-pub(in crate::secrets) struct Token {
+pub(in crate::secrets) struct AccessToken {
     pub(in crate::secrets) value: SecretBytes,
     /// When it was requested.
     at: Instant,
     lifetime: Duration,
 }
 
-impl Token {
-    pub(in crate::secrets) fn new(value: SecretBytes, at: Instant, lifetime: Duration) -> Token {
-        Token { value, at, lifetime }
+impl AccessToken {
+    pub(in crate::secrets) fn new(value: SecretBytes, at: Instant, lifetime: Duration) -> AccessToken {
+        AccessToken { value, at, lifetime }
     }
 
     /// A token whose end is not known here.
-    pub(in crate::secrets) fn lasting(value: SecretBytes) -> Token {
-        Token::new(value, Instant::now(), Duration::MAX)
+    pub(in crate::secrets) fn lasting(value: SecretBytes) -> AccessToken {
+        AccessToken::new(value, Instant::now(), Duration::MAX)
     }
 
     /// The header with the token.
@@ -50,11 +50,11 @@ impl Token {
     }
 }
 
-impl LoginResult for Token {
+impl LoginResult for AccessToken {
     const NAME: &'static str = "access tokens";
 
     fn encode(&self) -> Result<NewRecord> {
-        let mut fields = Writer::new()?;
+        let mut fields = FieldWriter::new()?;
         fields.bytes(&self.value)?;
         Ok(NewRecord {
             requested_at: self.at,
@@ -64,16 +64,16 @@ impl LoginResult for Token {
         })
     }
 
-    fn decode(record: &Record) -> Option<Token> {
-        let value = SecretBytes::copy_from(Reader::new(&record.payload).bytes()?).ok()?;
-        Some(Token { value, at: record.requested_at, lifetime: record.ttl? })
+    fn decode(record: &SharedDocument) -> Option<AccessToken> {
+        let value = SecretBytes::copy_from(FieldReader::new(&record.payload).bytes()?).ok()?;
+        Some(AccessToken { value, at: record.requested_at, lifetime: record.ttl? })
     }
 }
 
 /// The tokens of a manager.
 pub(in crate::secrets) struct TokenCache {
-    tokens: Mutex<Vec<(Identity, Token)>>,
-    flights: SingleFlight<Token>,
+    tokens: Mutex<Vec<(Identity, AccessToken)>>,
+    flights: SingleFlight<AccessToken>,
     logins: SharedLogins,
 }
 
@@ -88,13 +88,14 @@ impl TokenCache {
         &self,
         session: &Session<'_>,
         identify: &dyn Fn() -> Result<Identity>,
-        rejected: Option<&Token>,
-        log_in: &dyn Fn() -> Result<Token>,
-    ) -> Result<Token> {
+        rejected: Option<&AccessToken>,
+        log_in: &dyn Fn() -> Result<AccessToken>,
+    ) -> Result<AccessToken> {
         let identity = identify()?;
-        let accepts =
-            |token: &Token| token.is_fresh() && rejected.is_none_or(|rejected| rejected.value[..] != token.value[..]);
-        let of_identity = |entry: &&(Identity, Token)| entry.0 == identity;
+        let accepts = |token: &AccessToken| {
+            token.is_fresh() && rejected.is_none_or(|rejected| rejected.value[..] != token.value[..])
+        };
+        let of_identity = |entry: &&(Identity, AccessToken)| entry.0 == identity;
         let cached = self.tokens.lock().iter().find(of_identity).map(|(_, token)| token.clone());
         if let Some(token) = cached.filter(|token| accepts(token)) {
             return Ok(token);
@@ -133,7 +134,8 @@ mod tests {
             (86_400, 86_000, true),
             (0, 0, false),
         ] {
-            let token = Token::new(SecretBytes::copy_from(b"t").unwrap(), now.before(seconds(age)), seconds(lifetime));
+            let token =
+                AccessToken::new(SecretBytes::copy_from(b"t").unwrap(), now.before(seconds(age)), seconds(lifetime));
             assert_eq!(token.is_fresh(), is_fresh, "{lifetime} after {age}");
         }
     }

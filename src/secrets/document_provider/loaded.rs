@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use foldhash::quality::RandomState;
 
-use super::super::document::{Document, Entry};
+use super::super::document::{Document, DocumentEntry};
 use super::super::lookup_cache::CacheTimes;
 use super::super::secret::{Secret, SecretInfo, Superseded};
 use crate::clock::{CoarseAge, CoarseInstant, Instant};
@@ -145,7 +145,7 @@ impl LoadedDocument {
         self.superseded.set();
     }
 
-    pub(super) fn secret(&self, (value, version): &Entry, stale: bool, cached: bool) -> Secret {
+    pub(super) fn secret(&self, (value, version): &DocumentEntry, stale: bool, cached: bool) -> Secret {
         let info = SecretInfo {
             version: version.clone(),
             requested_at: self.requested_at,

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use super::super::document::{Document, Lease};
+use super::super::document::{Document, DocumentLease};
 use crate::clock::Instant;
 use crate::error::Result;
 use crate::secret_memory::{SecretBuffer, SecretBytes};
-use crate::share::fields::{Reader, Writer};
+use crate::share::fields::{FieldReader, FieldWriter};
 
 /// Writes the entries of a document, and what is known of the rest. Its times are those of the record.
 pub(super) fn encode(document: &Document) -> Result<SecretBuffer> {
-    let mut fields = Writer::new()?;
+    let mut fields = FieldWriter::new()?;
     fields.optional(document.version.as_deref().map(str::as_bytes))?;
     fields.optional(document.missing.as_deref().map(str::as_bytes))?;
     fields.number(document.len() as u32)?;
@@ -33,7 +33,7 @@ pub(super) fn encode(document: &Document) -> Result<SecretBuffer> {
 
 /// Reads what [`encode`] has written; `None` if it is malformed.
 pub(super) fn decode(bytes: &[u8]) -> Option<Document> {
-    let mut fields = Reader::new(bytes);
+    let mut fields = FieldReader::new(bytes);
     let mut document = Document::new(fields.optional_text()?.map(Arc::from));
     document.missing = fields.optional_text()?.map(str::to_owned);
     for _ in 0..fields.number()? {
@@ -53,7 +53,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Document> {
     Some(document)
 }
 
-fn encode_lease(lease: &Lease, fields: &mut Writer) -> Result<()> {
+fn encode_lease(lease: &DocumentLease, fields: &mut FieldWriter) -> Result<()> {
     fields.optional(lease.id.as_deref().map(str::as_bytes))?;
     fields.number(u32::from(lease.renewable))?;
     for time in [lease.length, lease.end.since_boot(), lease.renew_at.since_boot()] {
@@ -62,13 +62,13 @@ fn encode_lease(lease: &Lease, fields: &mut Writer) -> Result<()> {
     fields.bytes(&lease.owner)
 }
 
-fn decode_lease(fields: &mut Reader<'_>) -> Option<Lease> {
+fn decode_lease(fields: &mut FieldReader<'_>) -> Option<DocumentLease> {
     let id = fields.optional_text()?.map(Arc::from);
     let renewable = fields.number()? != 0;
     let mut time = || fields.time();
     let (length, end, renew_at) = (time()?, Instant::after_boot(time()?), Instant::after_boot(time()?));
     let owner = fields.bytes()?.try_into().ok()?;
-    Some(Lease { id, renewable, length, end, renew_at, owner })
+    Some(DocumentLease { id, renewable, length, end, renew_at, owner })
 }
 
 #[cfg(test)]
@@ -86,7 +86,7 @@ mod tests {
         document.set_incomplete(Error::new(Status::Unavailable, "it is throttled").with_retryable(true));
         let time = |seconds| Instant::after_boot(std::time::Duration::from_secs(seconds));
         let (id, length) = (Some("database/creds/a/b".into()), std::time::Duration::from_secs(9));
-        let lease = Lease { id, renewable: true, length, end: time(20), renew_at: time(15), owner: [7; 16] };
+        let lease = DocumentLease { id, renewable: true, length, end: time(20), renew_at: time(15), owner: [7; 16] };
         for (missing, lease) in [(None, Some(lease)), (Some("it was deleted".to_owned()), None)] {
             (document.missing, document.lease) = (missing, lease);
             let bytes = encode(&document).unwrap();

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::fork;
 use crate::fork_safe::Mutex;
 use crate::log::{self, Level};
-use crate::share::{Failure, Loading, NewRecord, Record, Share, Slot, Stamp, TierLoad, Turn};
+use crate::share::{Failure, Loading, NewRecord, Share, SharedDocument, Slot, Stamp, TierLoad, Turn};
 
 /// The slot of a document. The identity of the process may change from load to load, and the slot with it.
 pub(super) struct SharedSlot {
@@ -148,7 +148,7 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
 
     /// Uses the document of another process, if it is newer than that of this one and still usable. Returns the
     /// document that is used then.
-    fn take(&self, record: Record) -> Option<Arc<LoadedDocument>> {
+    fn take(&self, record: SharedDocument) -> Option<Arc<LoadedDocument>> {
         let State { document: before, .. } = self.state();
         if before.as_ref().is_some_and(|before| before.requested_at >= record.requested_at) {
             return before;
@@ -183,7 +183,7 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
     }
 
     /// Takes the document of another process if it serves this call.
-    pub(super) fn take_for(&self, record: Record, request: &LoadRequest) -> Option<Arc<LoadedDocument>> {
+    pub(super) fn take_for(&self, record: SharedDocument, request: &LoadRequest) -> Option<Arc<LoadedDocument>> {
         let loaded = self.take(record)?;
         let is_wanted = loaded.is_fresh() && (request.waits || !loaded.is_due());
         Some(loaded).filter(|loaded| is_wanted && (request.accepts)(loaded))

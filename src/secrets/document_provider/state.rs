@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::lookup_cache::CacheTimes;
-use super::super::provider::Request;
+use super::super::provider::LookupLimits;
 use super::super::secret::Secret;
 use super::loaded::LoadedDocument;
 use super::outage::Outage;
@@ -54,7 +54,7 @@ impl State {
     }
 
     /// The failure of the source, for a call whose key is not cached; `None` if this call may query the source.
-    pub(super) fn known_failure(&self, request: &Request) -> Option<Result<Option<Secret>>> {
+    pub(super) fn known_failure(&self, request: &LookupLimits) -> Option<Result<Option<Secret>>> {
         let outage = self.outage.as_ref().filter(|outage| outage.applies_to(request.deadline().remaining()))?;
         Some(Err(outage.error()))
     }
@@ -65,7 +65,7 @@ impl State {
     }
 
     /// Whether this call should query the source for `key`, unless another call does.
-    pub(super) fn is_due(&self, key: &str, request: &Request, times: &CacheTimes) -> bool {
+    pub(super) fn is_due(&self, key: &str, request: &LookupLimits, times: &CacheTimes) -> bool {
         let wanted = self.document.as_ref().is_none_or(|loaded| {
             let age = loaded.requested_at.elapsed();
             let is_retry_due = self.outage.is_some() || age >= times.miss_ttl;

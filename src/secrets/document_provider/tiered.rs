@@ -12,7 +12,7 @@ use crate::clock::{Backoff, Deadline, Instant};
 use crate::fork;
 use crate::jitter;
 use crate::secret_memory::SecretBuffer;
-use crate::share::{Loading, NewRecord, Record, Slot, TierDocument, TierLoad};
+use crate::share::{Loading, NewRecord, SharedDocument, Slot, TierDocument, TierLoad};
 
 /// The pauses of a host that waits for the load of another one.
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(320));
@@ -95,7 +95,7 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
         let stamp = loading.share(&record);
         slot.note_sequence(document.sequence);
         let payload = document.payload.clone();
-        self.take_for(Record { requested_at, ttl, refresh_after, payload, stamp }, request)
+        self.take_for(SharedDocument { requested_at, ttl, refresh_after, payload, stamp }, request)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a program prints, as a document.
 
-use super::settings::Format;
+use super::settings::OutputFormat;
 use crate::clock::Deadline;
 use crate::dotenv;
 use crate::error::{Error, Result, Status};
@@ -11,22 +11,27 @@ use crate::secrets::entries::{Position, Problem};
 use crate::secrets::json;
 
 /// Parses the output of `program`, which messages name.
-pub(super) fn parse(output: &SecretBytes, format: &Format, program: &str, deadline: Deadline) -> Result<Document> {
+pub(super) fn parse(
+    output: &SecretBytes,
+    format: &OutputFormat,
+    program: &str,
+    deadline: Deadline,
+) -> Result<Document> {
     let invalid = |what: &str| Error::new(Status::Protocol, format!("{program}: {what}"));
     let is_empty = output.iter().all(u8::is_ascii_whitespace);
-    if is_empty && *format != Format::Dotenv {
+    if is_empty && *format != OutputFormat::Dotenv {
         return Err(invalid("it printed nothing; check its arguments"));
     }
     let mut document = Document::new(None);
-    if let Format::Value(key) = format {
+    if let OutputFormat::Value(key) = format {
         document.add(vec![(key.clone(), Some(without_newline(output)?))], None);
         return Ok(document);
     }
     let text = std::str::from_utf8(output)
         .map_err(|_| invalid("its output is not UTF-8; for one binary value, set \"as\" to the name of its key"))?;
     let is_json = match format {
-        Format::Detected => text.trim_start().starts_with('{'),
-        format => *format == Format::Json,
+        OutputFormat::Detected => text.trim_start().starts_with('{'),
+        format => *format == OutputFormat::Json,
     };
     if !is_json {
         let variables = dotenv::parse(text).map_err(|(line, what)| {
@@ -83,7 +88,7 @@ mod tests {
 
     use super::*;
 
-    fn parse(output: &[u8], format: &Format) -> Result<Vec<(String, Vec<u8>)>> {
+    fn parse(output: &[u8], format: &OutputFormat) -> Result<Vec<(String, Vec<u8>)>> {
         let output = SecretBytes::copy_from(output).unwrap();
         let document = super::parse(&output, format, "program", Deadline::after(Duration::MAX))?;
         let mut entries: Vec<_> =
@@ -98,20 +103,20 @@ mod tests {
 
     #[test]
     fn format_is_detected_from_the_first_character() {
-        for format in [Format::Detected, Format::Json] {
+        for format in [OutputFormat::Detected, OutputFormat::Json] {
             let output = b"\n {\"A\": 1.50, \"B\": null, \"C\": [1, 2], \"A\": \"two\\n\"}";
             assert_eq!(parse(output, &format).unwrap(), entries(&[("A", "two\n"), ("C", "[1,2]")]));
         }
-        for format in [Format::Detected, Format::Dotenv] {
+        for format in [OutputFormat::Detected, OutputFormat::Dotenv] {
             let output = b"# comment\nexport A='1'\r\nB=\"a\\nb\"\n";
             assert_eq!(parse(output, &format).unwrap(), entries(&[("A", "1"), ("B", "a\nb")]));
         }
-        assert_eq!(parse(b" \n", &Format::Dotenv).unwrap(), []);
+        assert_eq!(parse(b" \n", &OutputFormat::Dotenv).unwrap(), []);
     }
 
     #[test]
     fn one_value_is_kept_but_for_the_final_line_break() {
-        let format = Format::Value("K".to_owned());
+        let format = OutputFormat::Value("K".to_owned());
         for (output, value) in [
             (&b"{\"a\": 1}\n"[..], &b"{\"a\": 1}"[..]),
             (b" x \n\n", b" x \n"),
@@ -126,13 +131,13 @@ mod tests {
     #[test]
     fn unusable_output_is_described_without_its_text() {
         for (output, format, words) in [
-            (&b"{\"A\": \"CANARY\""[..], Format::Detected, "its output, line 1, column"),
-            (b"A=1\nCANARY CANARY\n", Format::Detected, "line 2 of its output is neither JSON nor dotenv"),
-            (b"[\"CANARY\"]", Format::Json, "its output"),
-            (b"CANARY", Format::Json, "its output"),
-            (b"CANARY\xff", Format::Detected, "not UTF-8"),
-            (b"", Format::Detected, "printed nothing"),
-            (b"\n", Format::Value("K".to_owned()), "printed nothing"),
+            (&b"{\"A\": \"CANARY\""[..], OutputFormat::Detected, "its output, line 1, column"),
+            (b"A=1\nCANARY CANARY\n", OutputFormat::Detected, "line 2 of its output is neither JSON nor dotenv"),
+            (b"[\"CANARY\"]", OutputFormat::Json, "its output"),
+            (b"CANARY", OutputFormat::Json, "its output"),
+            (b"CANARY\xff", OutputFormat::Detected, "not UTF-8"),
+            (b"", OutputFormat::Detected, "printed nothing"),
+            (b"\n", OutputFormat::Value("K".to_owned()), "printed nothing"),
         ] {
             let error = parse(output, &format).unwrap_err();
             assert_eq!(error.status(), Status::Protocol, "{error}");
@@ -144,7 +149,8 @@ mod tests {
     #[test]
     fn unusable_entry_leaves_the_others() {
         let output = SecretBytes::copy_from(b"{\"A\": NaN, \"B\": \"2\"}").unwrap();
-        let document = super::parse(&output, &Format::Detected, "program", Deadline::after(Duration::MAX)).unwrap();
+        let document =
+            super::parse(&output, &OutputFormat::Detected, "program", Deadline::after(Duration::MAX)).unwrap();
         assert!(document.get("A").is_err());
         assert_eq!(&**document.get("B").unwrap().map(|(value, _)| value).unwrap(), b"2");
     }

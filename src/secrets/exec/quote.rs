@@ -1,6 +1,6 @@
 //! The first line of a program's standard error, as part of a message.
 
-use crate::redact::{Options, Redactor};
+use crate::redact::{RedactOptions, Redactor};
 
 /// The longest part of a line that is quoted, in characters.
 const MAX_QUOTE: usize = 300;
@@ -51,7 +51,7 @@ fn masked<'a>(text: &[u8], is_whole: bool, values: impl IntoIterator<Item = &'a 
     if values.iter().map(|value| value.len()).sum::<usize>() > MAX_VALUES {
         return None;
     }
-    let redactor = Redactor::new(Options { shortest: SHORTEST, ..Options::default() }).ok()?;
+    let redactor = Redactor::new(RedactOptions { shortest: SHORTEST, ..RedactOptions::default() }).ok()?;
     redactor.add(values).ok()?;
     let (mut stream, mut redacted) = (redactor.stream(), Vec::with_capacity(text.len()));
     stream.write(text, &mut redacted);

@@ -9,7 +9,7 @@ const MEMBERS: [&str; 5] = ["exec", "name", "format", "as", "depends_on"];
 
 /// How the output is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub(super) enum OutputFormat {
     /// JSON if it begins with `{`, dotenv otherwise.
     Detected,
     Json,
@@ -23,7 +23,7 @@ pub(super) struct ExecSettings {
     pub(super) name: String,
     /// The program and its arguments; at least one.
     pub(super) words: Vec<String>,
-    pub(super) format: Format,
+    pub(super) format: OutputFormat,
     /// The variables that the output depends on, besides those that select the program and its files; `None` if the
     /// output is not shared with other processes.
     pub(super) depends_on: Option<Vec<String>>,
@@ -35,10 +35,10 @@ impl ExecSettings {
         let text = |name: &str| table.text(name);
         let key = text("as")?.map(str::to_owned);
         let format = match (text("format")?, key) {
-            (None, None) => Format::Detected,
-            (Some("json"), None) => Format::Json,
-            (Some("dotenv"), None) => Format::Dotenv,
-            (None | Some("value"), Some(key)) => Format::Value(key),
+            (None, None) => OutputFormat::Detected,
+            (Some("json"), None) => OutputFormat::Json,
+            (Some("dotenv"), None) => OutputFormat::Dotenv,
+            (None | Some("value"), Some(key)) => OutputFormat::Value(key),
             (Some("value"), None) => {
                 return Err(invalid("the format \"value\" needs the key of the value, such as \"as\": \"HF_TOKEN\""));
             }
@@ -88,16 +88,16 @@ mod tests {
     fn defaults_are_found_from_the_command() {
         let settings = read(json!({"exec": ["sops", "-d", ""]})).unwrap();
         assert_eq!(settings.words, ["sops", "-d", ""]);
-        assert_eq!((settings.name.as_str(), settings.format), ("exec", Format::Detected));
+        assert_eq!((settings.name.as_str(), settings.format), ("exec", OutputFormat::Detected));
         let settings = read(json!({"exec": ["pass"], "as": "A", "name": "pass"})).unwrap();
-        assert_eq!((settings.name.as_str(), settings.format), ("pass", Format::Value("A".to_owned())));
+        assert_eq!((settings.name.as_str(), settings.format), ("pass", OutputFormat::Value("A".to_owned())));
         assert_eq!(settings.depends_on, None, "nothing is shared");
         let settings = read(json!({"exec": ["x"], "depends_on": ["A", "B"]})).unwrap();
         assert_eq!(settings.depends_on, Some(vec!["A".to_owned(), "B".to_owned()]));
         let format = |format: &str| read(json!({"exec": ["x"], "format": format})).map(|settings| settings.format);
-        assert_eq!((format("json").unwrap(), format("dotenv").unwrap()), (Format::Json, Format::Dotenv));
+        assert_eq!((format("json").unwrap(), format("dotenv").unwrap()), (OutputFormat::Json, OutputFormat::Dotenv));
         let value = read(json!({"exec": ["x"], "format": "value", "as": "A"})).unwrap();
-        assert_eq!(value.format, Format::Value("A".to_owned()));
+        assert_eq!(value.format, OutputFormat::Value("A".to_owned()));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::output;
 use super::quote;
-use super::settings::{ExecSettings, Format};
+use super::settings::{ExecSettings, OutputFormat};
 use crate::clock::{Deadline, Instant};
 use crate::error::{Error, Result, Source, Status};
 use crate::http::retry::Patience;
@@ -148,10 +148,10 @@ impl DocumentSource for ExecSource {
 
     fn describe(&self) -> Map<String, Value> {
         let (format, key) = match &self.settings.format {
-            Format::Detected => (None, None),
-            Format::Json => (Some("json"), None),
-            Format::Dotenv => (Some("dotenv"), None),
-            Format::Value(key) => (Some("value"), Some(key)),
+            OutputFormat::Detected => (None, None),
+            OutputFormat::Json => (Some("json"), None),
+            OutputFormat::Dotenv => (Some("dotenv"), None),
+            OutputFormat::Value(key) => (Some("value"), Some(key)),
         };
         // Arguments may be more than others should see.
         Map::from_iter([

@@ -15,7 +15,7 @@ use lru::LruCache;
 use crate::clock::CoarseInstant;
 use crate::error::{Error, Result, Source};
 use crate::files::{self, Fingerprint, LoosePermissions};
-use crate::fork::{self, ReadGuard};
+use crate::fork::{self, PublishedGuard};
 use crate::fork_safe::{Mutex, Published};
 use crate::log::{self, Level};
 use crate::secret_memory::SecretBytes;
@@ -25,7 +25,7 @@ const MAX_SIZE: usize = 1 << 20;
 /// The most names for which it is cached that there is no file. Files that exist are as many as the directory has.
 const MAX_ABSENT: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 
-pub(in crate::secrets) struct Directory {
+pub(in crate::secrets) struct SecretsDirectory {
     pub(in crate::secrets) path: PathBuf,
     files: Mutex<CachedFiles>,
     /// A copy for readers, which take no lock; changed with the lock of `files` held.
@@ -38,8 +38,8 @@ type FileMap = HashMap<Arc<str>, Arc<CachedFile>, RandomState>;
 
 struct CachedFiles {
     present: FileMap,
-    /// Names without a file. A lookup counts as use if it checks the name, which every [`find`](Directory::find) does
-    /// about once a second.
+    /// Names without a file. A lookup counts as use if it checks the name, which every [`find`](SecretsDirectory::find)
+    /// does about once a second.
     absent: LruCache<Arc<str>, Arc<CachedFile>, RandomState>,
 }
 
@@ -88,11 +88,11 @@ impl CachedFile {
     }
 }
 
-impl Directory {
-    pub(in crate::secrets) fn new(path: PathBuf) -> Directory {
+impl SecretsDirectory {
+    pub(in crate::secrets) fn new(path: PathBuf) -> SecretsDirectory {
         let absent = LruCache::with_hasher(MAX_ABSENT, RandomState::default());
         let files = Mutex::new(CachedFiles { present: FileMap::default(), absent });
-        Directory { path, files, current: Published::new(Some(Arc::default())), replaced: AtomicU64::new(0) }
+        SecretsDirectory { path, files, current: Published::new(Some(Arc::default())), replaced: AtomicU64::new(0) }
     }
 
     /// Whether a file of this name could be a secret. A key must not lead out of the directory, or to what Kubernetes
@@ -106,7 +106,7 @@ impl Directory {
     pub(in crate::secrets) fn peek<'r>(
         &'r self,
         key: &str,
-        reading: &'r ReadGuard,
+        reading: &'r PublishedGuard,
         now: CoarseInstant,
         max_age: Duration,
     ) -> Option<Option<&'r SecretBytes>> {
@@ -117,13 +117,13 @@ impl Directory {
     /// The value of the file named `key`, without one final newline. The file is checked for changes if that was last
     /// done longer than `max_age` ago.
     pub(in crate::secrets) fn find(&self, key: &str, max_age: Duration, strict: bool) -> Result<Option<SecretBytes>> {
-        match Directory::is_file_name(key) {
+        match SecretsDirectory::is_file_name(key) {
             true => self.read(key, max_age, strict),
             false => Ok(None),
         }
     }
 
-    /// As [`find`](Directory::find), for any path relative to the directory.
+    /// As [`find`](SecretsDirectory::find), for any path relative to the directory.
     pub(in crate::secrets) fn read(&self, key: &str, max_age: Duration, strict: bool) -> Result<Option<SecretBytes>> {
         let cached = {
             let _guard = fork::protect();
@@ -159,7 +159,7 @@ impl Directory {
 
     /// Where `find` looks for this key.
     pub(in crate::secrets) fn place(&self, key: &str) -> String {
-        match Directory::is_file_name(key) {
+        match SecretsDirectory::is_file_name(key) {
             true => format!("{} does not exist", self.path.join(key).display()),
             false => {
                 format!("{} is a directory, and the key is not a valid name of a file in it", self.path.display())
@@ -240,7 +240,7 @@ mod tests {
     fn cached_names_without_a_file_are_bounded_and_evict_no_value() {
         let place = tempfile::tempdir().unwrap();
         std::fs::write(place.path().join("present"), "value").unwrap();
-        let directory = Directory::new(place.path().to_owned());
+        let directory = SecretsDirectory::new(place.path().to_owned());
         let find = |key: &str| directory.find(key, Duration::MAX, false).unwrap();
         let is_cached = |key: &str| directory.files.lock().to_map().contains_key(key);
         assert_eq!(find("present").as_deref(), Some(&b"value"[..]));

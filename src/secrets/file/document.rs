@@ -22,7 +22,7 @@ const SMALL: usize = 1 << 16;
 
 /// The format of a file, which its name determines: JSON and YAML as in SimpleTuner, which has no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub(super) enum FileFormat {
     Json,
     Yaml,
     /// It is never changed here, as TOML is not.
@@ -32,28 +32,30 @@ pub(super) enum Format {
 
 /// Returns the name of a format that is never changed here.
 pub(super) fn read_only_format(path: &Path) -> Option<&'static str> {
-    Some(Format::of(path)).filter(|format| matches!(format, Format::Dotenv | Format::Toml)).map(Format::name)
+    Some(FileFormat::of(path))
+        .filter(|format| matches!(format, FileFormat::Dotenv | FileFormat::Toml))
+        .map(FileFormat::name)
 }
 
-impl Format {
-    pub(super) fn of(path: &Path) -> Format {
+impl FileFormat {
+    pub(super) fn of(path: &Path) -> FileFormat {
         let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
         // `.env` and `.env.production` too.
         match name.rsplit_once('.') {
-            Some((_, "yaml" | "yml")) => Format::Yaml,
-            Some((_, "env")) => Format::Dotenv,
-            Some((_, "toml")) => Format::Toml,
-            Some((_, extension)) if extension != "json" && name.starts_with(".env.") => Format::Dotenv,
-            _ => Format::Json,
+            Some((_, "yaml" | "yml")) => FileFormat::Yaml,
+            Some((_, "env")) => FileFormat::Dotenv,
+            Some((_, "toml")) => FileFormat::Toml,
+            Some((_, extension)) if extension != "json" && name.starts_with(".env.") => FileFormat::Dotenv,
+            _ => FileFormat::Json,
         }
     }
 
     pub(super) fn name(self) -> &'static str {
         match self {
-            Format::Json => "json",
-            Format::Yaml => "yaml",
-            Format::Dotenv => "dotenv",
-            Format::Toml => "toml",
+            FileFormat::Json => "json",
+            FileFormat::Yaml => "yaml",
+            FileFormat::Dotenv => "dotenv",
+            FileFormat::Toml => "toml",
         }
     }
 
@@ -63,12 +65,12 @@ impl Format {
         let deadline = if text.len() > SMALL { deadline } else { Deadline::after(Duration::MAX) };
         Problem::check_deadline(deadline)?;
         match self {
-            Format::Json => json::parse(text),
-            Format::Yaml => yaml::parse(text, deadline),
+            FileFormat::Json => json::parse(text),
+            FileFormat::Yaml => yaml::parse(text, deadline),
             // SimpleTuner reads a file of any other name as JSON.
-            Format::Dotenv | Format::Toml if text.trim_start().starts_with('{') => json::parse(text),
-            Format::Dotenv => parse_dotenv(text),
-            Format::Toml => toml::parse(text),
+            FileFormat::Dotenv | FileFormat::Toml if text.trim_start().starts_with('{') => json::parse(text),
+            FileFormat::Dotenv => parse_dotenv(text),
+            FileFormat::Toml => toml::parse(text),
         }
     }
 }
@@ -84,28 +86,28 @@ fn parse_dotenv(text: &str) -> Result<Entries, Problem> {
 }
 
 /// A change of one entry.
-pub(super) enum Change<'a> {
+pub(super) enum EntryChange<'a> {
     Set(&'a str),
     Delete,
 }
 
-impl Change<'_> {
+impl EntryChange<'_> {
     /// Returns the changed text of a document; `None` if there is nothing to delete. The result has been parsed again:
     /// it contains the old entries with this change and nothing else.
     pub(super) fn apply(
         &self,
-        format: Format,
+        format: FileFormat,
         bytes: &[u8],
         key: &str,
         deadline: Deadline,
     ) -> Result<Option<Zeroizing<String>>, Problem> {
         let text = as_text(bytes)?;
         let changed = match (self, format) {
-            (Change::Set(value), Format::Json) => json::set(text, key, value).map(Some),
-            (Change::Set(value), Format::Yaml) => yaml::set(text, key, value, deadline).map(Some),
-            (Change::Delete, Format::Json) => json::delete(text, key),
-            (Change::Delete, Format::Yaml) => yaml::delete(text, key, deadline),
-            (_, Format::Dotenv | Format::Toml) => Err(Problem::layout(key)),
+            (EntryChange::Set(value), FileFormat::Json) => json::set(text, key, value).map(Some),
+            (EntryChange::Set(value), FileFormat::Yaml) => yaml::set(text, key, value, deadline).map(Some),
+            (EntryChange::Delete, FileFormat::Json) => json::delete(text, key),
+            (EntryChange::Delete, FileFormat::Yaml) => yaml::delete(text, key, deadline),
+            (_, FileFormat::Dotenv | FileFormat::Toml) => Err(Problem::layout(key)),
         }?;
         if let Some(changed) = &changed {
             let before = if text.is_empty() { Entries::new() } else { format.parse(bytes, deadline)? };
@@ -127,8 +129,8 @@ impl Change<'_> {
         let mut expected: Vec<(&str, Option<&[u8]>)> =
             before.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
         match self {
-            Change::Delete => expected.retain(|(name, _)| *name != key),
-            Change::Set(value) => match expected.iter_mut().rfind(|(name, _)| *name == key) {
+            EntryChange::Delete => expected.retain(|(name, _)| *name != key),
+            EntryChange::Set(value) => match expected.iter_mut().rfind(|(name, _)| *name == key) {
                 Some(entry) => entry.1 = Some(value.as_bytes()),
                 None => expected.push((key, Some(value.as_bytes()))),
             },
@@ -158,25 +160,25 @@ mod tests {
     #[test]
     fn file_name_determines_the_format() {
         for (name, format) in [
-            ("a.json", Format::Json),
-            ("a.YAML", Format::Yaml),
-            ("a.yml", Format::Yaml),
-            ("secrets", Format::Json),
-            (".env", Format::Dotenv),
-            ("app.env", Format::Dotenv),
-            (".env.production", Format::Dotenv),
-            (".env.json", Format::Json),
-            ("env", Format::Json),
-            ("secrets.TOML", Format::Toml),
-            ("", Format::Json),
+            ("a.json", FileFormat::Json),
+            ("a.YAML", FileFormat::Yaml),
+            ("a.yml", FileFormat::Yaml),
+            ("secrets", FileFormat::Json),
+            (".env", FileFormat::Dotenv),
+            ("app.env", FileFormat::Dotenv),
+            (".env.production", FileFormat::Dotenv),
+            (".env.json", FileFormat::Json),
+            ("env", FileFormat::Json),
+            ("secrets.TOML", FileFormat::Toml),
+            ("", FileFormat::Json),
         ] {
-            assert_eq!(Format::of(Path::new(name)), format, "{name}");
+            assert_eq!(FileFormat::of(Path::new(name)), format, "{name}");
         }
     }
 
     #[test]
     fn invalid_utf_8_is_located() {
-        let problem = Format::Json.parse(b"{\n \"A\": \"\xff\"}", Deadline::after(Duration::MAX)).unwrap_err();
+        let problem = FileFormat::Json.parse(b"{\n \"A\": \"\xff\"}", Deadline::after(Duration::MAX)).unwrap_err();
         let expected = Position { line: 2, column: 8 };
         assert!(matches!(problem, Problem::Text { position: Some(at), .. } if at == expected), "{problem:?}");
     }
@@ -184,13 +186,13 @@ mod tests {
     #[test]
     fn changed_document_contains_the_change_and_nothing_else() {
         let named = |text: &str| json::parse(text).unwrap();
-        let (before, set) = (named(r#"{"A": 1, "B": 2}"#), Change::Set("3"));
+        let (before, set) = (named(r#"{"A": 1, "B": 2}"#), EntryChange::Set("3"));
         assert!(set.accounts_for(&before, &named(r#"{"A": 1, "B": "3"}"#), "B"));
         assert!(!set.accounts_for(&before, &named(r#"{"A": 2, "B": "3"}"#), "B"));
         assert!(!set.accounts_for(&before, &named(r#"{"B": "3"}"#), "B"));
         assert!(!set.accounts_for(&before, &named(r#"{"A": 1, "B": 2}"#), "B"));
         assert!(!set.accounts_for(&before, &named(r#"{"A": 1, "B": "3", "C": 1}"#), "B"));
-        assert!(Change::Delete.accounts_for(&before, &named(r#"{"A": 1}"#), "B"));
+        assert!(EntryChange::Delete.accounts_for(&before, &named(r#"{"A": 1}"#), "B"));
     }
 
     /// Random JSON documents with random changes: the change is made, and nothing else.
@@ -216,14 +218,14 @@ mod tests {
             let entries: Vec<String> = (0..random(5)).map(|_| entry(&mut random)).collect();
             text += &format!("{{{}}}{}", entries.join(","), spaces[random(5) as usize]);
             let key = ["A", "B", "a b", "\"", "new"][random(5) as usize];
-            let change = if random(2) == 0 { Change::Set("new \"value\"\n") } else { Change::Delete };
+            let change = if random(2) == 0 { EntryChange::Set("new \"value\"\n") } else { EntryChange::Delete };
             let known = entry_map(json::parse(&text).unwrap()).contains_key(key);
             let changed = change
-                .apply(Format::Json, text.as_bytes(), key, Deadline::after(Duration::MAX))
+                .apply(FileFormat::Json, text.as_bytes(), key, Deadline::after(Duration::MAX))
                 .unwrap_or_else(|problem| {
                     panic!("{text:?} with {key:?}: {problem:?}");
                 });
-            assert_eq!(changed.is_some(), known || matches!(change, Change::Set(_)), "{text:?} with {key:?}");
+            assert_eq!(changed.is_some(), known || matches!(change, EntryChange::Set(_)), "{text:?} with {key:?}");
         }
     }
 }

@@ -7,14 +7,14 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::changes::Changes;
-use super::provider::{Health, HealthState, Known, Names, Peeked, Request, SecretProvider};
+use super::provider::{Health, HealthState, Known, LookupLimits, Names, Peeked, SecretProvider};
 use super::secret::{ProviderId, Secret};
 use super::single_flight::SingleFlight;
 use super::stats::LoadCounts;
 use crate::clock::{CoarseInstant, Deadline, Instant};
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
-use crate::fork::{self, ReadGuard};
+use crate::fork::{self, PublishedGuard};
 use crate::fork_safe::{Mutex, Published};
 use crate::paths;
 
@@ -27,8 +27,8 @@ mod state;
 mod toml;
 mod yaml;
 
-pub(super) use directory::Directory;
-use document::{Change, read_only_format};
+pub(super) use directory::SecretsDirectory;
+use document::{EntryChange, read_only_format};
 use state::{FileLocation, FileState, Located, NO_HOME, no_home};
 
 /// How long a snapshot is used before the file is checked for changes.
@@ -82,12 +82,12 @@ impl FileProvider {
 
     /// Writes one entry. Creates the file if it does not exist.
     pub(crate) fn set(&self, key: &str, value: &str, deadline: Deadline) -> Result<()> {
-        self.change(key, &Change::Set(value), deadline).map(drop)
+        self.change(key, &EntryChange::Set(value), deadline).map(drop)
     }
 
     /// Removes one entry; `false` if there was none.
     pub(crate) fn delete(&self, key: &str, deadline: Deadline) -> Result<bool> {
-        self.change(key, &Change::Delete, deadline)
+        self.change(key, &EntryChange::Delete, deadline)
     }
 
     /// The file or directory that is read, or the file that `set` would create.
@@ -98,7 +98,7 @@ impl FileProvider {
         }
     }
 
-    fn change(&self, key: &str, change: &Change<'_>, deadline: Deadline) -> Result<bool> {
+    fn change(&self, key: &str, change: &EntryChange<'_>, deadline: Deadline) -> Result<bool> {
         let path = match fork::unprotected(|| self.location.locate())? {
             Located::File(path, _) | Located::Missing(path) => match read_only_format(&path) {
                 None => path,
@@ -227,7 +227,7 @@ impl SecretProvider for FileProvider {
         &ID
     }
 
-    fn find(&self, key: &str, request: &Request) -> Result<Option<Secret>> {
+    fn find(&self, key: &str, request: &LookupLimits) -> Result<Option<Secret>> {
         let max_age = if request.refresh { Duration::ZERO } else { RECHECK_INTERVAL };
         let value = match &*self.state(request.refresh, request.deadline())? {
             FileState::NoHome(_) | FileState::Missing(_) => None,
@@ -251,7 +251,7 @@ impl SecretProvider for FileProvider {
         Some(&self.counts)
     }
 
-    fn peek(&self, key: &str, reading: &ReadGuard, now: CoarseInstant, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
+    fn peek(&self, key: &str, reading: &PublishedGuard, now: CoarseInstant, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
         let is_recent = |snapshot: &&FileSnapshot| now.since(snapshot.started) < RECHECK_INTERVAL;
         let Some(snapshot) = self.current.get(reading).filter(is_recent) else { return Known::Unknown };
         match &*snapshot.state {
@@ -289,7 +289,7 @@ impl SecretProvider for FileProvider {
         }
     }
 
-    fn refresh(&self, request: &Request) -> Result<()> {
+    fn refresh(&self, request: &LookupLimits) -> Result<()> {
         match &*self.state(true, request.deadline())? {
             FileState::Failed(_, _, error) => Err(error.clone()),
             FileState::Directory(directory) => {
@@ -307,7 +307,7 @@ impl SecretProvider for FileProvider {
         drop(latest);
     }
 
-    fn look(&self, request: &Request) {
+    fn look(&self, request: &LookupLimits) {
         // A failure is that of the next get.
         let _ = self.state(false, request.deadline());
     }
@@ -325,7 +325,7 @@ impl SecretProvider for FileProvider {
         fields
     }
 
-    fn names(&self, request: &Request) -> Option<Names> {
+    fn names(&self, request: &LookupLimits) -> Option<Names> {
         let listed = self.state(false, request.deadline()).and_then(|state| match &*state {
             FileState::NoHome(_) | FileState::Missing(_) => Ok(Vec::new()),
             FileState::Document(document) => Ok(document.names().map(str::to_owned).collect()),
@@ -338,7 +338,7 @@ impl SecretProvider for FileProvider {
         })
     }
 
-    fn check(&self, request: &Request) -> Health {
+    fn check(&self, request: &LookupLimits) -> Health {
         match self.state(true, request.deadline()) {
             Ok(state) => state.check(),
             Err(error) => Health::new(HealthState::Failed, error.message()),

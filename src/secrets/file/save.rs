@@ -5,20 +5,26 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::document::{Change, Format, MAX_SIZE};
+use super::document::{EntryChange, FileFormat, MAX_SIZE};
 use crate::clock::Deadline;
 use crate::error::{Error, Result};
 use crate::files::{self, LoosePermissions};
 
 /// Makes `change` in the file at `path`. For a new entry it creates the file and its directory if they do not exist.
 /// Returns `false` if there is nothing to delete. Called while forks are allowed.
-pub(super) fn change(path: &Path, key: &str, change: &Change<'_>, strict: bool, deadline: Deadline) -> Result<bool> {
+pub(super) fn change(
+    path: &Path,
+    key: &str,
+    change: &EntryChange<'_>,
+    strict: bool,
+    deadline: Deadline,
+) -> Result<bool> {
     // A link stays a link: its target is changed.
     let path = match fs::canonicalize(path) {
         Ok(path) => path,
         Err(error) if error.kind() == io::ErrorKind::NotFound => match change {
-            Change::Delete => return Ok(false),
-            Change::Set(_) => files::path_to_create(path)?,
+            EntryChange::Delete => return Ok(false),
+            EntryChange::Set(_) => files::path_to_create(path)?,
         },
         Err(error) => return Err(super::directory::metadata_error(path, &error)),
     };
@@ -33,7 +39,7 @@ pub(super) fn change(path: &Path, key: &str, change: &Change<'_>, strict: bool, 
     {
         return Err(loose_permissions.refusal());
     }
-    let format = Format::of(&path);
+    let format = FileFormat::of(&path);
     let before: &[u8] = match &current {
         // An empty text is a new document, but an existing empty file may be invalid.
         Some(contents) if contents.bytes.is_empty() => {
@@ -43,7 +49,7 @@ pub(super) fn change(path: &Path, key: &str, change: &Change<'_>, strict: bool, 
         Some(contents) => &contents.bytes,
         None => b"",
     };
-    if current.is_none() && matches!(change, Change::Delete) {
+    if current.is_none() && matches!(change, EntryChange::Delete) {
         return Ok(false);
     }
     let Some(after) = change.apply(format, before, key, deadline).map_err(|problem| problem.in_file(&path))? else {

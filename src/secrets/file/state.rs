@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::directory::{Directory, metadata_error};
-use super::document::{self, EntryMap, Format};
+use super::directory::{SecretsDirectory, metadata_error};
+use super::document::{self, EntryMap, FileFormat};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Source, Status};
 use crate::files::{self, Fingerprint, LoosePermissions};
@@ -35,13 +35,13 @@ pub(super) enum FileState {
     /// There is no home directory for the default file, for this reason.
     NoHome(Option<String>),
     Missing(PathBuf),
-    Directory(Directory),
-    Document(Document),
+    Directory(SecretsDirectory),
+    Document(LoadedFile),
     /// The file with this fingerprint cannot be read.
     Failed(PathBuf, Option<Fingerprint>, Error),
 }
 
-pub(super) struct Document {
+pub(super) struct LoadedFile {
     pub(super) path: PathBuf,
     fingerprint: Fingerprint,
     pub(super) loose_permissions: Option<LoosePermissions>,
@@ -49,13 +49,13 @@ pub(super) struct Document {
 }
 
 /// `/home/me/secrets.json (3 entries)`
-impl fmt::Display for Document {
+impl fmt::Display for LoadedFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.path.display(), counted(self.entries.len(), "entry", "entries"))
     }
 }
 
-impl Document {
+impl LoadedFile {
     /// The names of the entries that have a value.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().filter(|(_, value)| value.is_some()).map(|(name, _)| name.as_str())
@@ -83,7 +83,7 @@ impl FileLocation {
         Ok(Arc::new(match located {
             Located::NoHome(reason) => FileState::NoHome(reason),
             Located::Missing(path) => FileState::Missing(path),
-            Located::Directory(path) => FileState::Directory(Directory::new(path)),
+            Located::Directory(path) => FileState::Directory(SecretsDirectory::new(path)),
             Located::File(path, fingerprint) => match self.load(&path, deadline) {
                 Ok(document) => FileState::Document(document),
                 Err(error) if error.status() == Status::Timeout => return Err(error),
@@ -96,9 +96,9 @@ impl FileLocation {
         }))
     }
 
-    fn load(&self, path: &Path, deadline: Deadline) -> Result<Document> {
+    fn load(&self, path: &Path, deadline: Deadline) -> Result<LoadedFile> {
         let mut previous = None;
-        let is_whole = |loaded: &Result<Document>| match loaded {
+        let is_whole = |loaded: &Result<LoadedFile>| match loaded {
             // It may be half written, unless it has not changed since the previous read.
             Err(error) if error.status() == Status::Protocol => {
                 let fingerprint = fs::metadata(path).ok().map(|metadata| Fingerprint::of(&metadata));
@@ -109,15 +109,15 @@ impl FileLocation {
         files::read_settled(|| files::is_new(path), deadline, || self.load_once(path, deadline), is_whole)
     }
 
-    fn load_once(&self, path: &Path, deadline: Deadline) -> Result<Document> {
+    fn load_once(&self, path: &Path, deadline: Deadline) -> Result<LoadedFile> {
         let contents = files::read(path, document::MAX_SIZE)?;
         let loose_permissions = LoosePermissions::of(path, &contents.metadata);
         if let Some(loose_permissions) = loose_permissions.as_ref().filter(|_| self.strict) {
             return Err(loose_permissions.refusal());
         }
-        let entries = Format::of(path).parse(&contents.bytes, deadline).map_err(|problem| problem.in_file(path))?;
+        let entries = FileFormat::of(path).parse(&contents.bytes, deadline).map_err(|problem| problem.in_file(path))?;
         let fingerprint = Fingerprint::of(&contents.metadata);
-        Ok(Document { path: path.to_owned(), fingerprint, loose_permissions, entries: document::entry_map(entries) })
+        Ok(LoadedFile { path: path.to_owned(), fingerprint, loose_permissions, entries: document::entry_map(entries) })
     }
 
     pub(super) fn locate(&self) -> Result<Located> {
@@ -205,7 +205,7 @@ impl FileState {
             FileState::Document(document) => json!({
                 "path": document.path.to_string_lossy(),
                 "exists": true,
-                "format": Format::of(&document.path).name(),
+                "format": FileFormat::of(&document.path).name(),
                 "entries": document.entries.len(),
             }),
             FileState::Failed(path, _, error) => {
@@ -224,7 +224,7 @@ impl FileState {
             FileState::Directory(directory) => {
                 Health::new(HealthState::Ok, format!("the files in {}", directory.path.display()))
             }
-            FileState::Document(Document { loose_permissions: Some(loose_permissions), .. }) => {
+            FileState::Document(LoadedFile { loose_permissions: Some(loose_permissions), .. }) => {
                 Health::new(HealthState::Warning, loose_permissions.detail.clone())
                     .with_advice(loose_permissions.remedy.clone())
             }

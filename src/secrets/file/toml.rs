@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, Error};
 use zeroize::Zeroizing;
 
-use super::yaml::{self, Key, Node, Pair};
+use super::yaml::{self, Node, Pair, YamlKey};
 use crate::secrets::entries::{Entries, Position, Problem};
 
 /// Parses a document: its keys and values, and its tables as JSON.
@@ -20,7 +20,7 @@ fn pairs(text: &str, table: &DeTable<'_>) -> Vec<Pair> {
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
     let pair = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| Pair {
-        key: Key { text: String::from(std::borrow::Cow::clone(key.get_ref())), merge: false },
+        key: YamlKey { text: String::from(std::borrow::Cow::clone(key.get_ref())), merge: false },
         value: node(text, value),
     };
     entries.into_iter().map(pair).collect()

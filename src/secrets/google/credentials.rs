@@ -3,9 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::files::{CredentialFile, Credentials, Subject};
+use super::files::{CredentialFile, CredentialsFile, Subject};
 use super::metadata::Metadata;
-use super::settings::Settings;
+use super::settings::GoogleSettings;
 use crate::error::{Error, Result, Status};
 use crate::files;
 use crate::fork;
@@ -18,18 +18,18 @@ const GCLOUD_FILE: &str = "application_default_credentials.json";
 const MAX_TOKEN: usize = 64 << 10;
 
 /// The credentials that are used now.
-pub(super) enum Source {
+pub(super) enum CredentialSource {
     File(CredentialFile),
     Metadata(Metadata),
 }
 
-impl Source {
-    pub(super) fn find(settings: &Settings, environment: &Environment) -> Result<Source> {
+impl CredentialSource {
+    pub(super) fn find(settings: &GoogleSettings, environment: &Environment) -> Result<CredentialSource> {
         if let Some(path) = file(settings, environment)? {
-            return CredentialFile::read(&path, settings.has_endpoint()).map(Source::File);
+            return CredentialFile::read(&path, settings.has_endpoint()).map(CredentialSource::File);
         }
         if let Some(metadata) = Metadata::find(environment)? {
-            return Ok(Source::Metadata(metadata));
+            return Ok(CredentialSource::Metadata(metadata));
         }
         let message = "no credentials for Google: set `google_credentials_file` or GOOGLE_APPLICATION_CREDENTIALS, or \
                        run `gcloud auth application-default login`";
@@ -39,16 +39,16 @@ impl Source {
     /// Where the credentials are from, for messages.
     pub(super) fn origin(&self) -> String {
         match self {
-            Source::File(file) => file.path.display().to_string(),
-            Source::Metadata(metadata) => format!("the metadata server {}", metadata.host()),
+            CredentialSource::File(file) => file.path.display().to_string(),
+            CredentialSource::Metadata(metadata) => format!("the metadata server {}", metadata.host()),
         }
     }
 
     /// Adds which identity requests have.
     pub(super) fn identify(&self, identity: &mut Identity) -> Result<()> {
         match self {
-            Source::Metadata(metadata) => identity.add("metadata", metadata.host()),
-            Source::File(file) => {
+            CredentialSource::Metadata(metadata) => identity.add("metadata", metadata.host()),
+            CredentialSource::File(file) => {
                 identity.add("file", file.path.as_os_str().as_encoded_bytes());
                 identity.add_secret(&file.contents)?;
                 if let Some(Subject::File(path)) = file.credentials.subject() {
@@ -60,19 +60,19 @@ impl Source {
     }
 }
 
-impl Credentials {
+impl CredentialsFile {
     /// Where the token is that is exchanged, if there is one.
     fn subject(&self) -> Option<&Subject> {
         match self {
-            Credentials::External(external) => Some(&external.subject),
-            Credentials::Impersonated { source, .. } => source.subject(),
-            Credentials::ServiceAccount { .. } | Credentials::User { .. } => None,
+            CredentialsFile::External(external) => Some(&external.subject),
+            CredentialsFile::Impersonated { source, .. } => source.subject(),
+            CredentialsFile::ServiceAccount { .. } | CredentialsFile::User { .. } => None,
         }
     }
 }
 
 /// The file with credentials, if there is one.
-pub(super) fn file(settings: &Settings, environment: &Environment) -> Result<Option<PathBuf>> {
+pub(super) fn file(settings: &GoogleSettings, environment: &Environment) -> Result<Option<PathBuf>> {
     let setting = match &settings.credentials_file {
         Some(setting) => Some(setting.clone()),
         None => environment.setting(FILE_VARIABLE)?,

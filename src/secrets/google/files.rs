@@ -16,11 +16,11 @@ const TOKEN_URL: &str = "https://oauth2.googleapis.com/token";
 const GOOGLE: &str = "googleapis.com";
 
 /// What a file describes.
-pub(super) enum Credentials {
+pub(super) enum CredentialsFile {
     ServiceAccount { email: String, key_id: String, private_key: SecretBytes },
     User { client_id: String, client_secret: SecretBytes, refresh_token: SecretBytes, token_url: String },
     External(Box<External>),
-    Impersonated { source: Box<Credentials>, url: String, delegates: Vec<String>, seconds: u64 },
+    Impersonated { source: Box<CredentialsFile>, url: String, delegates: Vec<String>, seconds: u64 },
 }
 
 /// An identity of another provider that Google's security token service exchanges.
@@ -45,7 +45,7 @@ pub(super) enum Subject {
 pub(super) struct CredentialFile {
     pub(super) path: PathBuf,
     pub(super) contents: SecretBytes,
-    pub(super) credentials: Credentials,
+    pub(super) credentials: CredentialsFile,
     pub(super) project: Option<String>,
     pub(super) quota_project: Option<String>,
 }
@@ -84,21 +84,21 @@ pub(super) fn invalid(path: &Path, what: impl AsRef<str>) -> Error {
     Error::new(Status::Config, format!("the credentials file {} {}", path.display(), what.as_ref()))
 }
 
-fn credentials(file: &SecretObject) -> Result<Credentials, String> {
+fn credentials(file: &SecretObject) -> Result<CredentialsFile, String> {
     let kind = file.text("type").ok_or("has no \"type\"; it is not a credentials file of Google's tools")?;
     let credentials = match kind {
-        "service_account" => Credentials::ServiceAccount {
+        "service_account" => CredentialsFile::ServiceAccount {
             email: text(file, "client_email")?,
             key_id: file.text("private_key_id").unwrap_or_default().to_owned(),
             private_key: secret(file, "private_key")?,
         },
-        "authorized_user" => Credentials::User {
+        "authorized_user" => CredentialsFile::User {
             client_id: text(file, "client_id")?,
             client_secret: secret(file, "client_secret")?,
             refresh_token: secret(file, "refresh_token")?,
             token_url: url(file, "token_uri")?.unwrap_or_else(|| TOKEN_URL.to_owned()),
         },
-        "external_account" => Credentials::External(Box::new(external(file)?)),
+        "external_account" => CredentialsFile::External(Box::new(external(file)?)),
         "impersonated_service_account" => {
             let source = file.object("source_credentials").ok_or("has no \"source_credentials\"")?;
             return match source.text("type") {
@@ -122,11 +122,11 @@ fn credentials(file: &SecretObject) -> Result<Credentials, String> {
     }
 }
 
-fn impersonated(file: &SecretObject, source: Credentials) -> Result<Credentials, String> {
+fn impersonated(file: &SecretObject, source: CredentialsFile) -> Result<CredentialsFile, String> {
     let options = file.object("service_account_impersonation");
     let seconds = options.and_then(|options| options.number("token_lifetime_seconds"));
     let delegates = file.text("delegates").map(serde_json::from_str::<Vec<String>>).and_then(Result::ok);
-    Ok(Credentials::Impersonated {
+    Ok(CredentialsFile::Impersonated {
         source: Box::new(source),
         url: url(file, "service_account_impersonation_url")?.ok_or("has no \"service_account_impersonation_url\"")?,
         delegates: delegates.unwrap_or_default(),
@@ -204,7 +204,7 @@ mod tests {
 
     use super::*;
 
-    fn parse(file: Value) -> Result<Credentials, String> {
+    fn parse(file: Value) -> Result<CredentialsFile, String> {
         credentials(&SecretObject::parse(file.to_string().as_bytes()).unwrap())
     }
 

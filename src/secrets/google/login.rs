@@ -7,14 +7,16 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::credentials::{Source, subject_token};
-use super::files::{CredentialFile, Credentials, External, Subject, invalid};
+use super::credentials::{CredentialSource, subject_token};
+use super::files::{CredentialFile, CredentialsFile, External, Subject, invalid};
 use super::metadata::Metadata;
 use crate::clock::Instant;
 use crate::error::{Error, Result, Status};
-use crate::http::Response;
+use crate::http::HttpResponse;
 use crate::secret_memory::SecretBytes;
-use crate::secrets::cloud::{Algorithm, Call, ServerError, Session, SigningKey, Token, form, header, not_the_server};
+use crate::secrets::cloud::{
+    AccessToken, Algorithm, Call, RsaSigningKey, ServerError, Session, form, header, not_the_server,
+};
 use crate::secrets::json::SecretObject;
 
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
@@ -23,14 +25,14 @@ const FORM: &str = "application/x-www-form-urlencoded";
 const TOKEN_PATH: &str = "instance/service-accounts/default/token";
 
 /// Returns a new access token.
-pub(super) fn log_in(source: &Source, session: &Session<'_>) -> Result<Token> {
+pub(super) fn log_in(source: &CredentialSource, session: &Session<'_>) -> Result<AccessToken> {
     match source {
-        Source::Metadata(metadata) => from_metadata(metadata, session),
-        Source::File(file) => Login { file, session }.token(&file.credentials),
+        CredentialSource::Metadata(metadata) => from_metadata(metadata, session),
+        CredentialSource::File(file) => GoogleLogin { file, session }.token(&file.credentials),
     }
 }
 
-fn from_metadata(metadata: &Metadata, session: &Session<'_>) -> Result<Token> {
+fn from_metadata(metadata: &Metadata, session: &Session<'_>) -> Result<AccessToken> {
     let at = Instant::now();
     let response = metadata.get(session, TOKEN_PATH)?;
     let token = access_token(&response, "access_token", at);
@@ -38,16 +40,16 @@ fn from_metadata(metadata: &Metadata, session: &Session<'_>) -> Result<Token> {
 }
 
 /// A login with a credentials file.
-struct Login<'a> {
+struct GoogleLogin<'a> {
     file: &'a CredentialFile,
     session: &'a Session<'a>,
 }
 
-impl Login<'_> {
-    fn token(&self, credentials: &Credentials) -> Result<Token> {
+impl GoogleLogin<'_> {
+    fn token(&self, credentials: &CredentialsFile) -> Result<AccessToken> {
         match credentials {
-            Credentials::ServiceAccount { email, key_id, private_key } => self.signed(email, key_id, private_key),
-            Credentials::User { client_id, client_secret, refresh_token, token_url } => {
+            CredentialsFile::ServiceAccount { email, key_id, private_key } => self.signed(email, key_id, private_key),
+            CredentialsFile::User { client_id, client_secret, refresh_token, token_url } => {
                 let parameters = [
                     ("grant_type", text("refresh_token")),
                     ("client_id", text(client_id)),
@@ -57,26 +59,26 @@ impl Login<'_> {
                 let advice = "run `gcloud auth application-default login`";
                 self.post_form("the login", token_url, &parameters, None, advice)
             }
-            Credentials::External(external) => self.exchanged(external),
-            Credentials::Impersonated { source, url, delegates, seconds } => {
+            CredentialsFile::External(external) => self.exchanged(external),
+            CredentialsFile::Impersonated { source, url, delegates, seconds } => {
                 self.impersonated(&self.token(source)?, url, delegates, *seconds)
             }
         }
     }
 
     /// A token that Google accepts in place of one of its own.
-    fn signed(&self, email: &str, key_id: &str, private_key: &SecretBytes) -> Result<Token> {
+    fn signed(&self, email: &str, key_id: &str, private_key: &SecretBytes) -> Result<AccessToken> {
         let at = Instant::now();
-        let key = SigningKey::from_pem(private_key).map_err(|what| invalid(&self.file.path, what))?;
+        let key = RsaSigningKey::from_pem(private_key).map_err(|what| invalid(&self.file.path, what))?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let claims = json!({"iss": email, "sub": email, "scope": SCOPE, "iat": now, "exp": now + JWT_SECONDS});
         let token = key.sign(Algorithm::Rs256, json!({"kid": key_id}), &claims);
         let token = token.map_err(|what| invalid(&self.file.path, what))?;
-        Ok(Token::new(SecretBytes::copy_from(token.as_bytes())?, at, Duration::from_secs(JWT_SECONDS)))
+        Ok(AccessToken::new(SecretBytes::copy_from(token.as_bytes())?, at, Duration::from_secs(JWT_SECONDS)))
     }
 
     /// The token that Google's security token service gives for that of another provider.
-    fn exchanged(&self, external: &External) -> Result<Token> {
+    fn exchanged(&self, external: &External) -> Result<AccessToken> {
         let subject = self.subject(external)?;
         let mut parameters = vec![
             ("grant_type", text("urn:ietf:params:oauth:grant-type:token-exchange")),
@@ -124,7 +126,7 @@ impl Login<'_> {
     }
 
     /// The token of a service account that this identity may impersonate.
-    fn impersonated(&self, source: &Token, url: &str, delegates: &[String], seconds: u64) -> Result<Token> {
+    fn impersonated(&self, source: &AccessToken, url: &str, delegates: &[String], seconds: u64) -> Result<AccessToken> {
         let at = Instant::now();
         let what = self.what("impersonating a service account");
         let body = json!({"delegates": delegates, "scope": [SCOPE], "lifetime": format!("{seconds}s")}).to_string();
@@ -134,7 +136,7 @@ impl Login<'_> {
         let advice = "grant roles/iam.serviceAccountTokenCreator on the service account to this identity";
         let token = accepted(&what, &response, advice)?.get("accessToken").cloned();
         let token = token.ok_or_else(|| not_the_server(&what, 200, "Google"))?;
-        Ok(Token::new(token, at, Duration::from_secs(seconds)))
+        Ok(AccessToken::new(token, at, Duration::from_secs(seconds)))
     }
 
     fn post_form(
@@ -144,7 +146,7 @@ impl Login<'_> {
         parameters: &[(&str, Zeroizing<String>)],
         authorization: Option<Zeroizing<String>>,
         advice: &str,
-    ) -> Result<Token> {
+    ) -> Result<AccessToken> {
         let (at, what) = (Instant::now(), self.what(what));
         let body = form(parameters);
         let mut headers = vec![header("Content-Type", FORM)];
@@ -171,7 +173,7 @@ fn text(text: &str) -> Zeroizing<String> {
 }
 
 /// The object in the response to a login; an error if the server rejects it.
-fn accepted(what: &str, response: &Response, advice: &str) -> Result<SecretObject> {
+fn accepted(what: &str, response: &HttpResponse, advice: &str) -> Result<SecretObject> {
     let error = ServerError::parse(response);
     match response.status {
         200 => SecretObject::parse(&response.body).ok_or_else(|| not_the_server(what, 200, "Google")),
@@ -184,8 +186,8 @@ fn accepted(what: &str, response: &Response, advice: &str) -> Result<SecretObjec
 }
 
 /// The token in a response.
-fn access_token(response: &Response, name: &str, at: Instant) -> Option<Token> {
+fn access_token(response: &HttpResponse, name: &str, at: Instant) -> Option<AccessToken> {
     let object = SecretObject::parse(&response.body)?;
     let token = object.get(name).filter(|token| !token.is_empty() && token.iter().all(u8::is_ascii_graphic))?;
-    Some(Token::new(token.clone(), at, Duration::from_secs(object.number("expires_in")?)))
+    Some(AccessToken::new(token.clone(), at, Duration::from_secs(object.number("expires_in")?)))
 }

@@ -7,17 +7,19 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::crc32c::crc32c;
-use super::credentials::Source;
+use super::credentials::CredentialSource;
 use super::login;
 use super::metadata::Metadata;
 use super::names::{is_name, is_project};
-use super::settings::Settings;
+use super::settings::GoogleSettings;
 use crate::error::{Error, Result, Status};
 use crate::fork_safe::Mutex;
-use crate::http::Response;
+use crate::http::HttpResponse;
 use crate::http::url::percent_encode;
 use crate::secret_memory::SecretBytes;
-use crate::secrets::cloud::{Call, Common, Filter, Lookup, Named, ServerError, Session, Token, header, not_the_server};
+use crate::secrets::cloud::{
+    AccessToken, Call, Common, Filter, Named, ServerError, Session, StoreLookup, header, not_the_server,
+};
 use crate::secrets::json::SecretObject;
 use crate::settings::Environment;
 use crate::share::Identity;
@@ -28,7 +30,7 @@ const MAX_PAGES: usize = 1000;
 
 /// Secret Manager, and how to log in there.
 pub(super) struct SecretManager {
-    pub(super) settings: Settings,
+    pub(super) settings: GoogleSettings,
     pub(super) environment: Environment,
     pub(super) common: Arc<Common>,
     /// The project that the metadata server named.
@@ -36,12 +38,12 @@ pub(super) struct SecretManager {
 }
 
 impl SecretManager {
-    pub(super) fn source(&self) -> Result<Source> {
-        Source::find(&self.settings, &self.environment)
+    pub(super) fn source(&self) -> Result<CredentialSource> {
+        CredentialSource::find(&self.settings, &self.environment)
     }
 
     /// The project of secrets whose setting does not name one, as far as that is known without a request.
-    pub(super) fn project(&self, source: Option<&Source>) -> Result<Option<String>> {
+    pub(super) fn project(&self, source: Option<&CredentialSource>) -> Result<Option<String>> {
         if let Some(project) = &self.settings.project {
             return Ok(Some(project.clone()));
         }
@@ -52,17 +54,17 @@ impl SecretManager {
             };
         }
         Ok(match source {
-            Some(Source::File(file)) => file.project.clone().filter(|project| is_project(project)),
+            Some(CredentialSource::File(file)) => file.project.clone().filter(|project| is_project(project)),
             _ => self.found_project.lock().clone(),
         })
     }
 
     /// The parent of secrets whose setting does not name one: `projects/train`.
-    fn parent(&self, source: &Source, session: &Session<'_>) -> Result<String> {
+    fn parent(&self, source: &CredentialSource, session: &Session<'_>) -> Result<String> {
         let project = match (self.project(Some(source))?, source) {
             (Some(project), _) => project,
-            (None, Source::Metadata(metadata)) => self.ask_project(metadata, session)?,
-            (None, Source::File(file)) => {
+            (None, CredentialSource::Metadata(metadata)) => self.ask_project(metadata, session)?,
+            (None, CredentialSource::File(file)) => {
                 let message = format!(
                     "no project for Google's secrets: set `google_project` or GOOGLE_CLOUD_PROJECT, \
                                        as {} does not name one",
@@ -87,7 +89,7 @@ impl SecretManager {
     }
 
     /// Reads one version of a secret.
-    pub(super) fn access(&self, session: &Session<'_>, secret: &Named) -> Result<Lookup> {
+    pub(super) fn access(&self, session: &Session<'_>, secret: &Named) -> Result<StoreLookup> {
         let source = self.source()?;
         let parent = match &secret.parent {
             Some(parent) => parent.trim_end_matches("/secrets").to_owned(),
@@ -106,7 +108,7 @@ impl SecretManager {
         let version = name.rsplit_once("/versions/").map(|(_, version)| Arc::from(version));
         let payload = object.object("payload").ok_or_else(|| not_google(&what, 200))?;
         let value = decoded(&payload, &what)?;
-        Ok(Lookup::Found(value, version))
+        Ok(StoreLookup::Found(value, version))
     }
 
     /// Returns the names of the secrets that meet the conditions.
@@ -147,7 +149,7 @@ impl SecretManager {
     }
 
     /// Sends a request, once more with another token if the first one is rejected.
-    fn get(&self, session: &Session<'_>, source: &Source, what: &str, url: &str) -> Result<Response> {
+    fn get(&self, session: &Session<'_>, source: &CredentialSource, what: &str, url: &str) -> Result<HttpResponse> {
         let identify = || {
             let mut identity = Identity::new("google login");
             source.identify(&mut identity)?;
@@ -156,10 +158,10 @@ impl SecretManager {
         let log_in = || login::log_in(source, session);
         let quota_project = match (source, self.environment.setting("GOOGLE_CLOUD_QUOTA_PROJECT")?) {
             (_, Some(setting)) => Some(setting.text().to_owned()),
-            (Source::File(file), None) => file.quota_project.clone(),
-            (Source::Metadata(_), None) => None,
+            (CredentialSource::File(file), None) => file.quota_project.clone(),
+            (CredentialSource::Metadata(_), None) => None,
         };
-        let send = |token: &Token| {
+        let send = |token: &AccessToken| {
             let mut headers: Vec<(&str, Zeroizing<String>)> = vec![token.header()?];
             headers.extend(quota_project.iter().map(|project| header("X-Goog-User-Project", project)));
             session.send(what, &Call { method: "GET", url, headers: &headers, body: b"", is_local: false })
@@ -190,24 +192,24 @@ fn decoded(payload: &SecretObject, what: &str) -> Result<SecretBytes> {
 }
 
 /// Interprets an error response. A version that does not exist or is disabled is not an error.
-fn failed(what: &str, response: &Response, source: &Source, secret: &Named) -> Result<Lookup> {
+fn failed(what: &str, response: &HttpResponse, source: &CredentialSource, secret: &Named) -> Result<StoreLookup> {
     let error = ServerError::parse(response);
     match (response.status, error.code.as_str()) {
-        (404, "NOT_FOUND") => Ok(Lookup::Missing(match &secret.version {
+        (404, "NOT_FOUND") => Ok(StoreLookup::Missing(match &secret.version {
             Some(version) => format!("it, or its version {version}, does not exist"),
             None => "it does not exist, or has no version".to_owned(),
         })),
         (400, "FAILED_PRECONDITION") => {
             let version = secret.version.as_deref().unwrap_or("latest");
             let state = if error.message.contains("DESTROYED") { "destroyed" } else { "disabled" };
-            Ok(Lookup::Missing(format!("its version {version} is {state}")))
+            Ok(StoreLookup::Missing(format!("its version {version} is {state}")))
         }
         _ => Err(refused(what, response, source, "roles/secretmanager.secretAccessor on it")),
     }
 }
 
 /// The error for a response that is not what was asked for.
-fn refused(what: &str, response: &Response, source: &Source, role: &str) -> Error {
+fn refused(what: &str, response: &HttpResponse, source: &CredentialSource, role: &str) -> Error {
     let error = ServerError::parse(response);
     let (status, quoted, origin) = (response.status, error.quoted(), source.origin());
     let denied = |advice: String| {

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::error::{Error, Result, Status};
-use crate::http::Response;
+use crate::http::HttpResponse;
 use crate::secrets::cloud::{Call, Session, header, not_the_server};
 use crate::settings::Environment;
 
@@ -40,7 +40,7 @@ impl Metadata {
     }
 
     /// Asks for a path below `computeMetadata/v1`.
-    pub(super) fn get(&self, session: &Session<'_>, path: &str) -> Result<Response> {
+    pub(super) fn get(&self, session: &Session<'_>, path: &str) -> Result<HttpResponse> {
         let what = format!("the metadata server {}", self.host);
         let url = format!("http://{}/computeMetadata/v1/{path}", self.host);
         let headers = [header("Metadata-Flavor", "Google")];

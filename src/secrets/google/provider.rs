@@ -8,10 +8,10 @@ use serde_json::{Map, Value, json};
 use super::credentials;
 use super::manager::SecretManager;
 use super::names;
-use super::settings::Settings;
+use super::settings::GoogleSettings;
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
-use crate::secrets::cloud::{CloudSource, Common, Filter, Lookup, Named, Session, Store, Target};
+use crate::secrets::cloud::{CloudSource, CloudStore, Common, Filter, Named, Session, StoreLookup, Target};
 use crate::secrets::not_configured::NotConfigured;
 use crate::secrets::secret::ProviderId;
 use crate::settings::Environment;
@@ -43,7 +43,7 @@ pub(in crate::secrets) fn open_table(
 
 fn source(id: ProviderId, target: Target, config: &Config, common: &Arc<Common>) -> Result<CloudSource> {
     let store = SecretManager {
-        settings: Settings::read(config).map_err(|invalid| invalid.of(Source::Google))?,
+        settings: GoogleSettings::read(config).map_err(|invalid| invalid.of(Source::Google))?,
         environment: Environment::Process,
         common: common.clone(),
         found_project: Default::default(),
@@ -51,7 +51,7 @@ fn source(id: ProviderId, target: Target, config: &Config, common: &Arc<Common>)
     Ok(CloudSource::new(id, target, Box::new(store), common, config))
 }
 
-impl Store for SecretManager {
+impl CloudStore for SecretManager {
     fn source(&self) -> Source {
         Source::Google
     }
@@ -90,7 +90,7 @@ impl Store for SecretManager {
         };
     }
 
-    fn read(&self, session: &Session<'_>, secret: &Named) -> Result<Lookup> {
+    fn read(&self, session: &Session<'_>, secret: &Named) -> Result<StoreLookup> {
         self.access(session, secret)
     }
 

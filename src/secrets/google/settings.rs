@@ -6,7 +6,7 @@ use crate::secrets::cloud::checked;
 use crate::settings::{InvalidSetting, Setting};
 
 /// The settings of the provider itself.
-pub(super) struct Settings {
+pub(super) struct GoogleSettings {
     pub(super) project: Option<String>,
     pub(super) location: Option<String>,
     /// Without `/` at its end.
@@ -14,8 +14,8 @@ pub(super) struct Settings {
     pub(super) credentials_file: Option<Setting>,
 }
 
-impl Settings {
-    pub(super) fn read(config: &Config) -> Result<Settings, InvalidSetting> {
+impl GoogleSettings {
+    pub(super) fn read(config: &Config) -> Result<GoogleSettings, InvalidSetting> {
         let checked_text = |key: &'static str, is_valid: fn(&str) -> bool, what: &str| {
             let Some(setting) = config.setting(key)? else { return Ok(None) };
             match is_valid(setting.text()) {
@@ -23,7 +23,7 @@ impl Settings {
                 false => Err(setting.invalid_value(what)),
             }
         };
-        Ok(Settings {
+        Ok(GoogleSettings {
             project: checked_text("google_project", is_project, "is not the identifier or number of a project")?,
             location: checked_text("google_location", is_location, "is not a location such as europe-west3")?,
             endpoint: config.setting("google_endpoint_url")?.as_ref().map(checked).transpose()?,
@@ -59,7 +59,7 @@ mod tests {
         ] {
             let mut config = Config::new();
             config.set(key, value).unwrap();
-            let error = Settings::read(&config).err().unwrap().error;
+            let error = GoogleSettings::read(&config).err().unwrap().error;
             assert!(error.message().contains(key) && error.message().contains(words), "{error}");
         }
     }
@@ -67,10 +67,10 @@ mod tests {
     #[test]
     fn endpoint_is_that_of_the_location() {
         let mut config = Config::new();
-        let settings = Settings::read(&config).unwrap();
+        let settings = GoogleSettings::read(&config).unwrap();
         assert_eq!(settings.endpoint(None), "https://secretmanager.googleapis.com");
         assert_eq!(settings.endpoint(Some("us-east1")), "https://secretmanager.us-east1.rep.googleapis.com");
         config.set("google_endpoint_url", "http://127.0.0.1:80/").unwrap();
-        assert_eq!(Settings::read(&config).unwrap().endpoint(Some("us-east1")), "http://127.0.0.1:80");
+        assert_eq!(GoogleSettings::read(&config).unwrap().endpoint(Some("us-east1")), "http://127.0.0.1:80");
     }
 }

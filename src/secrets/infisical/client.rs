@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::login::{self, not_infisical, own_error, refused};
-use super::settings::{Login, Settings};
+use super::settings::{InfisicalLogin, Settings};
 use crate::error::{Error, Result, Status};
-use crate::http::Response;
+use crate::http::HttpResponse;
 use crate::http::url::percent_encode;
 use crate::secret_memory::SecretBytes;
-use crate::secrets::cloud::{Call, Common, Lookup, Named, Session, Token};
-use crate::secrets::document::Entry;
+use crate::secrets::cloud::{AccessToken, Call, Common, Named, Session, StoreLookup};
+use crate::secrets::document::DocumentEntry;
 use crate::secrets::json::SecretObject;
 use crate::share::Identity;
 
@@ -30,7 +30,7 @@ impl Infisical {
     }
 
     /// Reads the secrets at a path, or one of them.
-    pub(super) fn read_secrets(&self, session: &Session<'_>, secret: &Named) -> Result<Lookup> {
+    pub(super) fn read_secrets(&self, session: &Session<'_>, secret: &Named) -> Result<StoreLookup> {
         let (kind, name, path) = match &secret.parent {
             Some(parent) if parent.is_empty() => ("secret", format!("/{}", percent_encode(&secret.name)), "/"),
             Some(parent) => ("secret", format!("/{}", percent_encode(&secret.name)), parent.as_str()),
@@ -49,7 +49,7 @@ impl Infisical {
             200 => {}
             404 if own_error(&response).is_some() => {
                 let what = if kind == "path" { "the project, the environment or the path" } else { "it" };
-                return Ok(Lookup::Missing(format!("{what} does not exist")));
+                return Ok(StoreLookup::Missing(format!("{what} does not exist")));
             }
             _ => {
                 let advice = format!(
@@ -61,25 +61,27 @@ impl Infisical {
         }
         let object = SecretObject::parse(&response.body).ok_or_else(|| not_infisical(&what, 200))?;
         if kind == "path" {
-            return entries(&object, &what).map(Lookup::Several).ok_or_else(|| not_infisical(&what, 200));
+            return entries(&object, &what).map(StoreLookup::Several).ok_or_else(|| not_infisical(&what, 200));
         }
         let (_, entry) = object
             .object("secret")
             .and_then(|secret| entry(&secret, &what))
             .ok_or_else(|| not_infisical(&what, 200))?;
-        entry.map(|(value, version)| Lookup::Found(value, version))
+        entry.map(|(value, version)| StoreLookup::Found(value, version))
     }
 
     /// Sends a request, once more with another token if the first one is rejected.
-    fn get(&self, session: &Session<'_>, what: &str, url: &str) -> Result<Response> {
+    fn get(&self, session: &Session<'_>, what: &str, url: &str) -> Result<HttpResponse> {
         let login = self.settings.login()?;
-        let send = |token: &Token| {
+        let send = |token: &AccessToken| {
             let headers = [token.header()?];
             session.send(what, &Call { method: "GET", url, headers: &headers, body: b"", is_local: false })
         };
         let (client_id, secret) = match &login {
-            Login::Token(token) => return send(&Token::lasting(SecretBytes::copy_from(token.as_bytes())?)),
-            Login::Universal { client_id, secret } => (client_id, secret),
+            InfisicalLogin::Token(token) => {
+                return send(&AccessToken::lasting(SecretBytes::copy_from(token.as_bytes())?));
+            }
+            InfisicalLogin::Universal { client_id, secret } => (client_id, secret),
         };
         let server = self.settings.url()?;
         let identify = || {
@@ -99,7 +101,7 @@ impl Infisical {
 }
 
 /// Whether another token may help: this one was revoked, has been used too often, or has expired.
-fn rejects_token(response: &Response) -> bool {
+fn rejects_token(response: &HttpResponse) -> bool {
     own_error(response).is_some_and(|error| match response.status {
         401 => true,
         403 => error.code == "TokenError",
@@ -108,7 +110,7 @@ fn rejects_token(response: &Response) -> bool {
 }
 
 /// The secrets at a path, then those that are imported there. The last import takes precedence.
-fn entries(object: &SecretObject, what: &str) -> Option<Vec<(String, Result<Entry>)>> {
+fn entries(object: &SecretObject, what: &str) -> Option<Vec<(String, Result<DocumentEntry>)>> {
     let imports = object.objects("imports").unwrap_or_default();
     let mut secrets = object.objects("secrets")?;
     for import in imports.iter().rev() {
@@ -118,7 +120,7 @@ fn entries(object: &SecretObject, what: &str) -> Option<Vec<(String, Result<Entr
 }
 
 /// The key, value and version of a secret.
-fn entry(secret: &SecretObject, what: &str) -> Option<(String, Result<Entry>)> {
+fn entry(secret: &SecretObject, what: &str) -> Option<(String, Result<DocumentEntry>)> {
     let key = secret.text("secretKey")?.to_owned();
     if secret.text("secretValueHidden") == Some("true") {
         let message = format!(

@@ -6,8 +6,8 @@ use zeroize::Zeroizing;
 
 use crate::clock::Instant;
 use crate::error::{Error, Result, Status};
-use crate::http::Response;
-use crate::secrets::cloud::{Call, ServerError, Session, Token, header, not_the_server};
+use crate::http::HttpResponse;
+use crate::secrets::cloud::{AccessToken, Call, ServerError, Session, header, not_the_server};
 use crate::secrets::json::SecretObject;
 use crate::secrets::json::quote;
 
@@ -15,7 +15,7 @@ use crate::secrets::json::quote;
 const UNLIMITED: Duration = Duration::from_secs(24 * 3600);
 
 /// Returns a new access token for a client ID and its secret.
-pub(super) fn log_in(url: &str, client_id: &str, secret: &str, session: &Session<'_>) -> Result<Token> {
+pub(super) fn log_in(url: &str, client_id: &str, secret: &str, session: &Session<'_>) -> Result<AccessToken> {
     let at = Instant::now();
     let what = format!("the login of the client ID {client_id} at {url}");
     let url = format!("{url}/api/v1/auth/universal-auth/login");
@@ -34,20 +34,20 @@ pub(super) fn log_in(url: &str, client_id: &str, secret: &str, session: &Session
             0 => UNLIMITED,
             seconds => Duration::from_secs(seconds),
         };
-        Some(Token::new(token.clone(), at, lifetime))
+        Some(AccessToken::new(token.clone(), at, lifetime))
     });
     token.ok_or_else(|| not_infisical(&what, 200))
 }
 
 /// What an error response says, if it is in the form of the server.
-pub(super) fn own_error(response: &Response) -> Option<ServerError> {
+pub(super) fn own_error(response: &HttpResponse) -> Option<ServerError> {
     let object = SecretObject::parse(&response.body)?;
     object.number("statusCode").filter(|status| *status == u64::from(response.status))?;
     Some(ServerError::parse(response)).filter(ServerError::is_own)
 }
 
 /// The error for a response that is not what was asked for. A denial ends with this advice.
-pub(super) fn refused(what: &str, response: &Response, advice: &str) -> Error {
+pub(super) fn refused(what: &str, response: &HttpResponse, advice: &str) -> Error {
     let status = response.status;
     let (kind, message) = match (status, own_error(response)) {
         (300..=399, _) => (Status::Protocol, "redirects are not followed; correct `infisical_url`".to_owned()),

@@ -15,7 +15,7 @@ const MAX_NAME: usize = 255;
 
 /// What an element of `providers` sets besides.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct SecretPlace {
     pub(super) project: Option<String>,
     pub(super) environment: Option<String>,
 }
@@ -30,7 +30,7 @@ pub(super) fn of_config(config: &Config) -> Result<Target, InvalidSetting> {
 }
 
 /// What an element of `providers` reads and where, and the name of its provider.
-pub(super) fn of_table(members: &Map<String, Value>) -> Result<(Target, Place, String)> {
+pub(super) fn of_table(members: &Map<String, Value>) -> Result<(Target, SecretPlace, String)> {
     let is_secret = members.contains_key("infisical_secret");
     let own: &[&str] = if is_secret { &["infisical_secret", "path", "as"] } else { &[PATH_KEY] };
     let table = ProviderTable::new(members, &[own, &["project", "environment", "name"]].concat())?;
@@ -40,7 +40,7 @@ pub(super) fn of_table(members: &Map<String, Value>) -> Result<(Target, Place, S
     let text = |name: &str, is_valid: fn(&Setting) -> Result<String, InvalidSetting>| -> Result<Option<String>> {
         Ok(setting(name)?.as_ref().map(is_valid).transpose()?)
     };
-    let place = Place { project: text("project", slug)?, environment: text("environment", slug)? };
+    let place = SecretPlace { project: text("project", slug)?, environment: text("environment", slug)? };
     if !is_secret {
         let path = text(PATH_KEY, checked_path)?.unwrap_or_default();
         let name = table.text("name")?.map_or_else(|| default_name(PROVIDER, &path), str::to_owned);
@@ -87,7 +87,7 @@ mod tests {
 
     use super::*;
 
-    fn of_table(table: Value) -> Result<(Target, Place, String)> {
+    fn of_table(table: Value) -> Result<(Target, SecretPlace, String)> {
         super::of_table(table.as_object().unwrap())
     }
 
@@ -96,7 +96,7 @@ mod tests {
         let (target, place, name) = of_table(json!({"infisical_path": "/train/", "environment": "dev"})).unwrap();
         let Target::Objects(paths) = target else { panic!("one value") };
         assert_eq!((paths[0].shown().as_str(), name.as_str()), ("/train", "infisical:/train"));
-        assert_eq!(place, Place { project: None, environment: Some("dev".to_owned()) });
+        assert_eq!(place, SecretPlace { project: None, environment: Some("dev".to_owned()) });
         for (table, shown, key, name) in [
             (json!({"infisical_secret": "HF", "as": "HF_TOKEN"}), "/HF", "HF_TOKEN", "infisical:HF_TOKEN"),
             (json!({"infisical_secret": "HF", "path": "/"}), "/HF", "HF", "infisical:HF"),

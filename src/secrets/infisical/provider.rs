@@ -6,11 +6,11 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::client::Infisical;
-use super::names::{self, Place};
+use super::names::{self, SecretPlace};
 use super::settings::Settings;
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
-use crate::secrets::cloud::{CloudSource, Common, Lookup, Named, Nouns, Session, Store};
+use crate::secrets::cloud::{CloudSource, CloudStore, Common, Named, Nouns, Session, StoreLookup};
 use crate::secrets::not_configured::NotConfigured;
 use crate::secrets::secret::ProviderId;
 use crate::share::Identity;
@@ -20,7 +20,7 @@ pub(in crate::secrets) static ID: ProviderId = ProviderId::builtin(names::PROVID
 /// The provider `infisical`; the inner error says that no environment is named.
 pub(in crate::secrets) fn open(config: &Config, common: &Arc<Common>) -> Result<Result<CloudSource, NotConfigured>> {
     let target = names::of_config(config).map_err(|invalid| invalid.of(Source::Infisical))?;
-    Ok(match store(config, Place::default(), common)? {
+    Ok(match store(config, SecretPlace::default(), common)? {
         Some(store) => Ok(CloudSource::new(ID.clone(), target, Box::new(store), common, config)),
         None => {
             let why = "no environment is named; set `infisical_environment`".to_owned();
@@ -49,12 +49,12 @@ pub(in crate::secrets) fn open_table(
     }
 }
 
-fn store(config: &Config, place: Place, common: &Arc<Common>) -> Result<Option<Infisical>> {
+fn store(config: &Config, place: SecretPlace, common: &Arc<Common>) -> Result<Option<Infisical>> {
     let settings = Settings::read(config, place).map_err(|invalid| invalid.of(Source::Infisical))?;
     Ok(settings.map(|settings| Infisical { settings, common: common.clone() }))
 }
 
-impl Store for Infisical {
+impl CloudStore for Infisical {
     fn source(&self) -> Source {
         Source::Infisical
     }
@@ -92,7 +92,7 @@ impl Store for Infisical {
         };
     }
 
-    fn read(&self, session: &Session<'_>, secret: &Named) -> Result<Lookup> {
+    fn read(&self, session: &Session<'_>, secret: &Named) -> Result<StoreLookup> {
         self.read_secrets(session, secret)
     }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
-use super::names::{Place, slug};
+use super::names::{SecretPlace, slug};
 use crate::config::Config;
 use crate::error::{Error, Result, Status};
 use crate::secrets::cloud::{Credential, any_url, is_safe};
@@ -28,7 +28,7 @@ pub(super) struct Settings {
 }
 
 /// With what requests are made.
-pub(super) enum Login {
+pub(super) enum InfisicalLogin {
     /// Universal auth of a machine identity.
     Universal { client_id: String, secret: Zeroizing<String> },
     /// An access token.
@@ -37,7 +37,7 @@ pub(super) enum Login {
 
 impl Settings {
     /// The settings, with what an element of `providers` sets besides; `None` without an environment.
-    pub(super) fn read(config: &Config, place: Place) -> Result<Option<Settings>, InvalidSetting> {
+    pub(super) fn read(config: &Config, place: SecretPlace) -> Result<Option<Settings>, InvalidSetting> {
         let checked_slug = |key: &'static str| config.setting(key)?.as_ref().map(slug).transpose();
         let (project, environment) = (checked_slug("infisical_project")?, checked_slug("infisical_environment")?);
         let url = config.setting("infisical_url")?.as_ref().map(any_url).transpose()?;
@@ -86,12 +86,12 @@ impl Settings {
     }
 
     /// The credentials that are used now. Settings come before variables, and universal auth before a token.
-    pub(super) fn login(&self) -> Result<Login> {
+    pub(super) fn login(&self) -> Result<InfisicalLogin> {
         if self.client_id.is_none()
             && self.token.is_setting()
             && let Some(token) = self.access_token()?
         {
-            return Ok(Login::Token(token));
+            return Ok(InfisicalLogin::Token(token));
         }
         let client_id = match &self.client_id {
             Some(setting) => Some(setting.clone()),
@@ -110,9 +110,9 @@ impl Settings {
                     ),
                 )
             })?;
-            return Ok(Login::Universal { client_id, secret });
+            return Ok(InfisicalLogin::Universal { client_id, secret });
         }
-        self.access_token()?.map(Login::Token).ok_or_else(|| {
+        self.access_token()?.map(InfisicalLogin::Token).ok_or_else(|| {
             let message = format!(
                 "no credentials for Infisical: set {CLIENT_VARIABLE} and INFISICAL_UNIVERSAL_AUTH_CLIENT_SECRET, \
                  `infisical_client_id` and its secret, or INFISICAL_TOKEN"
@@ -131,23 +131,23 @@ impl Settings {
     }
 }
 
-impl Login {
+impl InfisicalLogin {
     /// What the credentials are, for messages.
     pub(super) fn origin(&self) -> String {
         match self {
-            Login::Universal { client_id, .. } => format!("the client ID {client_id}"),
-            Login::Token(_) => "the token".to_owned(),
+            InfisicalLogin::Universal { client_id, .. } => format!("the client ID {client_id}"),
+            InfisicalLogin::Token(_) => "the token".to_owned(),
         }
     }
 
     /// Adds which identity requests have.
     pub(super) fn identify(&self, identity: &mut Identity) -> Result<()> {
         match self {
-            Login::Universal { client_id, secret } => {
+            InfisicalLogin::Universal { client_id, secret } => {
                 identity.add("client", client_id);
                 identity.add_secret(secret.as_bytes())
             }
-            Login::Token(token) => {
+            InfisicalLogin::Token(token) => {
                 identity.add("token", "");
                 identity.add_secret(token.as_bytes())
             }
@@ -163,7 +163,7 @@ mod tests {
         let mut config = Config::new();
         config.set("infisical_environment", "prod").unwrap();
         settings.iter().for_each(|(name, value)| config.set(name, value).unwrap());
-        let settings = Settings::read(&config, Place::default()).ok().unwrap().unwrap();
+        let settings = Settings::read(&config, SecretPlace::default()).ok().unwrap().unwrap();
         Settings { variables: Environment::fixed(variables), ..settings }
     }
 

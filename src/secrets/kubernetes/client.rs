@@ -7,12 +7,12 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use super::settings::Settings;
+use super::settings::KubernetesSettings;
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Source, Status};
 use crate::fork;
 use crate::http::retry::{Attempts, FailedAttempt, Patience, Retry, RetryClass};
-use crate::http::{self, Client, Request};
+use crate::http::{self, Client, HttpRequest};
 use crate::secret_memory::SecretBytes;
 use crate::secrets::json::JsonObject;
 
@@ -22,8 +22,8 @@ const MAX_QUOTE: usize = 300;
 const MIN_SECRET: usize = 24;
 
 /// The requests of one load, which share connections and a deadline.
-pub(super) struct Session<'a> {
-    settings: &'a Settings,
+pub(super) struct KubernetesSession<'a> {
+    settings: &'a KubernetesSettings,
     retry: &'a Retry,
     http: Client,
     token: Option<SecretBytes>,
@@ -32,15 +32,15 @@ pub(super) struct Session<'a> {
     attempts: Attempts,
 }
 
-impl<'a> Session<'a> {
+impl<'a> KubernetesSession<'a> {
     /// Reads the token and the namespace from their files.
     pub(super) fn open(
-        settings: &'a Settings,
+        settings: &'a KubernetesSettings,
         retry: &'a Retry,
         deadline: Deadline,
         patience: Patience,
-    ) -> Result<Session<'a>> {
-        Ok(Session {
+    ) -> Result<KubernetesSession<'a>> {
+        Ok(KubernetesSession {
             settings,
             retry,
             http: Client::new(settings.transport.clone()),
@@ -62,7 +62,7 @@ impl<'a> Session<'a> {
         if let Some(token) = self.token.as_deref().and_then(|token| std::str::from_utf8(token).ok()) {
             headers.push(("Authorization", Zeroizing::new(format!("Bearer {token}"))));
         }
-        let request = Request { method: "GET", url, headers: &headers, body: &[], connect_timeout: None };
+        let request = HttpRequest { method: "GET", url, headers: &headers, body: &[], connect_timeout: None };
         let response = self.http.send(&request, self.deadline);
         let response = response.map_err(|error| FailedAttempt::from_error(self.no_response(error)))?;
         let status = response.status;
@@ -146,7 +146,7 @@ impl<'a> Session<'a> {
     }
 }
 
-impl fmt::Display for Session<'_> {
+impl fmt::Display for KubernetesSession<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Kubernetes at {}, {}", self.settings.url, self.settings.place())
     }

@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use super::client::Session;
-use super::settings::Target;
+use super::client::KubernetesSession;
+use super::settings::SecretSelection;
 use crate::error::{Error, Result, Source, Status};
 use crate::fork;
 use crate::http::url::percent_encode;
@@ -22,19 +22,19 @@ const PAGE: usize = 100;
 const MAX_PAGES: usize = 1000;
 
 /// Reads all Secrets. If several contain a key, the first one supplies it.
-pub(super) fn read(session: &Session<'_>, target: &Target) -> Result<Document> {
+pub(super) fn read(session: &KubernetesSession<'_>, target: &SecretSelection) -> Result<Document> {
     match target {
-        Target::Named(names) => named(session, names),
-        Target::Selected(selector) => selected(session, selector),
+        SecretSelection::Named(names) => named(session, names),
+        SecretSelection::Selected(selector) => selected(session, selector),
     }
 }
 
-fn named(session: &Session<'_>, names: &[String]) -> Result<Document> {
+fn named(session: &KubernetesSession<'_>, names: &[String]) -> Result<Document> {
     let parts = names.iter().map(|name| (name.clone(), one(session, name)));
     merge("kubernetes", Source::Kubernetes, parts)
 }
 
-fn one(session: &Session<'_>, name: &str) -> Result<Document> {
+fn one(session: &KubernetesSession<'_>, name: &str) -> Result<Document> {
     let Some(body) = session.get(&format!("secrets/{name}"), "get")? else {
         let namespace = &session.namespace;
         let what = format!("it does not exist; `kubectl get secrets -n {namespace}` lists those that do");
@@ -51,7 +51,7 @@ fn one(session: &Session<'_>, name: &str) -> Result<Document> {
     })
 }
 
-fn selected(session: &Session<'_>, selector: &str) -> Result<Document> {
+fn selected(session: &KubernetesSession<'_>, selector: &str) -> Result<Document> {
     let mut document = Document::new(None);
     let (mut next, mut found) = (String::new(), 0);
     for _ in 0..MAX_PAGES {
@@ -73,7 +73,11 @@ fn selected(session: &Session<'_>, selector: &str) -> Result<Document> {
 }
 
 /// Adds the Secrets of a page. Returns how many there are, and where the next page begins.
-fn page(session: &Session<'_>, document: &mut Document, body: &SecretBytes) -> Result<(usize, Option<String>)> {
+fn page(
+    session: &KubernetesSession<'_>,
+    document: &mut Document,
+    body: &SecretBytes,
+) -> Result<(usize, Option<String>)> {
     let not_kubernetes = || session.not_kubernetes(200);
     let object = JsonObject::parse(body).ok_or_else(not_kubernetes)?;
     if object.text("kind").as_deref() != Some("SecretList") {
@@ -90,7 +94,7 @@ fn page(session: &Session<'_>, document: &mut Document, body: &SecretBytes) -> R
 }
 
 /// Adds the values of one Secret, and returns its version.
-fn add(session: &Session<'_>, document: &mut Document, secret: &JsonObject<'_>) -> Result<Option<Arc<str>>> {
+fn add(session: &KubernetesSession<'_>, document: &mut Document, secret: &JsonObject<'_>) -> Result<Option<Arc<str>>> {
     let metadata = secret.object("metadata").ok_or_else(|| session.not_kubernetes(200))?;
     let version: Option<Arc<str>> = metadata.text("resourceVersion").map(Arc::from);
     let Some(data) = secret.raw("data") else { return Ok(version) };

@@ -24,7 +24,7 @@ const MAX_FILE: usize = 64 << 10;
 
 /// Which Secrets are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Target {
+pub(super) enum SecretSelection {
     /// These, in this order.
     Named(Vec<String>),
     /// All that this label selector matches, in alphabetical order.
@@ -38,36 +38,39 @@ pub(super) enum Namespace {
     File(PathBuf),
 }
 
-pub(super) struct Settings {
-    pub(super) target: Target,
+pub(super) struct KubernetesSettings {
+    pub(super) target: SecretSelection,
     namespace: Namespace,
     /// Without a slash at the end.
     pub(super) url: String,
     pub(super) is_cleartext: bool,
     pub(super) token_file: Option<PathBuf>,
-    pub(super) transport: http::Settings,
+    pub(super) transport: http::ClientSettings,
     pub(super) max_attempts: Option<u32>,
 }
 
 /// Why there are no settings.
-pub(super) enum SettingsError {
+pub(super) enum KubernetesSettingsError {
     NotConfigured(NotConfigured),
     Invalid(InvalidSetting),
 }
 
-impl From<InvalidSetting> for SettingsError {
-    fn from(invalid: InvalidSetting) -> SettingsError {
-        SettingsError::Invalid(invalid)
+impl From<InvalidSetting> for KubernetesSettingsError {
+    fn from(invalid: InvalidSetting) -> KubernetesSettingsError {
+        KubernetesSettingsError::Invalid(invalid)
     }
 }
 
-impl Settings {
-    pub(super) fn read(config: &Config, environment: &Environment) -> Result<Settings, SettingsError> {
+impl KubernetesSettings {
+    pub(super) fn read(
+        config: &Config,
+        environment: &Environment,
+    ) -> Result<KubernetesSettings, KubernetesSettingsError> {
         let target = target(config)?.ok_or_else(|| {
             let why = "no Secret is named; set `kubernetes_secret` or `kubernetes_selector`".to_owned();
-            SettingsError::NotConfigured(NotConfigured { why, is_wanted: false })
+            KubernetesSettingsError::NotConfigured(NotConfigured { why, is_wanted: false })
         })?;
-        Settings::with(target, None, config, environment)
+        KubernetesSettings::with(target, None, config, environment)
     }
 
     /// The settings of an element of `providers`, and its name.
@@ -75,7 +78,7 @@ impl Settings {
         table: &Map<String, Value>,
         config: &Config,
         environment: &Environment,
-    ) -> Result<(Settings, String)> {
+    ) -> Result<(KubernetesSettings, String)> {
         let table = ProviderTable::new(table, &MEMBERS)?;
         let names: Option<Vec<String>> = match table.get("kubernetes_secret") {
             Some(Value::String(name)) => Some(vec![name.clone()]),
@@ -89,19 +92,19 @@ impl Settings {
             return Err(invalid("\"namespace\" must be the name of a namespace: a-z, 0-9 and `-`"));
         }
         let name = table.text("name")?.map_or_else(|| format!("kubernetes:{}", names[0]), str::to_owned);
-        match Settings::with(Target::Named(names), namespace, config, environment) {
+        match KubernetesSettings::with(SecretSelection::Named(names), namespace, config, environment) {
             Ok(settings) => Ok((settings, name)),
-            Err(SettingsError::Invalid(invalid)) => Err(invalid.error),
-            Err(SettingsError::NotConfigured(missing)) => Err(invalid(missing.why)),
+            Err(KubernetesSettingsError::Invalid(invalid)) => Err(invalid.error),
+            Err(KubernetesSettingsError::NotConfigured(missing)) => Err(invalid(missing.why)),
         }
     }
 
     fn with(
-        target: Target,
+        target: SecretSelection,
         namespace: Option<&str>,
         config: &Config,
         environment: &Environment,
-    ) -> Result<Settings, SettingsError> {
+    ) -> Result<KubernetesSettings, KubernetesSettingsError> {
         let files = Path::new(SERVICE_ACCOUNT);
         let token_file = config.setting("kubernetes_token_file")?.map(|setting| setting.path());
         let ca_file = config.setting("kubernetes_ca_cert")?;
@@ -129,13 +132,18 @@ impl Settings {
         };
         let roots = ca_file.or_else(|| pod_file("ca.crt").map(of_pod)).map_or(Roots::Platform, Roots::File);
         let namespace = namespace.or_else(|| pod_file("namespace").map(Namespace::File));
-        Ok(Settings {
+        Ok(KubernetesSettings {
             target,
             namespace: namespace.unwrap_or_else(|| Namespace::Given("default".to_owned())),
             is_cleartext: url.origin.is_cleartext(),
             url: address.text().trim_end_matches('/').to_owned(),
             token_file,
-            transport: http::Settings { roots, client_certificate, max_body: MAX_BODY, ..http::Settings::default() },
+            transport: http::ClientSettings {
+                roots,
+                client_certificate,
+                max_body: MAX_BODY,
+                ..http::ClientSettings::default()
+            },
             max_attempts: Some(config.count("max_attempts", 0)).filter(|attempts| *attempts > 0),
         })
     }
@@ -179,26 +187,28 @@ impl Settings {
     pub(super) fn place(&self) -> String {
         let namespace = self.shown_namespace();
         match &self.target {
-            Target::Named(names) => {
+            SecretSelection::Named(names) => {
                 let names: Vec<_> = names.iter().map(|name| format!("{name:?}")).collect();
                 let noun = if names.len() == 1 { "Secret" } else { "Secrets" };
                 format!("{noun} {} in the namespace {namespace}", names.join(", "))
             }
-            Target::Selected(selector) => format!("Secrets with {selector:?} in the namespace {namespace}"),
+            SecretSelection::Selected(selector) => format!("Secrets with {selector:?} in the namespace {namespace}"),
         }
     }
 }
 
-fn target(config: &Config) -> Result<Option<Target>, InvalidSetting> {
+fn target(config: &Config) -> Result<Option<SecretSelection>, InvalidSetting> {
     let names = config.list("kubernetes_secret").filter(|names| !names.is_empty());
     match (names, config.setting("kubernetes_selector")?) {
         (Some(_), Some(setting)) => Err(setting.invalid("is set, and so is kubernetes_secret; set one of them")),
-        (Some(names), None) if names.iter().all(|name| is_name(name)) => Ok(Some(Target::Named(names.to_vec()))),
+        (Some(names), None) if names.iter().all(|name| is_name(name)) => {
+            Ok(Some(SecretSelection::Named(names.to_vec())))
+        }
         (Some(_), None) => {
             let what = "must be names of Secrets: a-z, 0-9, `-` and `.`; the namespace is kubernetes_namespace";
             Err(SettingOrigin::Config("kubernetes_secret").invalid(what))
         }
-        (None, selector) => Ok(selector.map(|setting| Target::Selected(setting.text().to_owned()))),
+        (None, selector) => Ok(selector.map(|setting| SecretSelection::Selected(setting.text().to_owned()))),
     }
 }
 
@@ -221,10 +231,10 @@ fn client_certificate(config: &Config) -> Result<Option<(Setting, Setting)>, Inv
 }
 
 /// The API server that Kubernetes names in the variables of each pod.
-fn pod_address(environment: &Environment) -> Result<Setting, SettingsError> {
+fn pod_address(environment: &Environment) -> Result<Setting, KubernetesSettingsError> {
     let Some(host) = environment.setting("KUBERNETES_SERVICE_HOST")? else {
         let why = "a Secret is named, but not the API server: outside of a pod, set `kubernetes_url`".to_owned();
-        return Err(SettingsError::NotConfigured(NotConfigured { why, is_wanted: true }));
+        return Err(KubernetesSettingsError::NotConfigured(NotConfigured { why, is_wanted: true }));
     };
     let port = environment.first(&["KUBERNETES_SERVICE_PORT_HTTPS", "KUBERNETES_SERVICE_PORT"])?;
     let port = port.as_ref().map_or("443", Setting::text);
@@ -253,12 +263,12 @@ fn is_namespace(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn read(settings: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<Settings, String> {
+    fn read(settings: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<KubernetesSettings, String> {
         let mut config = Config::new();
         settings.iter().for_each(|(name, value)| config.set(name, value).unwrap());
-        Settings::read(&config, &Environment::fixed(variables)).map_err(|error| match error {
-            SettingsError::NotConfigured(missing) => missing.why,
-            SettingsError::Invalid(invalid) => invalid.error.message().to_owned(),
+        KubernetesSettings::read(&config, &Environment::fixed(variables)).map_err(|error| match error {
+            KubernetesSettingsError::NotConfigured(missing) => missing.why,
+            KubernetesSettingsError::Invalid(invalid) => invalid.error.message().to_owned(),
         })
     }
 
@@ -297,7 +307,8 @@ mod tests {
         let mut config = Config::new();
         config.set("kubernetes_url", "https://h/").unwrap();
         config.set("kubernetes_token_file", "/x").unwrap();
-        let of = |table: Value| Settings::of_table(table.as_object().unwrap(), &config, &Environment::fixed(&[]));
+        let of =
+            |table: Value| KubernetesSettings::of_table(table.as_object().unwrap(), &config, &Environment::fixed(&[]));
         let (settings, name) = of(serde_json::json!({"kubernetes_secret": "a", "namespace": "ml"})).ok().unwrap();
         assert_eq!((name.as_str(), settings.namespace().unwrap().as_str()), ("kubernetes:a", "ml"));
         assert_eq!(settings.url, "https://h");

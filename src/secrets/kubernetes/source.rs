@@ -4,9 +4,9 @@ use std::fs;
 
 use serde_json::{Map, Value, json};
 
-use super::client::Session;
+use super::client::KubernetesSession;
 use super::reader;
-use super::settings::{Settings, SettingsError, Target};
+use super::settings::{KubernetesSettings, KubernetesSettingsError, SecretSelection};
 use crate::clock::Deadline;
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
@@ -29,7 +29,7 @@ const MAX_KEY_FILE: usize = 64 << 10;
 pub(crate) struct KubernetesSource {
     id: ProviderId,
     /// The error is an invalid variable: it makes this provider fail, not the manager.
-    settings: Result<Settings>,
+    settings: Result<KubernetesSettings>,
     retry: Retry,
     /// The state of the token file when the last load began.
     credentials: Mutex<Option<Fingerprint>>,
@@ -39,10 +39,10 @@ impl KubernetesSource {
     /// The source that configuration and environment describe. The inner error says why there is none. The outer error
     /// is an invalid setting in the configuration.
     pub(crate) fn open(config: &Config) -> Result<Result<KubernetesSource, NotConfigured>> {
-        match Settings::read(config, &Environment::Process) {
+        match KubernetesSettings::read(config, &Environment::Process) {
             Ok(settings) => Ok(Ok(KubernetesSource::new(ID.clone(), Ok(settings)))),
-            Err(SettingsError::NotConfigured(missing)) => Ok(Err(missing)),
-            Err(SettingsError::Invalid(InvalidSetting { error, in_config })) => {
+            Err(KubernetesSettingsError::NotConfigured(missing)) => Ok(Err(missing)),
+            Err(KubernetesSettingsError::Invalid(InvalidSetting { error, in_config })) => {
                 let error = error.with_source(Source::Kubernetes);
                 if in_config { Err(error) } else { Ok(Ok(KubernetesSource::new(ID.clone(), Err(error)))) }
             }
@@ -51,18 +51,18 @@ impl KubernetesSource {
 
     /// The source that an element of `providers` describes.
     pub(crate) fn open_table(table: &Map<String, Value>, config: &Config) -> Result<KubernetesSource> {
-        let (settings, name) = Settings::of_table(table, config, &Environment::Process)?;
+        let (settings, name) = KubernetesSettings::of_table(table, config, &Environment::Process)?;
         Ok(KubernetesSource::new(ProviderId::named(&name, Source::Kubernetes), Ok(settings)))
     }
 
-    fn new(id: ProviderId, settings: Result<Settings>) -> KubernetesSource {
+    fn new(id: ProviderId, settings: Result<KubernetesSettings>) -> KubernetesSource {
         KubernetesSource { id, settings, retry: Retry::new(RetryDelay::Steady), credentials: Mutex::default() }
     }
 
     fn read(&self, deadline: Deadline, patience: Patience) -> Result<Document> {
         let settings = self.settings.as_ref().map_err(Error::clone)?;
         *self.credentials.lock() = fingerprint(settings);
-        let session = Session::open(settings, &self.retry, deadline, patience)?;
+        let session = KubernetesSession::open(settings, &self.retry, deadline, patience)?;
         reader::read(&session, &settings.target)
     }
 }
@@ -101,8 +101,8 @@ impl DocumentSource for KubernetesSource {
             Err(error) => return Map::from_iter([("error".to_owned(), json!(error.message()))]),
         };
         let (names, selector) = match &settings.target {
-            Target::Named(names) => (Some(names), None),
-            Target::Selected(selector) => (None, Some(selector)),
+            SecretSelection::Named(names) => (Some(names), None),
+            SecretSelection::Selected(selector) => (None, Some(selector)),
         };
         let token_file = settings.token_file.as_ref().map(|path| path.to_string_lossy().into_owned());
         Map::from_iter([
@@ -149,13 +149,13 @@ fn advice(error: &Error) -> &'static str {
     }
 }
 
-fn identity(settings: &Settings) -> Result<Identity> {
+fn identity(settings: &KubernetesSettings) -> Result<Identity> {
     let mut identity = Identity::new("kubernetes");
     identity.add("url", &settings.url);
     identity.add("namespace", settings.namespace()?);
     match &settings.target {
-        Target::Named(names) => names.iter().for_each(|name| identity.add("name", name)),
-        Target::Selected(selector) => identity.add("selector", selector),
+        SecretSelection::Named(names) => names.iter().for_each(|name| identity.add("name", name)),
+        SecretSelection::Selected(selector) => identity.add("selector", selector),
     }
     settings.transport.trust().into_iter().for_each(|(name, value)| identity.add(name, value));
     if let Some(path) = &settings.token_file {
@@ -171,6 +171,6 @@ fn identity(settings: &Settings) -> Result<Identity> {
     Ok(identity)
 }
 
-fn fingerprint(settings: &Settings) -> Option<Fingerprint> {
+fn fingerprint(settings: &KubernetesSettings) -> Option<Fingerprint> {
     fs::metadata(settings.token_file.as_ref()?).ok().map(|metadata| Fingerprint::of(&metadata))
 }

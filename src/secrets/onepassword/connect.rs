@@ -6,14 +6,14 @@
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use super::item::Item;
+use super::item::ConnectItem;
 use super::names::{check, is_id};
 use crate::config::Config;
 use crate::error::{Error, Result, Status};
 use crate::fork;
-use crate::http::Response;
+use crate::http::HttpResponse;
 use crate::http::url::percent_encode;
-use crate::secrets::cloud::{Call, Credential, Lookup, Named, Session, any_url, cleaned, is_safe, not_the_server};
+use crate::secrets::cloud::{Call, Credential, Named, Session, StoreLookup, any_url, cleaned, is_safe, not_the_server};
 use crate::secrets::json::SecretObject;
 use crate::settings::{Environment, InvalidSetting, Setting, SettingOrigin};
 
@@ -102,7 +102,7 @@ impl Connect {
     }
 
     /// Reads an item, or one of its fields.
-    pub(super) fn read_item(&self, session: &Session<'_>, item: &Named) -> Result<Lookup> {
+    pub(super) fn read_item(&self, session: &Session<'_>, item: &Named) -> Result<StoreLookup> {
         let vault = self.vault()?;
         let url = self.url()?;
         let requests = Requests {
@@ -115,7 +115,7 @@ impl Connect {
             true => vault,
             false => match requests.id("vaults", "name", &vault, "vault")? {
                 Found::Id(id) => id,
-                Found::Missing(why) => return Ok(Lookup::Missing(why)),
+                Found::Missing(why) => return Ok(StoreLookup::Missing(why)),
             },
         };
         let items = format!("vaults/{vault_id}/items");
@@ -126,11 +126,11 @@ impl Connect {
         }
         let id = match requests.id(&items, "title", &item.name, "item")? {
             Found::Id(id) => id,
-            Found::Missing(why) => return Ok(Lookup::Missing(why)),
+            Found::Missing(why) => return Ok(StoreLookup::Missing(why)),
         };
         Ok(match requests.item(&format!("{items}/{id}"))? {
             Some(found) => found.lookup(item.field.as_deref()),
-            None => Lookup::Missing("it does not exist".to_owned()),
+            None => StoreLookup::Missing("it does not exist".to_owned()),
         })
     }
 }
@@ -159,13 +159,13 @@ impl Requests<'_> {
     }
 
     /// Reads an item; `None` if the server reports that there is none.
-    fn item(&self, path: &str) -> Result<Option<Item>> {
+    fn item(&self, path: &str) -> Result<Option<ConnectItem>> {
         let Some(response) = self.get(path)? else { return Ok(None) };
-        Item::parse(&response.body).map(Some).ok_or_else(|| self.not_connect(200))
+        ConnectItem::parse(&response.body).map(Some).ok_or_else(|| self.not_connect(200))
     }
 
     /// Sends a request; `None` if the server reports that there is no such thing.
-    fn get(&self, path: &str) -> Result<Option<Response>> {
+    fn get(&self, path: &str) -> Result<Option<HttpResponse>> {
         let url = format!("{}/v1/{path}", self.url);
         let call = Call { method: "GET", url: &url, headers: &self.headers, body: b"", is_local: false };
         let response = self.session.send(&self.what, &call)?;
@@ -210,7 +210,7 @@ fn ids(body: &[u8]) -> Option<Vec<String>> {
 }
 
 /// The server's own message, in a form to append to a sentence; `None` if the response is not in the server's form.
-fn own_message(response: &Response) -> Option<String> {
+fn own_message(response: &HttpResponse) -> Option<String> {
     let object = SecretObject::parse(&response.body)?;
     object.number("status").filter(|status| *status == u64::from(response.status))?;
     let message = cleaned(object.text("message")?);

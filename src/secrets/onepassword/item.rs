@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use crate::secret_memory::SecretBytes;
-use crate::secrets::cloud::Lookup;
+use crate::secrets::cloud::StoreLookup;
 use crate::secrets::json::SecretObject;
 
 /// An item as the Connect server returns it.
-pub(super) struct Item {
+pub(super) struct ConnectItem {
     object: SecretObject,
     version: Option<Arc<str>>,
 }
 
 /// A field that has a value.
-struct Field {
+struct ItemField {
     id: String,
     /// May be empty.
     label: String,
@@ -21,40 +21,40 @@ struct Field {
     value: SecretBytes,
 }
 
-impl Item {
+impl ConnectItem {
     /// Parses the response to a request for an item; `None` if it is not one.
-    pub(super) fn parse(body: &[u8]) -> Option<Item> {
+    pub(super) fn parse(body: &[u8]) -> Option<ConnectItem> {
         let object = SecretObject::parse(body)?;
         object.text("id")?;
         let version = object.text("version").map(Arc::from);
-        Some(Item { object, version })
+        Some(ConnectItem { object, version })
     }
 
     /// The value of one field, or all fields.
-    pub(super) fn lookup(&self, field: Option<&str>) -> Lookup {
+    pub(super) fn lookup(&self, field: Option<&str>) -> StoreLookup {
         if let Some("ARCHIVED" | "DELETED") = self.object.text("state") {
-            return Lookup::Missing("it is archived or deleted".to_owned());
+            return StoreLookup::Missing("it is archived or deleted".to_owned());
         }
         if self.object.text("trashed") == Some("true") {
-            return Lookup::Missing("it is deleted".to_owned());
+            return StoreLookup::Missing("it is deleted".to_owned());
         }
         let fields = self.fields();
         let Some(wanted) = field else {
-            let entry = |field: Field| {
+            let entry = |field: ItemField| {
                 let key = if field.label.is_empty() { field.id } else { field.label };
                 (key, Ok((field.value, self.version.clone())))
             };
-            return Lookup::Several(fields.into_iter().map(entry).collect());
+            return StoreLookup::Several(fields.into_iter().map(entry).collect());
         };
         match self.find(fields, wanted) {
-            Some(field) => Lookup::Found(field.value, self.version.clone()),
-            None => Lookup::Missing(format!("it has no field {wanted:?} with a value")),
+            Some(field) => StoreLookup::Found(field.value, self.version.clone()),
+            None => StoreLookup::Missing(format!("it has no field {wanted:?} with a value")),
         }
     }
 
-    fn fields(&self) -> Vec<Field> {
+    fn fields(&self) -> Vec<ItemField> {
         let field = |object: &SecretObject| {
-            Some(Field {
+            Some(ItemField {
                 id: object.text("id").unwrap_or_default().to_owned(),
                 label: object.text("label").unwrap_or_default().to_owned(),
                 section: object.object("section").and_then(|section| section.text("id").map(str::to_owned)),
@@ -65,13 +65,14 @@ impl Item {
     }
 
     /// Finds a field by its label, by its identifier, or by `SECTION/FIELD`.
-    fn find(&self, fields: Vec<Field>, wanted: &str) -> Option<Field> {
+    fn find(&self, fields: Vec<ItemField>, wanted: &str) -> Option<ItemField> {
         let found = |name: &str, section: Option<&[String]>| {
-            let is_there = |field: &Field| {
+            let is_there = |field: &ItemField| {
                 section.is_none_or(|ids| field.section.as_ref().is_some_and(|section| ids.contains(section)))
             };
-            let by =
-                |name_of: fn(&Field) -> &str| fields.iter().position(|field| name_of(field) == name && is_there(field));
+            let by = |name_of: fn(&ItemField) -> &str| {
+                fields.iter().position(|field| name_of(field) == name && is_there(field))
+            };
             by(|field| &field.label).or_else(|| by(|field| &field.id))
         };
         let at = found(wanted, None).or_else(|| {
@@ -105,7 +106,7 @@ mod tests {
 
     #[test]
     fn field_is_found_by_label_identifier_and_section() {
-        let item = Item::parse(ITEM).unwrap();
+        let item = ConnectItem::parse(ITEM).unwrap();
         for (field, value) in [
             ("password", Some("one")),
             ("Admin/password", Some("two")),
@@ -118,7 +119,7 @@ mod tests {
             ("s2/password", None),
         ] {
             let found = match item.lookup(Some(field)) {
-                Lookup::Found(found, version) => {
+                StoreLookup::Found(found, version) => {
                     assert_eq!(version.as_deref(), Some("3"));
                     Some(found)
                 }
@@ -130,10 +131,13 @@ mod tests {
 
     #[test]
     fn item_without_an_identifier_or_in_the_archive_is_not_read() {
-        assert!(Item::parse(b"{}").is_none() && Item::parse(b"[]").is_none());
+        assert!(ConnectItem::parse(b"{}").is_none() && ConnectItem::parse(b"[]").is_none());
         for state in [r#""state": "ARCHIVED""#, r#""trashed": true"#] {
             let item = format!(r#"{{"id": "i", {state}, "fields": [{{"label": "a", "value": "b"}}]}}"#);
-            assert!(matches!(Item::parse(item.as_bytes()).unwrap().lookup(None), Lookup::Missing(_)), "{state}");
+            assert!(
+                matches!(ConnectItem::parse(item.as_bytes()).unwrap().lookup(None), StoreLookup::Missing(_)),
+                "{state}"
+            );
         }
     }
 }

@@ -9,7 +9,7 @@ use super::connect::Connect;
 use super::names;
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
-use crate::secrets::cloud::{CloudSource, Common, Lookup, Named, Nouns, Session, Store, Target};
+use crate::secrets::cloud::{CloudSource, CloudStore, Common, Named, Nouns, Session, StoreLookup, Target};
 use crate::secrets::not_configured::NotConfigured;
 use crate::secrets::secret::ProviderId;
 use crate::share::Identity;
@@ -49,7 +49,7 @@ fn source(
     Ok(CloudSource::new(id, target, Box::new(store), common, config))
 }
 
-impl Store for Connect {
+impl CloudStore for Connect {
     fn source(&self) -> Source {
         Source::OnePassword
     }
@@ -89,7 +89,7 @@ impl Store for Connect {
         };
     }
 
-    fn read(&self, session: &Session<'_>, secret: &Named) -> Result<Lookup> {
+    fn read(&self, session: &Session<'_>, secret: &Named) -> Result<StoreLookup> {
         self.read_item(session, secret)
     }
 

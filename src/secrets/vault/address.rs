@@ -14,7 +14,7 @@ const SOCKET: &str = "unix://";
 /// The address of a server: `https://vault.example.com:8200`, optionally with a path before `/v1`; or a socket in the
 /// file system, as of an agent: `unix:///run/vault.sock`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Address {
+pub(super) struct VaultAddress {
     pub(super) https: bool,
     /// As in the URL, with the brackets around an IPv6 address.
     pub(super) host: String,
@@ -25,7 +25,7 @@ pub(super) struct Address {
     pub(super) socket: Option<PathBuf>,
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for VaultAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.socket {
             Some(path) => write!(f, "{SOCKET}{}", path.display()),
@@ -34,11 +34,11 @@ impl fmt::Display for Address {
     }
 }
 
-impl Address {
-    pub(super) fn parse(setting: &Setting) -> Result<Address, InvalidSetting> {
+impl VaultAddress {
+    pub(super) fn parse(setting: &Setting) -> Result<VaultAddress, InvalidSetting> {
         let text = setting.text();
         if text.starts_with("unix:") {
-            return Address::of_socket(setting);
+            return VaultAddress::of_socket(setting);
         }
         let Url { uri, origin: server } = Url::parse(text).map_err(|error| {
             setting.invalid(match error {
@@ -61,11 +61,11 @@ impl Address {
         // The server would answer a path with `..` or an empty segment with a redirect to the normalized one.
         check_segments(setting, base.trim_start_matches('/'))?;
         let host = uri.host().unwrap_or_default().to_ascii_lowercase();
-        Ok(Address { https: server.tls, host, port: uri.port_u16(), base: base.to_owned(), socket: None })
+        Ok(VaultAddress { https: server.tls, host, port: uri.port_u16(), base: base.to_owned(), socket: None })
     }
 
     /// As in Vault's own client, all that follows `unix://` is the path, and the name of the host is `localhost`.
-    fn of_socket(setting: &Setting) -> Result<Address, InvalidSetting> {
+    fn of_socket(setting: &Setting) -> Result<VaultAddress, InvalidSetting> {
         let path = setting.text().strip_prefix(SOCKET).filter(|path| path.starts_with('/') && path.len() > 1);
         let path = path.ok_or_else(|| setting.invalid("must be the path of a socket, as in unix:///run/vault.sock"))?;
         if path.len() > sys::MAX_SOCKET_PATH {
@@ -73,7 +73,7 @@ impl Address {
             return Err(setting.invalid(what));
         }
         let (host, socket) = ("localhost".to_owned(), Some(PathBuf::from(path)));
-        Ok(Address { https: false, host, port: None, base: String::new(), socket })
+        Ok(VaultAddress { https: false, host, port: None, base: String::new(), socket })
     }
 
     /// Scheme, host and port as in URLs.
@@ -153,12 +153,12 @@ mod tests {
         Setting::new(SettingOrigin::Config("vault_url"), text)
     }
 
-    fn address(text: &str) -> Address {
-        Address::parse(&setting(text)).unwrap()
+    fn address(text: &str) -> VaultAddress {
+        VaultAddress::parse(&setting(text)).unwrap()
     }
 
     fn error(text: &str) -> String {
-        Address::parse(&setting(text)).unwrap_err().error.message().to_owned()
+        VaultAddress::parse(&setting(text)).unwrap_err().error.message().to_owned()
     }
 
     #[test]

@@ -32,7 +32,7 @@ const LOGIN_KEYS: [&str; 11] = [
 ];
 
 /// How the token is obtained.
-pub(super) enum Auth {
+pub(super) enum VaultAuth {
     /// A token in the settings.
     Token(SecretBytes),
     /// A token in a file, which may be replaced at any time.
@@ -43,17 +43,17 @@ pub(super) enum Auth {
     },
     /// No token: the agent at the address adds its own.
     Agent,
-    Login(Login),
+    Login(VaultLogin),
 }
 
 /// A login at `auth/{mount}/login`, or below it.
-pub(super) struct Login {
+pub(super) struct VaultLogin {
     pub(super) mount: String,
-    pub(super) credentials: Credentials,
+    pub(super) credentials: LoginCredentials,
 }
 
 /// The credentials of a login.
-pub(super) enum Credentials {
+pub(super) enum LoginCredentials {
     AppRole {
         role_id: SecretBytes,
         /// A role may not need one.
@@ -99,9 +99,9 @@ impl PasswordMethod {
     }
 }
 
-impl Auth {
+impl VaultAuth {
     /// Reads the settings; `None` if none of them says how to authenticate.
-    pub(super) fn read(reader: &SettingsReader<'_>, is_agent: bool) -> Result<Option<Auth>, InvalidSetting> {
+    pub(super) fn read(reader: &SettingsReader<'_>, is_agent: bool) -> Result<Option<VaultAuth>, InvalidSetting> {
         match reader.config.setting("vault_auth")? {
             None => {
                 for key in LOGIN_KEYS {
@@ -110,12 +110,12 @@ impl Auth {
                     }
                 }
                 let token = token(reader)?;
-                let is_absent = token.as_ref().is_none_or(Auth::is_absent);
-                Ok(if is_agent && is_absent { Some(Auth::Agent) } else { token })
+                let is_absent = token.as_ref().is_none_or(VaultAuth::is_absent);
+                Ok(if is_agent && is_absent { Some(VaultAuth::Agent) } else { token })
             }
             Some(setting) => match setting.text() {
                 "token" => token(reader),
-                "agent" => Ok(Some(Auth::Agent)),
+                "agent" => Ok(Some(VaultAuth::Agent)),
                 "approle" => app_role(reader).map(Some),
                 "kubernetes" => jwt(reader, true).map(Some),
                 "jwt" => jwt(reader, false).map(Some),
@@ -130,15 +130,15 @@ impl Auth {
 
     /// Whether the user has not logged in yet: the file where `vault login` stores the token does not exist.
     pub(super) fn is_absent(&self) -> bool {
-        matches!(self, Auth::TokenFile { path, is_default: true } if !path.is_file())
+        matches!(self, VaultAuth::TokenFile { path, is_default: true } if !path.is_file())
     }
 
     /// The file with the token, secret ID, JWT, password or client certificate, if there is one.
     pub(super) fn file(&self) -> Option<&Path> {
         match self {
-            Auth::TokenFile { path, .. } => Some(path),
-            Auth::Login(login) => login.credentials.file(),
-            Auth::Token(_) | Auth::Agent => None,
+            VaultAuth::TokenFile { path, .. } => Some(path),
+            VaultAuth::Login(login) => login.credentials.file(),
+            VaultAuth::Token(_) | VaultAuth::Agent => None,
         }
     }
 
@@ -146,10 +146,10 @@ impl Auth {
     pub(super) fn identify(&self, identity: &mut Identity) -> Result<()> {
         identity.add("auth", self.name());
         match self {
-            Auth::Token(token) => identity.add_secret(token),
-            Auth::TokenFile { path, .. } => add_file(identity, path, "token"),
-            Auth::Agent => Ok(()),
-            Auth::Login(login) => {
+            VaultAuth::Token(token) => identity.add_secret(token),
+            VaultAuth::TokenFile { path, .. } => add_file(identity, path, "token"),
+            VaultAuth::Agent => Ok(()),
+            VaultAuth::Login(login) => {
                 identity.add("auth mount", &login.mount);
                 login.credentials.identify(identity)
             }
@@ -159,54 +159,54 @@ impl Auth {
     /// The name of the method, as in `vault_auth`.
     pub(super) fn name(&self) -> &'static str {
         match self {
-            Auth::Token(_) | Auth::TokenFile { .. } => "token",
-            Auth::Agent => "agent",
-            Auth::Login(login) => login.credentials.name(),
+            VaultAuth::Token(_) | VaultAuth::TokenFile { .. } => "token",
+            VaultAuth::Agent => "agent",
+            VaultAuth::Login(login) => login.credentials.name(),
         }
     }
 }
 
-impl fmt::Display for Login {
+impl fmt::Display for VaultLogin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the {} login at auth/{}", self.credentials.name(), self.mount)
     }
 }
 
-impl Credentials {
+impl LoginCredentials {
     fn name(&self) -> &'static str {
         match self {
-            Credentials::AppRole { .. } => "approle",
-            Credentials::Jwt { kubernetes: true, .. } => "kubernetes",
-            Credentials::Jwt { kubernetes: false, .. } => "jwt",
-            Credentials::Password { method, .. } => method.name(),
-            Credentials::Certificate { .. } => "cert",
+            LoginCredentials::AppRole { .. } => "approle",
+            LoginCredentials::Jwt { kubernetes: true, .. } => "kubernetes",
+            LoginCredentials::Jwt { kubernetes: false, .. } => "jwt",
+            LoginCredentials::Password { method, .. } => method.name(),
+            LoginCredentials::Certificate { .. } => "cert",
             #[cfg(feature = "aws")]
-            Credentials::Aws { .. } => "aws",
+            LoginCredentials::Aws { .. } => "aws",
         }
     }
 
     /// The server's identifier of the role.
     pub(super) fn id(&self) -> &[u8] {
         match self {
-            Credentials::AppRole { role_id, .. } => role_id,
-            Credentials::Jwt { role, .. } | Credentials::Certificate { role, .. } => {
+            LoginCredentials::AppRole { role_id, .. } => role_id,
+            LoginCredentials::Jwt { role, .. } | LoginCredentials::Certificate { role, .. } => {
                 role.as_deref().unwrap_or_default().as_bytes()
             }
-            Credentials::Password { user, .. } => user.as_bytes(),
+            LoginCredentials::Password { user, .. } => user.as_bytes(),
             #[cfg(feature = "aws")]
-            Credentials::Aws { role, .. } => role.as_deref().unwrap_or_default().as_bytes(),
+            LoginCredentials::Aws { role, .. } => role.as_deref().unwrap_or_default().as_bytes(),
         }
     }
 
     /// Whether the server locks the role or user after some failed logins.
     pub(super) fn has_lockout(&self) -> bool {
-        matches!(self, Credentials::AppRole { .. } | Credentials::Password { .. })
+        matches!(self, LoginCredentials::AppRole { .. } | LoginCredentials::Password { .. })
     }
 
     fn identify(&self, identity: &mut Identity) -> Result<()> {
         identity.add_hash("role", self.id());
         match self {
-            Credentials::AppRole { role_id, secret_id, .. } => {
+            LoginCredentials::AppRole { role_id, secret_id, .. } => {
                 identity.add_secret(role_id)?;
                 match secret_id {
                     None => Ok(()),
@@ -214,16 +214,18 @@ impl Credentials {
                     Some(GivenSecret::File(path)) => add_file(identity, path, "secret ID"),
                 }
             }
-            Credentials::Jwt { file, .. } => add_file(identity, file, "JWT"),
-            Credentials::Password { password: GivenSecret::Text(password), .. } => identity.add_secret(password),
-            Credentials::Password { password: GivenSecret::File(path), .. } => {
+            LoginCredentials::Jwt { file, .. } => add_file(identity, file, "JWT"),
+            LoginCredentials::Password { password: GivenSecret::Text(password), .. } => identity.add_secret(password),
+            LoginCredentials::Password { password: GivenSecret::File(path), .. } => {
                 identity.add("file", path.as_os_str().as_encoded_bytes());
                 identity.add_secret(&secret_file::read_line(path, "password")?.0)
             }
             // The paths of both files are part of how the server is reached.
-            Credentials::Certificate { key, .. } => identity.add_secret(&secret_file::read_pem(key, "client key")?.0),
+            LoginCredentials::Certificate { key, .. } => {
+                identity.add_secret(&secret_file::read_pem(key, "client key")?.0)
+            }
             #[cfg(feature = "aws")]
-            Credentials::Aws { server_id, caller, .. } => {
+            LoginCredentials::Aws { server_id, caller, .. } => {
                 identity.add_optional("server id", server_id.as_ref());
                 caller.identify(identity)
             }
@@ -232,13 +234,13 @@ impl Credentials {
 
     fn file(&self) -> Option<&Path> {
         match self {
-            Credentials::AppRole { secret_id: Some(GivenSecret::File(path)), .. }
-            | Credentials::Jwt { file: path, .. }
-            | Credentials::Password { password: GivenSecret::File(path), .. }
-            | Credentials::Certificate { certificate: path, .. } => Some(path),
-            Credentials::AppRole { .. } | Credentials::Password { .. } => None,
+            LoginCredentials::AppRole { secret_id: Some(GivenSecret::File(path)), .. }
+            | LoginCredentials::Jwt { file: path, .. }
+            | LoginCredentials::Password { password: GivenSecret::File(path), .. }
+            | LoginCredentials::Certificate { certificate: path, .. } => Some(path),
+            LoginCredentials::AppRole { .. } | LoginCredentials::Password { .. } => None,
             #[cfg(feature = "aws")]
-            Credentials::Aws { .. } => None,
+            LoginCredentials::Aws { .. } => None,
         }
     }
 }
@@ -250,35 +252,35 @@ fn add_file(identity: &mut Identity, path: &Path, what: &str) -> Result<()> {
 }
 
 /// A token from the configuration, a variable or a file, in this order.
-fn token(reader: &SettingsReader<'_>) -> Result<Option<Auth>, InvalidSetting> {
+fn token(reader: &SettingsReader<'_>) -> Result<Option<VaultAuth>, InvalidSetting> {
     if let Some(setting) = reader.config.setting("vault_token")? {
-        return secret(&setting).map(|token| Some(Auth::Token(token)));
+        return secret(&setting).map(|token| Some(VaultAuth::Token(token)));
     }
     if let Some(setting) = reader.config.setting("vault_token_file")? {
-        return Ok(Some(Auth::TokenFile { path: setting.path(), is_default: false }));
+        return Ok(Some(VaultAuth::TokenFile { path: setting.path(), is_default: false }));
     }
     if let Some(setting) = reader.tool_variable("TOKEN")? {
-        return secret(&setting).map(|token| Some(Auth::Token(token)));
+        return secret(&setting).map(|token| Some(VaultAuth::Token(token)));
     }
     if let Some(setting) = reader.tool_variable("TOKEN_PATH")? {
-        return Ok(Some(Auth::TokenFile { path: setting.path(), is_default: false }));
+        return Ok(Some(VaultAuth::TokenFile { path: setting.path(), is_default: false }));
     }
     let home = reader.environment.home();
-    Ok(home.map(|home| Auth::TokenFile { path: home.join(".vault-token"), is_default: true }))
+    Ok(home.map(|home| VaultAuth::TokenFile { path: home.join(".vault-token"), is_default: true }))
 }
 
-fn app_role(reader: &SettingsReader<'_>) -> Result<Auth, InvalidSetting> {
+fn app_role(reader: &SettingsReader<'_>) -> Result<VaultAuth, InvalidSetting> {
     let method = SettingOrigin::Config("vault_auth");
     let Some(role_id) = reader.config.setting("vault_role_id")? else {
         return Err(method.invalid("is approle, which also needs vault_role_id"));
     };
     let secret_id = given(reader, "approle", ["vault_secret_id", "vault_secret_id_file"], secret)?;
     let is_wrapped = reader.config.flag("vault_secret_id_wrapped").unwrap_or(false);
-    let credentials = Credentials::AppRole { role_id: secret(&role_id)?, secret_id, is_wrapped };
-    Ok(Auth::Login(Login { mount: auth_mount(reader, "approle")?, credentials }))
+    let credentials = LoginCredentials::AppRole { role_id: secret(&role_id)?, secret_id, is_wrapped };
+    Ok(VaultAuth::Login(VaultLogin { mount: auth_mount(reader, "approle")?, credentials }))
 }
 
-fn jwt(reader: &SettingsReader<'_>, kubernetes: bool) -> Result<Auth, InvalidSetting> {
+fn jwt(reader: &SettingsReader<'_>, kubernetes: bool) -> Result<VaultAuth, InvalidSetting> {
     let role = reader.config.setting("vault_role")?.map(|setting| setting.text().to_owned());
     if kubernetes && role.is_none() {
         return Err(SettingOrigin::Config("vault_auth").invalid("is kubernetes, which also needs vault_role"));
@@ -288,10 +290,10 @@ fn jwt(reader: &SettingsReader<'_>, kubernetes: bool) -> Result<Auth, InvalidSet
         .setting("vault_jwt_file")?
         .map_or_else(|| PathBuf::from(SERVICE_ACCOUNT), |setting| setting.path());
     let mount = auth_mount(reader, if kubernetes { "kubernetes" } else { "jwt" })?;
-    Ok(Auth::Login(Login { mount, credentials: Credentials::Jwt { kubernetes, role, file } }))
+    Ok(VaultAuth::Login(VaultLogin { mount, credentials: LoginCredentials::Jwt { kubernetes, role, file } }))
 }
 
-fn password(reader: &SettingsReader<'_>, method: PasswordMethod) -> Result<Auth, InvalidSetting> {
+fn password(reader: &SettingsReader<'_>, method: PasswordMethod) -> Result<VaultAuth, InvalidSetting> {
     let (name, setting) = (method.name(), SettingOrigin::Config("vault_auth"));
     let Some(user) = reader.config.setting("vault_username")? else {
         return Err(setting.invalid(format!("is {name}, which also needs vault_username")));
@@ -306,23 +308,23 @@ fn password(reader: &SettingsReader<'_>, method: PasswordMethod) -> Result<Auth,
     let Some(password) = given(reader, name, ["vault_password", "vault_password_file"], text)? else {
         return Err(setting.invalid(format!("is {name}, which also needs vault_password or vault_password_file")));
     };
-    let credentials = Credentials::Password { method, user: user.text().to_owned(), password };
-    Ok(Auth::Login(Login { mount: auth_mount(reader, name)?, credentials }))
+    let credentials = LoginCredentials::Password { method, user: user.text().to_owned(), password };
+    Ok(VaultAuth::Login(VaultLogin { mount: auth_mount(reader, name)?, credentials }))
 }
 
-fn certificate(reader: &SettingsReader<'_>) -> Result<Auth, InvalidSetting> {
+fn certificate(reader: &SettingsReader<'_>) -> Result<VaultAuth, InvalidSetting> {
     let Some((certificate, key)) = reader.client_certificate()? else {
         let what = "is cert, which also needs vault_client_cert and vault_client_key (or VAULT_CLIENT_CERT and \
                     VAULT_CLIENT_KEY)";
         return Err(SettingOrigin::Config("vault_auth").invalid(what));
     };
     let role = reader.config.setting("vault_role")?.map(|setting| setting.text().to_owned());
-    let credentials = Credentials::Certificate { role, certificate: certificate.path(), key: key.path() };
-    Ok(Auth::Login(Login { mount: auth_mount(reader, "cert")?, credentials }))
+    let credentials = LoginCredentials::Certificate { role, certificate: certificate.path(), key: key.path() };
+    Ok(VaultAuth::Login(VaultLogin { mount: auth_mount(reader, "cert")?, credentials }))
 }
 
 #[cfg(feature = "aws")]
-fn aws(reader: &SettingsReader<'_>) -> Result<Auth, InvalidSetting> {
+fn aws(reader: &SettingsReader<'_>) -> Result<VaultAuth, InvalidSetting> {
     let config = reader.config;
     let role = config.setting("vault_role")?.map(|setting| setting.text().to_owned());
     let server_id = config.setting("vault_aws_server_id")?;
@@ -334,12 +336,12 @@ fn aws(reader: &SettingsReader<'_>) -> Result<Auth, InvalidSetting> {
     let server_id = server_id.transpose()?;
     let region = config.setting("vault_aws_region")?;
     let caller = Box::new(Caller::open(config, &reader.common.aws, region.as_ref())?);
-    let credentials = Credentials::Aws { role, server_id, caller };
-    Ok(Auth::Login(Login { mount: auth_mount(reader, "aws")?, credentials }))
+    let credentials = LoginCredentials::Aws { role, server_id, caller };
+    Ok(VaultAuth::Login(VaultLogin { mount: auth_mount(reader, "aws")?, credentials }))
 }
 
 #[cfg(not(feature = "aws"))]
-fn aws(_: &SettingsReader<'_>) -> Result<Auth, InvalidSetting> {
+fn aws(_: &SettingsReader<'_>) -> Result<VaultAuth, InvalidSetting> {
     let what = "is aws, which needs a library that is built with the cargo feature `aws`";
     Err(SettingOrigin::Config("vault_auth").invalid(what))
 }

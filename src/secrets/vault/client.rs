@@ -8,14 +8,14 @@ use zeroize::Zeroizing;
 
 use super::errors::RequestErrors;
 use super::rate_limit::RateLimiter;
-use super::response::Response;
+use super::response::VaultResponse;
 use super::secret_path::SecretPath;
-use super::settings::Settings;
+use super::settings::VaultSettings;
 use crate::clock::Deadline;
 use crate::error::Result;
 use crate::fork_safe::Mutex;
 use crate::http::retry::{Attempts, FailedAttempt, Patience, Retry, RetryClass, RetryDelay};
-use crate::http::{self, Client, Request};
+use crate::http::{self, Client, HttpRequest};
 use crate::secret_memory::SecretBytes;
 use crate::secrets::json::JsonObject;
 
@@ -26,7 +26,7 @@ const BEST_EFFORT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A request to a path below `/v1/`.
 #[derive(Clone, Copy)]
-pub(super) struct Call<'a> {
+pub(super) struct VaultCall<'a> {
     method: &'static str,
     /// Percent-encoded.
     path: &'a str,
@@ -34,21 +34,21 @@ pub(super) struct Call<'a> {
     body: Option<&'a [u8]>,
 }
 
-impl<'a> Call<'a> {
-    pub(super) fn get(path: &'a str) -> Call<'a> {
-        Call { method: "GET", path, token: None, body: None }
+impl<'a> VaultCall<'a> {
+    pub(super) fn get(path: &'a str) -> VaultCall<'a> {
+        VaultCall { method: "GET", path, token: None, body: None }
     }
 
-    pub(super) fn post(path: &'a str) -> Call<'a> {
-        Call { method: "POST", path, token: None, body: None }
+    pub(super) fn post(path: &'a str) -> VaultCall<'a> {
+        VaultCall { method: "POST", path, token: None, body: None }
     }
 
-    pub(super) fn with_token(self, token: Option<&'a SecretBytes>) -> Call<'a> {
-        Call { token, ..self }
+    pub(super) fn with_token(self, token: Option<&'a SecretBytes>) -> VaultCall<'a> {
+        VaultCall { token, ..self }
     }
 
-    pub(super) fn with_body(self, body: &'a [u8]) -> Call<'a> {
-        Call { body: Some(body), ..self }
+    pub(super) fn with_body(self, body: &'a [u8]) -> VaultCall<'a> {
+        VaultCall { body: Some(body), ..self }
     }
 }
 
@@ -61,7 +61,7 @@ pub(super) struct SessionState {
 }
 
 impl SessionState {
-    pub(super) fn new(settings: &Settings) -> SessionState {
+    pub(super) fn new(settings: &VaultSettings) -> SessionState {
         SessionState {
             retry: Retry::new(RetryDelay::Steady),
             rate_limiter: settings.rate_limit.map(RateLimiter::new),
@@ -71,8 +71,8 @@ impl SessionState {
 }
 
 /// The requests of one load, which share connections and a deadline.
-pub(super) struct Session<'a> {
-    settings: &'a Settings,
+pub(super) struct VaultSession<'a> {
+    settings: &'a VaultSettings,
     state: &'a SessionState,
     /// The secret that is read; `None` if that is one of several.
     secret: Option<&'a SecretPath>,
@@ -83,34 +83,37 @@ pub(super) struct Session<'a> {
     is_refresh: bool,
 }
 
-impl<'a> Session<'a> {
+impl<'a> VaultSession<'a> {
     /// A session of a refresh also repeats logins that were rejected.
     pub(super) fn new(
-        settings: &'a Settings,
+        settings: &'a VaultSettings,
         state: &'a SessionState,
         deadline: Deadline,
         patience: Patience,
         is_refresh: bool,
-    ) -> Session<'a> {
+    ) -> VaultSession<'a> {
         let http = Arc::new(Client::new(settings.transport.clone()));
         let attempts = Some(Attempts::of_setting(settings.max_attempts, patience));
         let secret = settings.secrets.first().filter(|_| settings.secrets.len() == 1);
-        Session { settings, state, secret, http, deadline, attempts, is_refresh }
+        VaultSession { settings, state, secret, http, deadline, attempts, is_refresh }
     }
 
     /// The same session, for requests about this secret.
-    pub(super) fn about(&self, secret: &'a SecretPath) -> Session<'a> {
-        Session { secret: Some(secret), http: self.http.clone(), ..*self }
+    pub(super) fn about(&self, secret: &'a SecretPath) -> VaultSession<'a> {
+        VaultSession { secret: Some(secret), http: self.http.clone(), ..*self }
     }
 
     /// A session for requests that reading the secret does not depend on: each is sent once, and all have half of the
     /// remaining time, at most some seconds.
-    pub(super) fn best_effort(&self) -> Session<'a> {
+    pub(super) fn best_effort(&self) -> VaultSession<'a> {
         let deadline = Deadline::after((self.deadline.remaining() / 2).min(BEST_EFFORT_TIMEOUT));
-        Session { attempts: None, ..Session::new(self.settings, self.state, deadline, Patience::Brief, false) }
+        VaultSession {
+            attempts: None,
+            ..VaultSession::new(self.settings, self.state, deadline, Patience::Brief, false)
+        }
     }
 
-    pub(super) fn settings(&self) -> &'a Settings {
+    pub(super) fn settings(&self) -> &'a VaultSettings {
         self.settings
     }
 
@@ -127,13 +130,13 @@ impl<'a> Session<'a> {
     }
 
     /// The body of a response as an object.
-    pub(super) fn object<'b>(&self, response: &'b Response) -> Result<JsonObject<'b>> {
+    pub(super) fn object<'b>(&self, response: &'b VaultResponse) -> Result<JsonObject<'b>> {
         response.object().ok_or_else(|| self.errors().not_vault(response.status))
     }
 
     /// Sends a request until there is a response that another attempt would not change. Its body is an object, or with
     /// status 204 empty.
-    pub(super) fn send(&self, call: &Call<'_>) -> Result<Response> {
+    pub(super) fn send(&self, call: &VaultCall<'_>) -> Result<VaultResponse> {
         match self.attempts {
             Some(attempts) => self.state.retry.run(attempts, self.deadline, |_| self.attempt(call)),
             None => self.attempt(call).map_err(|failed| failed.error),
@@ -141,9 +144,9 @@ impl<'a> Session<'a> {
     }
 
     /// Sends a request once, and returns any response.
-    pub(super) fn send_once(&self, call: &Call<'_>) -> Result<Response> {
+    pub(super) fn send_once(&self, call: &VaultCall<'_>) -> Result<VaultResponse> {
         let response = self.send_and_redirect(call).map_err(|failed| failed.error)?;
-        Ok(Response { status: response.status, body: response.body })
+        Ok(VaultResponse { status: response.status, body: response.body })
     }
 
     /// Looks a token up, and reads the server's data about it.
@@ -152,7 +155,7 @@ impl<'a> Session<'a> {
         token: Option<&SecretBytes>,
         read: impl FnOnce(&JsonObject<'_>) -> T,
     ) -> Result<T> {
-        let response = self.send(&Call::get("auth/token/lookup-self").with_token(token))?;
+        let response = self.send(&VaultCall::get("auth/token/lookup-self").with_token(token))?;
         if response.status != 200 {
             return Err(self.errors().rejected(&response, "looking up the token"));
         }
@@ -162,10 +165,10 @@ impl<'a> Session<'a> {
     }
 
     /// Sends a request once. Responses that another attempt may change are errors.
-    fn attempt(&self, call: &Call<'_>) -> Result<Response, FailedAttempt> {
+    fn attempt(&self, call: &VaultCall<'_>) -> Result<VaultResponse, FailedAttempt> {
         let response = self.send_and_redirect(call)?;
         let retry_after = http::retry_after(&response).filter(|_| matches!(response.status, 429 | 503));
-        let response = Response { status: response.status, body: response.body };
+        let response = VaultResponse { status: response.status, body: response.body };
         let class = match response.status {
             429 => RetryClass::Throttled,
             472 | 501 => RetryClass::Never,
@@ -181,7 +184,7 @@ impl<'a> Session<'a> {
     }
 
     /// Sends a request and follows at most one redirect.
-    fn send_and_redirect(&self, call: &Call<'_>) -> Result<http::Response, FailedAttempt> {
+    fn send_and_redirect(&self, call: &VaultCall<'_>) -> Result<http::HttpResponse, FailedAttempt> {
         let response = self.send_to(&self.settings.address.url(call.path), call)?;
         if !is_redirect(response.status) {
             return Ok(response);
@@ -202,14 +205,14 @@ impl<'a> Session<'a> {
         Ok(response)
     }
 
-    fn send_to(&self, url: &str, call: &Call<'_>) -> Result<http::Response, FailedAttempt> {
+    fn send_to(&self, url: &str, call: &VaultCall<'_>) -> Result<http::HttpResponse, FailedAttempt> {
         if let Some(rate_limiter) = &self.state.rate_limiter {
             rate_limiter
                 .wait(self.deadline)
                 .map_err(|wait| FailedAttempt::permanent(self.errors().rate_limited(wait)))?;
         }
         let headers = self.headers(call);
-        let request = Request {
+        let request = HttpRequest {
             method: call.method,
             url,
             headers: &headers,
@@ -225,7 +228,7 @@ impl<'a> Session<'a> {
         Ok(response)
     }
 
-    fn headers(&self, call: &Call<'_>) -> Vec<(&'a str, Zeroizing<String>)> {
+    fn headers(&self, call: &VaultCall<'_>) -> Vec<(&'a str, Zeroizing<String>)> {
         let text = |text: &str| Zeroizing::new(text.to_owned());
         // An agent may require this one, as a protection against server-side request forgery.
         let mut headers = vec![("X-Vault-Request", text("true"))];

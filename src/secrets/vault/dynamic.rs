@@ -22,7 +22,7 @@ use crate::fork;
 use crate::fork_safe::Mutex;
 use crate::http::retry::Patience;
 use crate::log::{self, Level};
-use crate::secrets::document::{Document, DocumentSource, Lease};
+use crate::secrets::document::{Document, DocumentLease, DocumentSource};
 use crate::secrets::provider::{Health, HealthState};
 use crate::secrets::secret::ProviderId;
 use crate::share::Identity;
@@ -38,7 +38,7 @@ pub(crate) struct DynamicSource {
 }
 
 struct Issued {
-    lease: Lease,
+    lease: DocumentLease,
     /// The process that requested it: a forked child does not revoke leases of its parent.
     fork: u32,
 }
@@ -97,7 +97,7 @@ impl DynamicSource {
     }
 
     /// The document with this lease, until the end of the lease or of the token.
-    fn with_times(&self, vault: &Vault, mut document: Document, lease: Lease) -> Document {
+    fn with_times(&self, vault: &Vault, mut document: Document, lease: DocumentLease) -> Document {
         for issued in self.issued.lock().iter_mut().filter(|issued| issued.lease.id == lease.id) {
             issued.lease.end = lease.end;
         }

@@ -1,6 +1,6 @@
 //! The check of a dynamic secret, which requests none: is the server up, may the token request it.
 
-use super::client::Session;
+use super::client::VaultSession;
 use super::dynamic_settings::DynamicSettings;
 use super::errors::is_denial;
 use super::health::{Report, advice, examine_server, token_info};
@@ -9,7 +9,7 @@ use super::token_store::{TokenStore, can_log_in};
 use crate::error::Result;
 use crate::secrets::provider::{Health, HealthState};
 
-pub(super) fn check(session: &Session<'_>, tokens: &TokenStore, settings: &DynamicSettings) -> Health {
+pub(super) fn check(session: &VaultSession<'_>, tokens: &TokenStore, settings: &DynamicSettings) -> Health {
     let mut report = Report::default();
     match examine(session, tokens, settings, &mut report) {
         Ok(()) => report.health(),
@@ -17,7 +17,12 @@ pub(super) fn check(session: &Session<'_>, tokens: &TokenStore, settings: &Dynam
     }
 }
 
-fn examine(session: &Session<'_>, tokens: &TokenStore, settings: &DynamicSettings, report: &mut Report) -> Result<()> {
+fn examine(
+    session: &VaultSession<'_>,
+    tokens: &TokenStore,
+    settings: &DynamicSettings,
+    report: &mut Report,
+) -> Result<()> {
     examine_server(session, report)?;
     let can_log_in = can_log_in(&session.settings().auth);
     let able = tokens.with_token(session, |token| lease::capabilities(session, token, &settings.path));

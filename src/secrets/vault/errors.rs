@@ -3,17 +3,17 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::auth::{Auth, Credentials, GivenSecret, Login};
+use super::auth::{GivenSecret, LoginCredentials, VaultAuth, VaultLogin};
 use super::lockout::{Block, Rejection, RoundedDuration};
-use super::response::Response;
+use super::response::VaultResponse;
 use super::secret_path::SecretPath;
-use super::settings::Settings;
+use super::settings::VaultSettings;
 use crate::error::{Error, Source, Status};
 
 /// Makes the errors of requests with these settings, each of which begins with the address, and the mount and path of
 /// the secret that is read.
 pub(super) struct RequestErrors<'a> {
-    pub(super) settings: &'a Settings,
+    pub(super) settings: &'a VaultSettings,
     /// `None` if the request is for several secrets, as a login.
     pub(super) secret: Option<&'a SecretPath>,
 }
@@ -37,7 +37,7 @@ impl RequestErrors<'_> {
         Error::new(status, format!("{self}: {what}")).with_source(Source::Vault)
     }
 
-    fn with_http_status(&self, status: Status, response: &Response, what: impl fmt::Display) -> Error {
+    fn with_http_status(&self, status: Status, response: &VaultResponse, what: impl fmt::Display) -> Error {
         self.error(status, what).with_detail(response.status.into())
     }
 
@@ -63,7 +63,7 @@ impl RequestErrors<'_> {
     }
 
     /// The server, or what it depends on, cannot serve the request now.
-    pub(super) fn unavailable(&self, response: &Response) -> Error {
+    pub(super) fn unavailable(&self, response: &VaultResponse) -> Error {
         let messages = response.messages();
         let what = match response.status {
             503 if messages.contain("sealed") => return self.sealed(),
@@ -101,7 +101,7 @@ impl RequestErrors<'_> {
     }
 
     /// The server did not do what `action` names; it denied it, if the response has the form of Vault's.
-    pub(super) fn rejected(&self, response: &Response, action: &str) -> Error {
+    pub(super) fn rejected(&self, response: &VaultResponse, action: &str) -> Error {
         let messages = response.messages();
         let quoted = messages.quoted();
         match response.status {
@@ -117,25 +117,29 @@ impl RequestErrors<'_> {
     }
 
     /// Reading this API path was denied.
-    pub(super) fn read_denied(&self, response: &Response, path: &str) -> Error {
+    pub(super) fn read_denied(&self, response: &VaultResponse, path: &str) -> Error {
         self.denied(response, "reading", path, r#""read""#)
     }
 
     /// Requesting a dynamic secret was denied.
-    pub(super) fn lease_denied(&self, response: &Response, path: &str, writes: bool) -> Error {
+    pub(super) fn lease_denied(&self, response: &VaultResponse, path: &str, writes: bool) -> Error {
         self.denied(response, "requesting", path, if writes { r#""create", "update""# } else { r#""read""# })
     }
 
     /// Writing to this API path was denied.
-    pub(super) fn write_denied(&self, response: &Response, path: &str) -> Error {
+    pub(super) fn write_denied(&self, response: &VaultResponse, path: &str) -> Error {
         self.denied(response, "writing", path, r#""create", "update""#)
     }
 
-    fn denied(&self, response: &Response, action: &str, path: &str, capabilities: &str) -> Error {
+    fn denied(&self, response: &VaultResponse, action: &str, path: &str, capabilities: &str) -> Error {
         let token = match self.settings.auth {
-            Auth::Login(_) => "the role lacks a policy",
-            Auth::Agent => "the agent's token has expired or lacks a policy, or the agent adds none (set VAULT_TOKEN)",
-            Auth::Token(_) | Auth::TokenFile { .. } => "the token has expired, was revoked, or lacks a policy",
+            VaultAuth::Login(_) => "the role lacks a policy",
+            VaultAuth::Agent => {
+                "the agent's token has expired or lacks a policy, or the agent adds none (set VAULT_TOKEN)"
+            }
+            VaultAuth::Token(_) | VaultAuth::TokenFile { .. } => {
+                "the token has expired, was revoked, or lacks a policy"
+            }
         };
         let what = format!(
             "{action} the secret was denied{}: {token} with path \"{path}\" {{ capabilities = [{capabilities}] }}; or the \
@@ -152,13 +156,13 @@ impl RequestErrors<'_> {
     }
 
     /// Nothing is mounted at the mount.
-    pub(super) fn no_mount(&self, response: &Response) -> Error {
+    pub(super) fn no_mount(&self, response: &VaultResponse) -> Error {
         let what = format!("there is no secrets engine at {:?}{}", self.mount(), response.messages().quoted());
         self.wrong_mount(what).with_detail(response.status.into())
     }
 
     /// Another engine than KV is mounted at the mount.
-    pub(super) fn not_kv(&self, response: &Response) -> Error {
+    pub(super) fn not_kv(&self, response: &VaultResponse) -> Error {
         let what = format!("the engine at {:?} is not kv{}", self.mount(), response.messages().quoted());
         self.wrong_mount(what).with_detail(response.status.into())
     }
@@ -167,7 +171,7 @@ impl RequestErrors<'_> {
         self.secret.map_or("", |secret| &secret.mount)
     }
 
-    pub(super) fn no_namespace(&self, response: &Response) -> Error {
+    pub(super) fn no_namespace(&self, response: &VaultResponse) -> Error {
         let what = "the namespace does not exist; check vault_namespace or VAULT_NAMESPACE";
         self.with_http_status(Status::Config, response, what)
     }
@@ -179,14 +183,14 @@ impl RequestErrors<'_> {
     }
 
     /// The server rejects the login, or has done so recently.
-    pub(super) fn login_rejected(&self, login: &Login, rejection: &Rejection) -> Error {
+    pub(super) fn login_rejected(&self, login: &VaultLogin, rejection: &Rejection) -> Error {
         let mut advice = login_advice(&login.credentials);
         // For a mount that does not exist the server only reports that access is denied.
         if rejection.status == 403 {
             advice += "; check that the method is mounted there (`vault auth list`), else set vault_auth_mount";
         }
         if login.credentials.has_lockout() {
-            let who = if matches!(login.credentials, Credentials::Password { .. }) { "user" } else { "role" };
+            let who = if matches!(login.credentials, LoginCredentials::Password { .. }) { "user" } else { "role" };
             advice += &if rejection.status == 403 {
                 format!("; or the server has locked the {who} for some minutes after failed logins")
             } else {
@@ -198,13 +202,13 @@ impl RequestErrors<'_> {
     }
 
     /// The server could not reach what verifies the credentials, which it reports like a rejected login.
-    pub(super) fn issuer_unreachable(&self, login: &Login, response: &Response) -> Error {
+    pub(super) fn issuer_unreachable(&self, login: &VaultLogin, response: &VaultResponse) -> Error {
         let what = format!(
             "{login} failed, as the server cannot verify the {} now{}; look at its log",
             match &login.credentials {
-                Credentials::Jwt { .. } => "JWT",
+                LoginCredentials::Jwt { .. } => "JWT",
                 #[cfg(feature = "aws")]
-                Credentials::Aws { .. } => "caller with AWS",
+                LoginCredentials::Aws { .. } => "caller with AWS",
                 _ => "password with its LDAP server",
             },
             response.messages().quoted()
@@ -240,35 +244,37 @@ impl RequestErrors<'_> {
 }
 
 /// What to check if a login is rejected.
-fn login_advice(role: &Credentials) -> String {
+fn login_advice(role: &LoginCredentials) -> String {
     match role {
-        Credentials::AppRole { secret_id: None, .. } => {
+        LoginCredentials::AppRole { secret_id: None, .. } => {
             "check vault_role_id, and whether the role needs a secret ID (vault_secret_id)".to_owned()
         }
-        Credentials::AppRole { secret_id: Some(GivenSecret::Text(_)), .. } => {
+        LoginCredentials::AppRole { secret_id: Some(GivenSecret::Text(_)), .. } => {
             "check vault_role_id and vault_secret_id: a secret ID can expire or be used up".to_owned()
         }
-        Credentials::AppRole { secret_id: Some(GivenSecret::File(path)), .. } => {
+        LoginCredentials::AppRole { secret_id: Some(GivenSecret::File(path)), .. } => {
             format!("check vault_role_id and {}: a secret ID can expire or be used up", path.display())
         }
-        Credentials::Jwt { file, .. } => {
+        LoginCredentials::Jwt { file, .. } => {
             format!("check vault_role and the issuer, audience and expiry of the token in {}", file.display())
         }
-        Credentials::Password { password: GivenSecret::Text(_), .. } => {
+        LoginCredentials::Password { password: GivenSecret::Text(_), .. } => {
             "check vault_username and vault_password".to_owned()
         }
-        Credentials::Password { password: GivenSecret::File(path), .. } => {
+        LoginCredentials::Password { password: GivenSecret::File(path), .. } => {
             format!("check vault_username and the password in {}", path.display())
         }
-        Credentials::Certificate { role: None, certificate, .. } => {
+        LoginCredentials::Certificate { role: None, certificate, .. } => {
             format!("check that a role of the method accepts the certificate in {}", certificate.display())
         }
         #[cfg(feature = "aws")]
-        Credentials::Aws { .. } => "check vault_role, that it accepts the identity of the AWS credentials (`aws sts \
+        LoginCredentials::Aws { .. } => {
+            "check vault_role, that it accepts the identity of the AWS credentials (`aws sts \
                                     get-caller-identity`), and that vault_aws_server_id and vault_aws_region fit the \
                                     server (`vault read auth/aws/config/client`)"
-            .to_owned(),
-        Credentials::Certificate { certificate, .. } => {
+                .to_owned()
+        }
+        LoginCredentials::Certificate { certificate, .. } => {
             format!("check that the role of vault_role accepts the certificate in {}", certificate.display())
         }
     }

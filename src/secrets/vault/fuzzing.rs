@@ -1,6 +1,6 @@
 //! Entry points of the fuzzers, see [`crate::fuzzing`].
 
-use super::response::Response;
+use super::response::VaultResponse;
 use crate::secret_memory::SecretBytes;
 
 /// The secret that no message may quote.
@@ -9,7 +9,7 @@ const CANARY: &str = "hvs.CAESIJlWWCANARYtokenTOKENtoken0123456789";
 /// Parses a response of the server. No word that could be a token is in the text of its messages.
 pub fn vault_response(data: &[u8]) {
     let Ok(body) = SecretBytes::copy_from(data) else { return };
-    let response = Response { status: 400, body };
+    let response = VaultResponse { status: 400, body };
     if let Some(object) = response.object() {
         for name in ["data", "auth", "metadata", "lease_duration", "client_token", "renewable"] {
             let _ = (object.raw(name), object.text(name), object.secret(name), object.number(name));

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use super::auth::Auth;
-use super::client::{Call, Session};
+use super::auth::VaultAuth;
+use super::client::{VaultCall, VaultSession};
 use super::errors::is_denial;
 use super::kv::KvReader;
 use super::secret_path::SecretPath;
-use super::settings::Settings;
+use super::settings::VaultSettings;
 use super::token_store::{TokenStore, can_log_in};
 use crate::error::{Error, Result, Status};
 use crate::secrets::document::Document;
@@ -20,7 +20,7 @@ const EXPIRES_SOON: u64 = 24 * 3600;
 const CORRECT_SETTING: &str = "correct the setting that is named";
 
 /// Checks the server, the secret and the token.
-pub(super) fn check(session: &Session<'_>, tokens: &TokenStore, kv: &KvReader) -> Health {
+pub(super) fn check(session: &VaultSession<'_>, tokens: &TokenStore, kv: &KvReader) -> Health {
     let mut report = Report::default();
     match examine(session, tokens, kv, &mut report) {
         Ok(()) => report.health(),
@@ -34,7 +34,7 @@ pub(super) fn invalid_settings(error: &Error) -> Health {
 }
 
 /// What to do about a failed check, in addition to the advice in the error.
-pub(super) fn advice(settings: &Settings, error: &Error) -> String {
+pub(super) fn advice(settings: &VaultSettings, error: &Error) -> String {
     match (error.status(), error.detail()) {
         (Status::Unavailable, 503) => "unseal the server, or wait until it is up: vault status".to_owned(),
         (Status::Unavailable | Status::Timeout, _) => {
@@ -43,7 +43,7 @@ pub(super) fn advice(settings: &Settings, error: &Error) -> String {
             let option = socket.map(|path| format!("--unix-socket {} ", quoted(&path.to_string_lossy())));
             format!("check that the server is reachable from here: curl {}{url}", option.unwrap_or_default())
         }
-        (Status::AccessDenied, 403) if matches!(settings.auth, Auth::Token(_) | Auth::TokenFile { .. }) => {
+        (Status::AccessDenied, 403) if matches!(settings.auth, VaultAuth::Token(_) | VaultAuth::TokenFile { .. }) => {
             let path = settings.secrets.first().map(ToString::to_string).unwrap_or_default();
             format!("log in again, or check what the token may do: vault token capabilities {}", quoted(&path))
         }
@@ -54,7 +54,7 @@ pub(super) fn advice(settings: &Settings, error: &Error) -> String {
     }
 }
 
-fn examine(session: &Session<'_>, tokens: &TokenStore, kv: &KvReader, report: &mut Report) -> Result<()> {
+fn examine(session: &VaultSession<'_>, tokens: &TokenStore, kv: &KvReader, report: &mut Report) -> Result<()> {
     let settings = session.settings();
     examine_server(session, report)?;
     let mut parts = Vec::new();
@@ -92,7 +92,7 @@ fn examine(session: &Session<'_>, tokens: &TokenStore, kv: &KvReader, report: &m
 }
 
 /// Checks how the server is reached, and whether it can serve requests.
-pub(super) fn examine_server(session: &Session<'_>, report: &mut Report) -> Result<()> {
+pub(super) fn examine_server(session: &VaultSession<'_>, report: &mut Report) -> Result<()> {
     let settings = session.settings();
     if !settings.address.https && !settings.address.is_local() {
         report.warn("the token and all secrets go over the network unencrypted", "use an https address");
@@ -105,13 +105,13 @@ pub(super) fn examine_server(session: &Session<'_>, report: &mut Report) -> Resu
     Ok(())
 }
 
-pub(super) fn token_info(session: &Session<'_>, tokens: &TokenStore) -> Result<TokenInfo> {
+pub(super) fn token_info(session: &VaultSession<'_>, tokens: &TokenStore) -> Result<TokenInfo> {
     session.look_up_token(tokens.get(session)?.value.as_ref(), TokenInfo::parse)
 }
 
 /// Describes a server that can serve requests; any other is an error.
-fn server_status(session: &Session<'_>) -> Result<String> {
-    let response = session.send_once(&Call::get("sys/health"))?;
+fn server_status(session: &VaultSession<'_>) -> Result<String> {
+    let response = session.send_once(&VaultCall::get("sys/health"))?;
     let errors = session.errors();
     let object = session.object(&response)?;
     if !object.has("initialized") {

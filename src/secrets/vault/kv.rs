@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::encoded;
-use super::client::{Call, Session};
-use super::response::{Response, ServerMessages};
+use super::client::{VaultCall, VaultSession};
+use super::response::{ServerMessages, VaultResponse};
 use super::secret_path::SecretPath;
-use super::settings::{KvVersion, Settings};
+use super::settings::{KvVersion, VaultSettings};
 use crate::clock::Instant;
 use crate::error::{Error, Result, Source, Status};
 use crate::fork;
@@ -69,7 +69,7 @@ enum ReadOutcome<T> {
 }
 
 /// What is taken from the response with the secret. With status 404 its current version was deleted or destroyed.
-type Parse<T> = fn(&Session<'_>, KvVersion, &Response, &JsonObject<'_>) -> Result<T>;
+type Parse<T> = fn(&VaultSession<'_>, KvVersion, &VaultResponse, &JsonObject<'_>) -> Result<T>;
 
 /// Finds secrets, and remembers their mounts.
 #[derive(Default)]
@@ -106,7 +106,7 @@ impl KvReader {
     /// Reads all secrets with this token, as one document. Calls `each` for every secret that was read.
     pub(super) fn read_all(
         &self,
-        session: &Session<'_>,
+        session: &VaultSession<'_>,
         token: Option<&SecretBytes>,
         mut each: impl FnMut(&Result<Document>),
     ) -> Result<Document> {
@@ -119,7 +119,12 @@ impl KvReader {
     }
 
     /// Reads a secret with this token.
-    fn read<'a>(&self, session: &Session<'a>, secret: &'a SecretPath, token: Option<&SecretBytes>) -> Result<Document> {
+    fn read<'a>(
+        &self,
+        session: &VaultSession<'a>,
+        secret: &'a SecretPath,
+        token: Option<&SecretBytes>,
+    ) -> Result<Document> {
         let (_, document) = self.find(session, secret, token, document_of)?;
         Ok(document.unwrap_or_else(|| not_found(session.settings(), secret)))
     }
@@ -127,7 +132,7 @@ impl KvReader {
     /// Returns the mount, if its version is known, and what is read there, if the secret exists.
     pub(super) fn find<'a, T>(
         &self,
-        session: &Session<'a>,
+        session: &VaultSession<'a>,
         secret: &'a SecretPath,
         token: Option<&SecretBytes>,
         parse: Parse<T>,
@@ -150,7 +155,7 @@ impl KvReader {
     /// Reads the secret from a mount of known version.
     fn find_in_known<T>(
         &self,
-        session: &Session<'_>,
+        session: &VaultSession<'_>,
         token: Option<&SecretBytes>,
         mut mount: KvMount,
         parse: Parse<T>,
@@ -179,7 +184,7 @@ impl KvReader {
     /// found.
     fn find_in_unknown<T>(
         &self,
-        session: &Session<'_>,
+        session: &VaultSession<'_>,
         secret: &SecretPath,
         token: Option<&SecretBytes>,
         parse: Parse<T>,
@@ -197,14 +202,14 @@ impl KvReader {
     /// Asks the server where the mount begins and which version it has; `None` if the token may not read that.
     fn detect_mount(
         &self,
-        session: &Session<'_>,
+        session: &VaultSession<'_>,
         secret: &SecretPath,
         token: Option<&SecretBytes>,
     ) -> Result<Option<KvMount>> {
         let errors = session.errors();
         let full = secret.to_string();
         let path = format!("sys/internal/ui/mounts/{}", encoded(&full));
-        let response = session.send(&Call::get(&path).with_token(token))?;
+        let response = session.send(&VaultCall::get(&path).with_token(token))?;
         let messages = messages_of_error(&response);
         match response.status {
             200 => {}
@@ -238,13 +243,13 @@ impl KvReader {
 
 /// Reads the secret from this mount.
 fn read_once<T>(
-    session: &Session<'_>,
+    session: &VaultSession<'_>,
     token: Option<&SecretBytes>,
     mount: &KvMount,
     parse: Parse<T>,
 ) -> Result<ReadOutcome<T>> {
     let path = mount.api_path();
-    let response = session.send(&Call::get(&encoded(&path)).with_token(token))?;
+    let response = session.send(&VaultCall::get(&encoded(&path)).with_token(token))?;
     let (errors, messages) = (session.errors(), messages_of_error(&response));
     match response.status {
         200 => {}
@@ -266,8 +271,8 @@ fn read_once<T>(
 
 /// The server refused what `action` names, not because of a policy.
 pub(super) fn unusable_path(
-    session: &Session<'_>,
-    response: &Response,
+    session: &VaultSession<'_>,
+    response: &VaultResponse,
     messages: &ServerMessages,
     action: &str,
 ) -> Error {
@@ -281,9 +286,9 @@ pub(super) fn unusable_path(
 }
 
 fn document_of(
-    session: &Session<'_>,
+    session: &VaultSession<'_>,
     version: KvVersion,
-    response: &Response,
+    response: &VaultResponse,
     object: &JsonObject<'_>,
 ) -> Result<Document> {
     match version {
@@ -294,8 +299,8 @@ fn document_of(
 
 /// The parts of a response of version 2: what holds the secret, and its metadata.
 pub(super) fn parts<'a>(
-    session: &Session<'_>,
-    response: &Response,
+    session: &VaultSession<'_>,
+    response: &VaultResponse,
     object: &JsonObject<'a>,
 ) -> Result<(JsonObject<'a>, JsonObject<'a>)> {
     let not_vault = || session.errors().not_vault(response.status);
@@ -312,7 +317,7 @@ pub(super) fn parts<'a>(
 }
 
 /// A secret, or with status 404 a version that was deleted or destroyed.
-fn version2(session: &Session<'_>, response: &Response, object: &JsonObject<'_>) -> Result<Document> {
+fn version2(session: &VaultSession<'_>, response: &VaultResponse, object: &JsonObject<'_>) -> Result<Document> {
     let not_vault = || session.errors().not_vault(response.status);
     let (outer, metadata) = parts(session, response, object)?;
     let number = metadata.number("version").map(|number| number.to_string());
@@ -333,7 +338,7 @@ fn version2(session: &Session<'_>, response: &Response, object: &JsonObject<'_>)
     Ok(document)
 }
 
-fn version1(session: &Session<'_>, response: &Response, object: &JsonObject<'_>) -> Result<Document> {
+fn version1(session: &VaultSession<'_>, response: &VaultResponse, object: &JsonObject<'_>) -> Result<Document> {
     let raw = object.raw("data").ok_or_else(|| session.errors().not_vault(response.status))?;
     let mut document = document(session, raw, None)?;
     // Without a TTL of its own the secret has the default of the mount, which says nothing about the secret.
@@ -346,7 +351,7 @@ fn version1(session: &Session<'_>, response: &Response, object: &JsonObject<'_>)
 }
 
 /// The entries of a secret. An unusable entry does not affect the others.
-fn document(session: &Session<'_>, raw: &str, version: Option<Arc<str>>) -> Result<Document> {
+fn document(session: &VaultSession<'_>, raw: &str, version: Option<Arc<str>>) -> Result<Document> {
     let unusable = |problem: Problem| unusable(session, problem);
     let read = json::parse_each(raw, || session.deadline().has_passed()).map_err(unusable)?;
     let mut document = Document::new(version.clone());
@@ -362,7 +367,7 @@ fn document(session: &Session<'_>, raw: &str, version: Option<Arc<str>>) -> Resu
 }
 
 /// What is at the path cannot be used.
-pub(super) fn unusable(session: &Session<'_>, problem: Problem) -> Error {
+pub(super) fn unusable(session: &VaultSession<'_>, problem: Problem) -> Error {
     let errors = session.errors();
     match problem {
         // A position would be one in the response, which users do not see.
@@ -374,7 +379,7 @@ pub(super) fn unusable(session: &Session<'_>, problem: Problem) -> Error {
     }
 }
 
-fn not_found(settings: &Settings, secret: &SecretPath) -> Document {
+fn not_found(settings: &VaultSettings, secret: &SecretPath) -> Document {
     let SecretPath { mount, path, .. } = secret;
     let hint = match (path.strip_prefix(mount.as_str()), settings.version) {
         (Some(rest), _) if rest.starts_with('/') => {
@@ -394,12 +399,12 @@ fn not_found(settings: &Settings, secret: &SecretPath) -> Document {
     Document::missing(format!("it does not exist{hint}"))
 }
 
-fn wrong_version(session: &Session<'_>) -> Error {
+fn wrong_version(session: &VaultSession<'_>) -> Error {
     let what = "the mount is of KV version 2; set vault_kv_version to 2, or leave it out";
     session.errors().error(Status::Config, what)
 }
 
 /// The server's messages in a response with an error.
-pub(super) fn messages_of_error(response: &Response) -> ServerMessages {
+pub(super) fn messages_of_error(response: &VaultResponse) -> ServerMessages {
     if response.status == 200 { ServerMessages::default() } else { response.messages() }
 }

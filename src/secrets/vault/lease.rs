@@ -7,17 +7,17 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::address::encoded;
-use super::client::{Call, Session};
+use super::client::{VaultCall, VaultSession};
 use super::dynamic_settings::DynamicSettings;
 use super::kv::{messages_of_error, unusable};
 use super::lifetime::Lifetime;
-use super::response::Response;
+use super::response::VaultResponse;
 use crate::clock::Instant;
 use crate::error::{Error, Result, Status};
 use crate::fork;
 use crate::log::{self, Level};
 use crate::secret_memory::SecretBytes;
-use crate::secrets::document::{Document, Lease};
+use crate::secrets::document::{Document, DocumentLease};
 use crate::secrets::json;
 use crate::secrets::json::JsonObject;
 
@@ -26,7 +26,7 @@ const MAXIMUM_MARGIN: Duration = Duration::from_secs(1);
 
 /// The outcome of a renewal.
 pub(super) enum Renewal {
-    Renewed(Lease),
+    Renewed(DocumentLease),
     /// The server does not extend the lease.
     Refused,
 }
@@ -39,15 +39,15 @@ pub(super) fn owner(token: Option<&SecretBytes>) -> [u8; 16] {
 
 /// Requests a new secret.
 pub(super) fn request(
-    session: &Session<'_>,
+    session: &VaultSession<'_>,
     token: Option<&SecretBytes>,
     settings: &DynamicSettings,
 ) -> Result<Document> {
     let (began, path) = (Instant::now(), encoded(&settings.path));
     let body = settings.parameters.as_ref().map(|parameters| Zeroizing::new(json!(parameters).to_string()));
     let call = match &body {
-        Some(body) => Call::post(&path).with_body(body.as_bytes()),
-        None => Call::get(&path),
+        Some(body) => VaultCall::post(&path).with_body(body.as_bytes()),
+        None => VaultCall::get(&path),
     };
     let response = session.send(&call.with_token(token))?;
     if response.status != 200 {
@@ -66,7 +66,12 @@ pub(super) fn request(
 
 /// The lease in a response. An engine without leases names the end of what it issues in the data: `expiration` of a
 /// certificate, and `ttl` of a password that the server rotates.
-fn lease(object: &JsonObject<'_>, data: Option<&JsonObject<'_>>, began: Instant, owner: [u8; 16]) -> Option<Lease> {
+fn lease(
+    object: &JsonObject<'_>,
+    data: Option<&JsonObject<'_>>,
+    began: Instant,
+    owner: [u8; 16],
+) -> Option<DocumentLease> {
     let id = object.text("lease_id").filter(|id| !id.is_empty());
     let seconds = object.number("lease_duration").filter(|seconds| *seconds > 0);
     let length = match (&id, seconds) {
@@ -82,17 +87,30 @@ fn lease(object: &JsonObject<'_>, data: Option<&JsonObject<'_>>, began: Instant,
     Some(of_lifetime(Lifetime::new(began, Some(length), renewable), id.map(Into::into), length, owner))
 }
 
-fn of_lifetime(lifetime: Lifetime, id: Option<std::sync::Arc<str>>, length: Duration, owner: [u8; 16]) -> Lease {
+fn of_lifetime(
+    lifetime: Lifetime,
+    id: Option<std::sync::Arc<str>>,
+    length: Duration,
+    owner: [u8; 16],
+) -> DocumentLease {
     let end = lifetime.start.after(lifetime.ttl.unwrap_or_default());
-    Lease { id, renewable: lifetime.renewable, length, end, renew_at: lifetime.start.after(lifetime.renew_at), owner }
+    DocumentLease {
+        id,
+        renewable: lifetime.renewable,
+        length,
+        end,
+        renew_at: lifetime.start.after(lifetime.renew_at),
+        owner,
+    }
 }
 
 /// Renews a lease, with the token that it was obtained with.
-pub(super) fn renew(session: &Session<'_>, token: Option<&SecretBytes>, lease: &Lease) -> Result<Renewal> {
+pub(super) fn renew(session: &VaultSession<'_>, token: Option<&SecretBytes>, lease: &DocumentLease) -> Result<Renewal> {
     let Some(id) = &lease.id else { return Ok(Renewal::Refused) };
     let began = Instant::now();
     let body = json!({"lease_id": &**id, "increment": lease.length.as_secs()}).to_string();
-    let response = session.send_once(&Call::post("sys/leases/renew").with_token(token).with_body(body.as_bytes()))?;
+    let response =
+        session.send_once(&VaultCall::post("sys/leases/renew").with_token(token).with_body(body.as_bytes()))?;
     let (errors, messages) = (session.errors(), messages_of_error(&response));
     match response.status {
         200 => {
@@ -117,9 +135,9 @@ pub(super) fn renew(session: &Session<'_>, token: Option<&SecretBytes>, lease: &
 }
 
 /// Revokes a lease, and waits until the server has done so.
-pub(super) fn revoke(session: &Session<'_>, token: Option<&SecretBytes>, id: &str) -> Result<()> {
+pub(super) fn revoke(session: &VaultSession<'_>, token: Option<&SecretBytes>, id: &str) -> Result<()> {
     let body = json!({"lease_id": id, "sync": true}).to_string();
-    let call = Call::post("sys/leases/revoke").with_token(token).with_body(body.as_bytes());
+    let call = VaultCall::post("sys/leases/revoke").with_token(token).with_body(body.as_bytes());
     let response = session.send_once(&call)?;
     match response.status {
         200 | 204 => Ok(()),
@@ -130,7 +148,7 @@ pub(super) fn revoke(session: &Session<'_>, token: Option<&SecretBytes>, id: &st
 }
 
 /// The entries of a response. An unusable entry does not affect the others.
-fn document(session: &Session<'_>, raw: &str, settings: &DynamicSettings) -> Result<Document> {
+fn document(session: &VaultSession<'_>, raw: &str, settings: &DynamicSettings) -> Result<Document> {
     let read = json::parse_each(raw, || session.deadline().has_passed());
     let mut document = Document::new(None);
     let mut read: Vec<_> = read.map_err(|problem| unusable(session, problem))?.into_iter().map(Some).collect();
@@ -160,14 +178,14 @@ fn document(session: &Session<'_>, raw: &str, settings: &DynamicSettings) -> Res
     Ok(document)
 }
 
-fn no_lease(session: &Session<'_>) -> Error {
+fn no_lease(session: &VaultSession<'_>) -> Error {
     let what = "the response has no lease; \"vault_dynamic\" is for paths that issue credentials. For a secret of a KV \
                 engine use the provider \"vault\"";
     session.errors().error(Status::Config, what)
 }
 
 /// The server did not issue a secret.
-fn refused(session: &Session<'_>, response: &Response, settings: &DynamicSettings) -> Error {
+fn refused(session: &VaultSession<'_>, response: &VaultResponse, settings: &DynamicSettings) -> Error {
     let (errors, messages) = (session.errors(), response.messages());
     let config = |what: String| errors.error(Status::Config, what).with_detail(response.status.into());
     let quoted = messages.quoted();
@@ -193,9 +211,9 @@ fn refused(session: &Session<'_>, response: &Response, settings: &DynamicSetting
 }
 
 /// The request that says what the token may do at a path.
-pub(super) fn capabilities(session: &Session<'_>, token: Option<&SecretBytes>, path: &str) -> Result<Vec<String>> {
+pub(super) fn capabilities(session: &VaultSession<'_>, token: Option<&SecretBytes>, path: &str) -> Result<Vec<String>> {
     let body = Value::from_iter([("paths", json!([path]))]).to_string();
-    let call = Call::post("sys/capabilities-self").with_token(token).with_body(body.as_bytes());
+    let call = VaultCall::post("sys/capabilities-self").with_token(token).with_body(body.as_bytes());
     let response = session.send_once(&call)?;
     if response.status != 200 {
         return Err(session.errors().rejected(&response, "asking what the token may do"));

@@ -31,7 +31,7 @@ const NO_LOCKOUT_DELAY: Duration = Duration::from_secs(8 * 60);
 const MAX_ROLES: usize = 64;
 const MAX_CREDENTIALS: usize = 8;
 
-pub(super) type Hash = [u8; 32];
+pub(super) type CredentialHash = [u8; 32];
 
 static REJECTED_LOGINS: Mutex<RejectedLogins> = Mutex::new(RejectedLogins { roles: Vec::new() });
 
@@ -39,8 +39,8 @@ static REJECTED_LOGINS: Mutex<RejectedLogins> = Mutex::new(RejectedLogins { role
 #[derive(Clone, Copy)]
 pub(super) struct LoginAttempt {
     /// Also identifies the server and the method.
-    pub(super) role: Hash,
-    credentials: Hash,
+    pub(super) role: CredentialHash,
+    credentials: CredentialHash,
     /// Whether the server locks the role after some failures.
     has_lockout: bool,
 }
@@ -117,14 +117,14 @@ struct RejectedLogins {
 
 /// The failures of one role since the server last reset its count, the latest last.
 struct RejectedRole {
-    role: Hash,
+    role: CredentialHash,
     failures: Vec<RejectedLogin>,
 }
 
 /// A rejection of the same credentials, once or more.
 #[derive(Clone, PartialEq)]
 pub(super) struct RejectedLogin {
-    pub(super) credentials: Hash,
+    pub(super) credentials: CredentialHash,
     pub(super) times: u32,
     pub(super) last: Instant,
     pub(super) status: u16,
@@ -177,7 +177,7 @@ impl RejectedLogins {
 }
 
 impl RejectedLogins {
-    fn add(&mut self, role: Hash, failures: Vec<RejectedLogin>, time: Instant) {
+    fn add(&mut self, role: CredentialHash, failures: Vec<RejectedLogin>, time: Instant) {
         let index = self.roles.iter().position(|one| one.role == role);
         let mut known = index.map_or_else(Vec::new, |index| self.roles.remove(index).failures);
         if failures.is_empty() {
@@ -203,7 +203,7 @@ fn drop_oldest<T>(list: &mut Vec<T>, max: usize) {
     list.drain(..list.len().saturating_sub(max));
 }
 
-fn hash(parts: &[&[u8]]) -> Hash {
+fn hash(parts: &[&[u8]]) -> CredentialHash {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update(part.len().to_le_bytes());

@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::address;
-use super::auth::{Credentials, GivenSecret, Login, PasswordMethod};
-use super::client::{Call, Session};
+use super::auth::{GivenSecret, LoginCredentials, PasswordMethod, VaultLogin};
+use super::client::{VaultCall, VaultSession};
 use super::lifetime::Lifetime;
 use super::lockout::LoginAttempt;
 use super::response::ServerMessages;
@@ -26,8 +26,8 @@ use crate::secret_memory::SecretBytes;
 #[cfg(feature = "aws")]
 use crate::secrets::aws::SignedCall;
 use crate::secrets::shared_login::{LoginRequest, LoginResult, SharedLogins};
-use crate::share::fields::{Reader, Writer};
-use crate::share::{NewRecord, Record};
+use crate::share::fields::{FieldReader, FieldWriter};
+use crate::share::{NewRecord, SharedDocument};
 
 /// The header of a signed call of AWS that says which server it is for.
 #[cfg(feature = "aws")]
@@ -62,13 +62,13 @@ struct SharedSecretId(SecretBytes);
 
 /// Logs in, unless the server rejected these credentials before. Returns the token.
 pub(super) fn log_in(
-    login: &Login,
-    session: &Session<'_>,
+    login: &VaultLogin,
+    session: &VaultSession<'_>,
     unwrapped: &UnwrappedSecretId,
     logins: &SharedLogins,
 ) -> Result<(SecretBytes, Lifetime)> {
     let mut path = format!("auth/{}/login", address::encoded(&login.mount));
-    if let Credentials::Password { user, .. } = &login.credentials {
+    if let LoginCredentials::Password { user, .. } = &login.credentials {
         path = format!("{path}/{}", percent_encode(user));
     }
     let LoginRequestBody { json: body, known_by } = request_body(login, session, unwrapped, logins)?;
@@ -79,7 +79,7 @@ pub(super) fn log_in(
 }
 
 /// The attempt to send these credentials to the server, for the record of rejected ones.
-fn attempt(session: &Session<'_>, path: &str, role: &[u8], credentials: &[u8], has_lockout: bool) -> LoginAttempt {
+fn attempt(session: &VaultSession<'_>, path: &str, role: &[u8], credentials: &[u8], has_lockout: bool) -> LoginAttempt {
     let settings = session.settings();
     let (server, namespace) = (settings.address.to_string(), settings.namespace.as_deref().unwrap_or_default());
     let role = [server.as_bytes(), namespace.as_bytes(), path.as_bytes(), role];
@@ -87,8 +87,8 @@ fn attempt(session: &Session<'_>, path: &str, role: &[u8], credentials: &[u8], h
 }
 
 fn send(
-    login: &Login,
-    session: &Session<'_>,
+    login: &VaultLogin,
+    session: &VaultSession<'_>,
     path: &str,
     body: &[u8],
     attempt: &LoginAttempt,
@@ -98,7 +98,7 @@ fn send(
         return Err(errors.login_rejected(login, &rejection));
     }
     let began = Instant::now();
-    let response = session.send(&Call::post(path).with_body(body))?;
+    let response = session.send(&VaultCall::post(path).with_body(body))?;
     match (response.status, response.messages()) {
         (200, _) => {}
         (status, messages) if !messages.is_vault_error => return Err(errors.not_vault(status)),
@@ -125,11 +125,11 @@ fn send(
     Ok((SecretBytes::copy_from(token)?, Lifetime::parse(&auth, "lease_duration", began)))
 }
 
-fn is_issuer_unreachable(credentials: &Credentials, messages: &ServerMessages) -> bool {
+fn is_issuer_unreachable(credentials: &LoginCredentials, messages: &ServerMessages) -> bool {
     let has_issuer = match credentials {
-        Credentials::Jwt { .. } | Credentials::Password { method: PasswordMethod::Ldap, .. } => true,
+        LoginCredentials::Jwt { .. } | LoginCredentials::Password { method: PasswordMethod::Ldap, .. } => true,
         #[cfg(feature = "aws")]
-        Credentials::Aws { .. } => true,
+        LoginCredentials::Aws { .. } => true,
         _ => false,
     };
     has_issuer && ISSUER_UNREACHABLE.iter().any(|part| messages.contain(part))
@@ -150,8 +150,8 @@ impl From<Zeroizing<Vec<u8>>> for LoginRequestBody {
 
 /// The JSON of the request. Files are read each time.
 fn request_body(
-    login: &Login,
-    session: &Session<'_>,
+    login: &VaultLogin,
+    session: &VaultSession<'_>,
     unwrapped: &UnwrappedSecretId,
     logins: &SharedLogins,
 ) -> Result<LoginRequestBody> {
@@ -159,7 +159,7 @@ fn request_body(
         secret_file::read_settled(path, session.deadline(), read).map(|(secret, _)| secret)
     };
     match &login.credentials {
-        Credentials::AppRole { role_id, secret_id, is_wrapped } => {
+        LoginCredentials::AppRole { role_id, secret_id, is_wrapped } => {
             let given = match secret_id {
                 None => None,
                 Some(GivenSecret::Text(secret_id)) => Some(secret_id.clone()),
@@ -173,25 +173,25 @@ fn request_body(
             };
             Ok(json(&[("role_id", Some(role_id)), ("secret_id", secret_id.as_deref())]).into())
         }
-        Credentials::Jwt { role, file, .. } => {
+        LoginCredentials::Jwt { role, file, .. } => {
             let jwt = settled(file, &|path: &Path| secret_file::read(path, "JWT"))?;
             Ok(json(&[("role", role.as_ref().map(String::as_bytes)), ("jwt", Some(&jwt))]).into())
         }
-        Credentials::Password { password, .. } => {
+        LoginCredentials::Password { password, .. } => {
             let password = match password {
                 GivenSecret::Text(password) => password.clone(),
                 GivenSecret::File(path) => settled(path, &|path: &Path| secret_file::read_line(path, "password"))?,
             };
             Ok(json(&[("password", Some(&password))]).into())
         }
-        Credentials::Certificate { role, certificate, .. } => {
+        LoginCredentials::Certificate { role, certificate, .. } => {
             // The certificate is not in the body.
             let (certificate, _) = secret_file::read_pem(certificate, "client certificate")?;
             let json = json(&[("name", role.as_ref().map(String::as_bytes))]);
             Ok(LoginRequestBody { json, known_by: Some(certificate) })
         }
         #[cfg(feature = "aws")]
-        Credentials::Aws { role, server_id, caller } => {
+        LoginCredentials::Aws { role, server_id, caller } => {
             let header = server_id.iter().map(|id| (SERVER_ID_HEADER, Zeroizing::new(id.clone())));
             let signed = caller.sign(&header.collect::<Vec<_>>(), session.deadline(), session.is_refresh());
             let signed = signed.map_err(|error| {
@@ -226,7 +226,7 @@ fn of_signed_call(role: Option<&str>, call: &SignedCall) -> Zeroizing<Vec<u8>> {
 
 /// The secret ID in a wrapping token, which one process of the host unwraps for all.
 fn unwrap(
-    session: &Session<'_>,
+    session: &VaultSession<'_>,
     wrapping_token: SecretBytes,
     unwrapped: &UnwrappedSecretId,
     logins: &SharedLogins,
@@ -257,12 +257,16 @@ fn unwrap(
     Ok(secret_id)
 }
 
-fn send_unwrap(session: &Session<'_>, wrapping_token: &SecretBytes, attempt: &LoginAttempt) -> Result<SecretBytes> {
+fn send_unwrap(
+    session: &VaultSession<'_>,
+    wrapping_token: &SecretBytes,
+    attempt: &LoginAttempt,
+) -> Result<SecretBytes> {
     let errors = session.errors();
     if let Some(rejection) = attempt.blocked_by(session.is_refresh()) {
         return Err(errors.unwrapping_rejected(&rejection));
     }
-    let response = session.send(&Call::post(UNWRAP).with_token(Some(wrapping_token)))?;
+    let response = session.send(&VaultCall::post(UNWRAP).with_token(Some(wrapping_token)))?;
     match (response.status, response.messages()) {
         (200, _) => {}
         (status @ (400 | 403), messages) if messages.is_vault_error => {
@@ -282,14 +286,14 @@ impl LoginResult for SharedSecretId {
     const NAME: &'static str = "the secret ID in a wrapping token";
 
     fn encode(&self) -> Result<NewRecord> {
-        let mut fields = Writer::new()?;
+        let mut fields = FieldWriter::new()?;
         fields.bytes(&self.0)?;
         let payload = fields.into_buffer();
         Ok(NewRecord { requested_at: Instant::now(), ttl: None, refresh_after: None, payload })
     }
 
-    fn decode(record: &Record) -> Option<SharedSecretId> {
-        SecretBytes::copy_from(Reader::new(&record.payload).bytes()?).ok().map(SharedSecretId)
+    fn decode(record: &SharedDocument) -> Option<SharedSecretId> {
+        SecretBytes::copy_from(FieldReader::new(&record.payload).bytes()?).ok().map(SharedSecretId)
     }
 }
 

@@ -11,8 +11,8 @@ use crate::error::{Result, Status};
 use crate::secret_memory::SecretBuffer;
 use crate::secrets::shared_login::SharedLogins;
 use crate::secrets::single_flight::SingleFlight;
-use crate::share::fields::{Reader, Writer};
-use crate::share::{Identity, NewRecord, Record, Turn};
+use crate::share::fields::{FieldReader, FieldWriter};
+use crate::share::{Identity, NewRecord, SharedDocument, Turn};
 
 impl LoginAttempt {
     /// Runs `login` while no other thread of the process logs in with this role, nor another process that shares its
@@ -55,7 +55,7 @@ impl LoginAttempt {
         login: impl FnOnce() -> Result<T>,
     ) -> Option<Result<T>> {
         let Some(slot) = logins.slot(|| Some(self.identity())) else { return Some(login()) };
-        let learn = |record: Record| {
+        let learn = |record: SharedDocument| {
             self.add_failures(decode(&record.payload)?, record.requested_at);
             None::<()>
         };
@@ -83,7 +83,7 @@ impl LoginAttempt {
 }
 
 fn encode(failures: &[RejectedLogin]) -> Result<SecretBuffer> {
-    let mut fields = Writer::new()?;
+    let mut fields = FieldWriter::new()?;
     fields.number(failures.len() as u32)?;
     for failure in failures {
         fields.bytes(&failure.credentials)?;
@@ -96,7 +96,7 @@ fn encode(failures: &[RejectedLogin]) -> Result<SecretBuffer> {
 }
 
 fn decode(bytes: &[u8]) -> Option<Vec<RejectedLogin>> {
-    let mut fields = Reader::new(bytes);
+    let mut fields = FieldReader::new(bytes);
     let count = fields.number()?;
     let mut failures = Vec::new();
     for _ in 0..count {

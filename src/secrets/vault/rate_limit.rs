@@ -39,10 +39,10 @@ impl RateLimit {
 /// A token bucket that delays requests to keep within a [`RateLimit`].
 pub(super) struct RateLimiter {
     limit: RateLimit,
-    bucket: Mutex<Bucket>,
+    bucket: Mutex<TokenBucket>,
 }
 
-struct Bucket {
+struct TokenBucket {
     /// Requests that may be sent at `updated` without waiting. Negative while callers wait for their turn.
     available: f64,
     updated: Instant,
@@ -50,7 +50,7 @@ struct Bucket {
 
 impl RateLimiter {
     pub(super) fn new(limit: RateLimit) -> RateLimiter {
-        RateLimiter { limit, bucket: Mutex::new(Bucket { available: limit.burst, updated: Instant::now() }) }
+        RateLimiter { limit, bucket: Mutex::new(TokenBucket { available: limit.burst, updated: Instant::now() }) }
     }
 
     /// Waits while forks are allowed, until the next request may be sent. If that is after the deadline, returns the
@@ -73,7 +73,7 @@ impl RateLimiter {
         if wait > max_wait {
             return Err(wait);
         }
-        *bucket = Bucket { available, updated: Instant::now() };
+        *bucket = TokenBucket { available, updated: Instant::now() };
         Ok(wait)
     }
 }

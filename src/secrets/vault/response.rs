@@ -13,12 +13,12 @@ const MAX_QUOTE: usize = 300;
 const MIN_SECRET: usize = 20;
 
 /// A final response: another attempt would not change it.
-pub(super) struct Response {
+pub(super) struct VaultResponse {
     pub(super) status: u16,
     pub(super) body: SecretBytes,
 }
 
-impl Response {
+impl VaultResponse {
     /// The body as an object; `None` if it is anything else. Parsed while forks are allowed, as it may be large.
     pub(super) fn object(&self) -> Option<JsonObject<'_>> {
         fork::unprotected(|| JsonObject::parse(&self.body))
@@ -85,8 +85,8 @@ fn looks_secret(word: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn response(body: &str) -> Response {
-        Response { status: 403, body: SecretBytes::copy_from(body.as_bytes()).unwrap() }
+    fn response(body: &str) -> VaultResponse {
+        VaultResponse { status: 403, body: SecretBytes::copy_from(body.as_bytes()).unwrap() }
     }
 
     #[test]

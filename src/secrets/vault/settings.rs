@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::address::{self, Address};
-use super::auth::Auth;
+use super::address::{self, VaultAddress};
+use super::auth::VaultAuth;
 use super::rate_limit::RateLimit;
 use super::secret_path::SecretPath;
 use super::settings_reader::SettingsReader;
@@ -38,14 +38,14 @@ impl KvVersion {
     }
 }
 
-pub(super) struct Settings {
-    pub(super) address: Address,
+pub(super) struct VaultSettings {
+    pub(super) address: VaultAddress,
     pub(super) namespace: Option<String>,
     /// What is read, in order of precedence; at least one.
     pub(super) secrets: Vec<SecretPath>,
     /// `None` to detect it.
     pub(super) version: Option<KvVersion>,
-    pub(super) auth: Auth,
+    pub(super) auth: VaultAuth,
     /// The message while the user has not logged in.
     pub(super) no_login: String,
     pub(super) max_attempts: Option<u32>,
@@ -54,23 +54,23 @@ pub(super) struct Settings {
     pub(super) follow_redirects: bool,
     /// Additional headers, from `VAULT_HEADERS`.
     pub(super) headers: Vec<(String, Zeroizing<String>)>,
-    pub(super) transport: http::Settings,
+    pub(super) transport: http::ClientSettings,
 }
 
 /// Why the settings cannot be read.
-pub(super) enum SettingsError {
+pub(super) enum VaultSettingsError {
     /// The address or the way to log in is not set.
     NotConfigured(NotConfigured),
     Invalid(InvalidSetting),
 }
 
-impl From<InvalidSetting> for SettingsError {
-    fn from(invalid: InvalidSetting) -> SettingsError {
-        SettingsError::Invalid(invalid)
+impl From<InvalidSetting> for VaultSettingsError {
+    fn from(invalid: InvalidSetting) -> VaultSettingsError {
+        VaultSettingsError::Invalid(invalid)
     }
 }
 
-impl Settings {
+impl VaultSettings {
     /// Returns who logs in where, as an identity of this kind.
     pub(super) fn login_identity(&self, kind: &str) -> Result<Identity> {
         let mut identity = Identity::new(kind);
@@ -82,20 +82,20 @@ impl Settings {
         Ok(identity)
     }
 
-    pub(super) fn read(reader: &SettingsReader<'_>) -> Result<Settings, SettingsError> {
+    pub(super) fn read(reader: &SettingsReader<'_>) -> Result<VaultSettings, VaultSettingsError> {
         let (address, is_agent) = address(reader)?;
-        let auth = Auth::read(reader, is_agent)?;
+        let auth = VaultAuth::read(reader, is_agent)?;
         let no_login = format!(
             "{} is set, but there is no way to log in: set VAULT_TOKEN, log in with `vault login`, or set vault_auth",
             address.origin
         );
-        match (auth, Settings::read_without_auth(reader, &address)) {
+        match (auth, VaultSettings::read_without_auth(reader, &address)) {
             (Some(auth), Ok(with)) => Ok(with(auth, no_login)),
             // An invalid configuration is reported even if the user has not logged in yet.
             (auth, Err(invalid)) if invalid.in_config || auth.as_ref().is_some_and(|auth| !auth.is_absent()) => {
                 Err(invalid.into())
             }
-            _ => Err(SettingsError::NotConfigured(NotConfigured { why: no_login, is_wanted: true })),
+            _ => Err(VaultSettingsError::NotConfigured(NotConfigured { why: no_login, is_wanted: true })),
         }
     }
 
@@ -103,9 +103,9 @@ impl Settings {
     fn read_without_auth(
         reader: &SettingsReader<'_>,
         address: &Setting,
-    ) -> Result<impl FnOnce(Auth, String) -> Settings + use<>, InvalidSetting> {
+    ) -> Result<impl FnOnce(VaultAuth, String) -> VaultSettings + use<>, InvalidSetting> {
         let origin = &address.origin;
-        let address = Address::parse(address)?;
+        let address = VaultAddress::parse(address)?;
         let method = reader.config.setting("vault_auth")?;
         if !address.https && method.is_some_and(|method| method.text() == "cert") {
             return Err(origin.invalid("must begin with https://, as vault_auth is cert, a client certificate of TLS"));
@@ -126,7 +126,7 @@ impl Settings {
         let follow_redirects = !reader.flag("DISABLE_REDIRECTS")?;
         let headers = headers(reader)?;
         let transport = transport(reader, &address)?;
-        Ok(move |auth, no_login| Settings {
+        Ok(move |auth, no_login| VaultSettings {
             namespace,
             secrets,
             version,
@@ -144,7 +144,7 @@ impl Settings {
 }
 
 /// The setting of the address, and whether it is an agent's. There is no default, while the tools use 127.0.0.1.
-fn address(reader: &SettingsReader<'_>) -> Result<(Setting, bool), SettingsError> {
+fn address(reader: &SettingsReader<'_>) -> Result<(Setting, bool), VaultSettingsError> {
     if let Some(setting) = reader.config.setting("vault_url")? {
         return Ok((setting, false));
     }
@@ -154,12 +154,12 @@ fn address(reader: &SettingsReader<'_>) -> Result<(Setting, bool), SettingsError
     let setting = reader.tool_variable("ADDR")?.map(|setting| (setting, false));
     setting.ok_or_else(|| {
         let why = "neither vault_url nor VAULT_ADDR is set".to_owned();
-        SettingsError::NotConfigured(NotConfigured { why, is_wanted: false })
+        VaultSettingsError::NotConfigured(NotConfigured { why, is_wanted: false })
     })
 }
 
 /// Refuses a lookup of SRV records, which the tools make for an address without a port.
-fn check_srv_lookup(reader: &SettingsReader<'_>, address: &Address) -> Result<(), InvalidSetting> {
+fn check_srv_lookup(reader: &SettingsReader<'_>, address: &VaultAddress) -> Result<(), InvalidSetting> {
     match reader.tool_variable("SRV_LOOKUP")? {
         Some(setting) if reader.flag("SRV_LOOKUP")? && address.port.is_none() && address.socket.is_none() => {
             Err(setting
@@ -246,12 +246,12 @@ fn headers(reader: &SettingsReader<'_>) -> Result<Vec<(String, Zeroizing<String>
     Ok(headers)
 }
 
-fn transport(reader: &SettingsReader<'_>, address: &Address) -> Result<http::Settings, InvalidSetting> {
+fn transport(reader: &SettingsReader<'_>, address: &VaultAddress) -> Result<http::ClientSettings, InvalidSetting> {
     let proxy = match reader.tool_variable("PROXY_ADDR")? {
         Some(setting) => Some(setting),
         None => reader.tool_variable("HTTP_PROXY")?,
     };
-    Ok(http::Settings {
+    Ok(http::ClientSettings {
         roots: roots(reader)?,
         client_certificate: reader.client_certificate()?,
         server_name: reader.tool_variable("TLS_SERVER_NAME")?.map(|setting| setting.text().to_owned()),

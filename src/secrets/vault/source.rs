@@ -4,17 +4,17 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use serde_json::{Map, Value, json};
 
-use super::auth::Auth;
+use super::auth::VaultAuth;
 #[cfg(feature = "aws")]
-use super::auth::{Credentials, Login};
-use super::client::{Session, SessionState};
+use super::auth::{LoginCredentials, VaultLogin};
+use super::client::{SessionState, VaultSession};
 use super::element::KeyNames;
 use super::errors::is_denial;
 use super::health;
 use super::kv::KvReader;
 use super::secret_path::SecretPath;
 use super::secret_settings::SecretSettings;
-use super::settings::{Settings, SettingsError};
+use super::settings::{VaultSettings, VaultSettingsError};
 use super::settings_reader::{SettingsReader, VaultCommon};
 use super::token_store::{self, TokenStore};
 use super::write;
@@ -153,7 +153,7 @@ impl DocumentSource for VaultSource {
 
 /// A server and the secrets there. No lock is held over a request.
 pub(super) struct Vault {
-    pub(super) settings: Settings,
+    pub(super) settings: VaultSettings,
     sessions: SessionState,
     pub(super) tokens: TokenStore,
     /// Unused for dynamic secrets.
@@ -169,15 +169,15 @@ impl Vault {
     /// error says why there is none; the second one is an invalid variable.
     fn open(
         reader: &SettingsReader<'_>,
-        adapt: impl FnOnce(&mut Settings),
+        adapt: impl FnOnce(&mut VaultSettings),
     ) -> Result<Result<Result<Vault>, NotConfigured>> {
-        match Settings::read(reader) {
+        match VaultSettings::read(reader) {
             Ok(mut settings) => {
                 adapt(&mut settings);
                 Ok(Ok(Ok(Vault::new(settings, reader.common.logins.clone()))))
             }
-            Err(SettingsError::NotConfigured(reason)) => Ok(Err(reason)),
-            Err(SettingsError::Invalid(InvalidSetting { error, in_config })) => {
+            Err(VaultSettingsError::NotConfigured(reason)) => Ok(Err(reason)),
+            Err(VaultSettingsError::Invalid(InvalidSetting { error, in_config })) => {
                 let error = error.with_source(Source::Vault);
                 if in_config { Err(error) } else { Ok(Ok(Err(error))) }
             }
@@ -204,7 +204,7 @@ impl Vault {
         Ok(opened.unwrap_or_else(failed))
     }
 
-    fn new(settings: Settings, logins: SharedLogins) -> Vault {
+    fn new(settings: VaultSettings, logins: SharedLogins) -> Vault {
         Vault {
             sessions: SessionState::new(&settings),
             tokens: TokenStore::new(logins),
@@ -215,8 +215,8 @@ impl Vault {
         }
     }
 
-    pub(super) fn session(&self, deadline: Deadline, patience: Patience, is_refresh: bool) -> Session<'_> {
-        Session::new(&self.settings, &self.sessions, deadline, patience, is_refresh)
+    pub(super) fn session(&self, deadline: Deadline, patience: Patience, is_refresh: bool) -> VaultSession<'_> {
+        VaultSession::new(&self.settings, &self.sessions, deadline, patience, is_refresh)
     }
 
     fn identity(&self) -> Result<Identity> {
@@ -248,7 +248,7 @@ impl Vault {
     }
 
     /// The session of a load, with a token that does not expire meanwhile if it can be renewed.
-    pub(super) fn begin(&self, deadline: Deadline, patience: Patience, is_refresh: bool) -> Session<'_> {
+    pub(super) fn begin(&self, deadline: Deadline, patience: Patience, is_refresh: bool) -> VaultSession<'_> {
         let credentials = self.credentials();
         *self.credentials.lock() = credentials;
         let session = self.session(deadline, patience, is_refresh);
@@ -278,7 +278,9 @@ impl Vault {
 
     pub(super) fn has_new_credentials(&self) -> bool {
         #[cfg(feature = "aws")]
-        if let Auth::Login(Login { credentials: Credentials::Aws { caller, .. }, .. }) = &self.settings.auth {
+        if let VaultAuth::Login(VaultLogin { credentials: LoginCredentials::Aws { caller, .. }, .. }) =
+            &self.settings.auth
+        {
             return caller.has_new_credentials();
         }
         let current = self.credentials();
@@ -301,9 +303,9 @@ impl Vault {
             fields.insert("configured".to_owned(), json!(false));
         }
         match &settings.auth {
-            Auth::Login(login) => fields.insert("auth_mount".to_owned(), json!(login.mount)),
-            Auth::TokenFile { path, .. } => fields.insert("token_file".to_owned(), json!(path.to_string_lossy())),
-            Auth::Token(_) | Auth::Agent => None,
+            VaultAuth::Login(login) => fields.insert("auth_mount".to_owned(), json!(login.mount)),
+            VaultAuth::TokenFile { path, .. } => fields.insert("token_file".to_owned(), json!(path.to_string_lossy())),
+            VaultAuth::Token(_) | VaultAuth::Agent => None,
         };
         fields
     }

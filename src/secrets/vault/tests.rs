@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::auth::Auth;
-use super::settings::{KvVersion, Settings, SettingsError};
+use super::auth::VaultAuth;
+use super::settings::{KvVersion, VaultSettings, VaultSettingsError};
 use super::settings_reader::{SettingsReader, VaultCommon};
 use super::source::VaultSource;
 use crate::clock::Deadline;
@@ -16,35 +16,35 @@ use crate::secrets::document::DocumentSource;
 use crate::settings::{Environment, InvalidSetting};
 
 /// Reads settings in an environment of these variables, without a home directory.
-fn read(config: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+fn read(config: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<VaultSettings, VaultSettingsError> {
     let mut given = Config::new();
     config.iter().for_each(|(key, value)| given.set(key, value).unwrap());
     let environment = Environment::fixed(&[&[("HOME", "/nonexistent")][..], variables].concat());
-    Settings::read(&SettingsReader { config: &given, environment: &environment, common: &VaultCommon::default() })
+    VaultSettings::read(&SettingsReader { config: &given, environment: &environment, common: &VaultCommon::default() })
 }
 
-fn settings(config: &[(&str, &str)], variables: &[(&str, &str)]) -> Settings {
+fn settings(config: &[(&str, &str)], variables: &[(&str, &str)]) -> VaultSettings {
     match read(config, variables) {
         Ok(settings) => settings,
-        Err(SettingsError::NotConfigured(reason)) => panic!("not configured: {}", reason.why),
-        Err(SettingsError::Invalid(invalid)) => panic!("{}", invalid.error),
+        Err(VaultSettingsError::NotConfigured(reason)) => panic!("not configured: {}", reason.why),
+        Err(VaultSettingsError::Invalid(invalid)) => panic!("{}", invalid.error),
     }
 }
 
 fn invalid(config: &[(&str, &str)], variables: &[(&str, &str)]) -> InvalidSetting {
     match read(config, variables) {
-        Err(SettingsError::Invalid(invalid)) => invalid,
-        Err(SettingsError::NotConfigured(reason)) => panic!("not configured: {}", reason.why),
+        Err(VaultSettingsError::Invalid(invalid)) => invalid,
+        Err(VaultSettingsError::NotConfigured(reason)) => panic!("not configured: {}", reason.why),
         Ok(_) => panic!("{config:?} {variables:?} are valid"),
     }
 }
 
-fn paths(settings: &Settings) -> Vec<String> {
+fn paths(settings: &VaultSettings) -> Vec<String> {
     settings.secrets.iter().map(ToString::to_string).collect()
 }
 
 /// With an address and a token in the environment.
-fn with(variables: &[(&str, &str)]) -> Settings {
+fn with(variables: &[(&str, &str)]) -> VaultSettings {
     settings(&[], &[&[("VAULT_ADDR", "https://vault:8200"), ("VAULT_TOKEN", "t")], variables].concat())
 }
 
@@ -58,7 +58,7 @@ fn invalid_with(variables: &[(&str, &str)]) -> String {
 #[test]
 fn settings_need_an_address_and_a_way_to_log_in() {
     let without = |config: &[(&str, &str)], variables: &[(&str, &str)]| match read(config, variables) {
-        Err(SettingsError::NotConfigured(reason)) => reason.why,
+        Err(VaultSettingsError::NotConfigured(reason)) => reason.why,
         _ => panic!("{config:?} {variables:?} are configured"),
     };
     assert_eq!(without(&[], &[]), "neither vault_url nor VAULT_ADDR is set");
@@ -110,7 +110,7 @@ fn configuration_takes_precedence_over_the_environment() {
         ],
     );
     assert_eq!(settings.address.to_string(), "http://here:1");
-    assert!(matches!(&settings.auth, Auth::Token(token) if **token == *b"mine"));
+    assert!(matches!(&settings.auth, VaultAuth::Token(token) if **token == *b"mine"));
     assert_eq!((settings.namespace.as_deref(), paths(&settings)), (Some("a/b"), vec!["kv/own/app".to_owned()]));
     assert_eq!((settings.version, settings.max_attempts), (Some(KvVersion::V1), Some(5)));
     assert!(matches!(&settings.transport.roots, Roots::File(path) if path.text() == "/ca.pem"));
@@ -193,14 +193,14 @@ fn auth_method_is_chosen() {
     assert!(matches!(&cert.transport.client_certificate, Some((_, key)) if key.text() == "/c.key"));
     assert_eq!(settings(&[url, ("vault_auth", "agent")], &[("VAULT_TOKEN", "t")]).auth.name(), "agent");
     let files = settings(&[url, ("vault_token_file", "/run/token")], &[("VAULT_TOKEN", "t")]);
-    assert!(matches!(&files.auth, Auth::TokenFile { path, .. } if path == Path::new("/run/token")));
+    assert!(matches!(&files.auth, VaultAuth::TokenFile { path, .. } if path == Path::new("/run/token")));
     let files = settings(&[url], &[("BAO_TOKEN_PATH", "/run/token")]);
-    assert!(matches!(files.auth, Auth::TokenFile { is_default: false, .. }));
+    assert!(matches!(files.auth, VaultAuth::TokenFile { is_default: false, .. }));
     assert_eq!(settings(&[], &[("VAULT_AGENT_ADDR", "http://127.0.0.1:8100")]).auth.name(), "agent");
     let home = tempfile::tempdir().unwrap();
     std::fs::write(home.path().join(".vault-token"), "t").unwrap();
     let files = settings(&[url], &[("HOME", home.path().to_str().unwrap())]);
-    assert!(matches!(&files.auth, Auth::TokenFile { path, .. } if *path == home.path().join(".vault-token")));
+    assert!(matches!(&files.auth, VaultAuth::TokenFile { path, .. } if *path == home.path().join(".vault-token")));
     assert!(!files.auth.is_absent());
     let at_agent = settings(&[], &[("VAULT_AGENT_ADDR", "http://a:1"), ("HOME", home.path().to_str().unwrap())]);
     assert_eq!(at_agent.auth.name(), "token");

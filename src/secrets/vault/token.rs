@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::client::{Call, Session};
+use super::client::{VaultCall, VaultSession};
 use super::lifetime::Lifetime;
 use crate::clock::Instant;
 use crate::error::{Error, Result, Status};
@@ -10,8 +10,8 @@ use crate::files::Fingerprint;
 use crate::log::{self, Level};
 use crate::secret_memory::SecretBytes;
 use crate::secrets::shared_login::LoginResult;
-use crate::share::fields::{Reader, Writer};
-use crate::share::{NewRecord, Record};
+use crate::share::fields::{FieldReader, FieldWriter};
+use crate::share::{NewRecord, SharedDocument};
 
 /// How long a token of unknown TTL is used before it is looked up again; longer after each failed lookup.
 const LOOKUP_DELAY: Duration = Duration::from_secs(5);
@@ -20,7 +20,7 @@ const MIN_RENEWAL_DELAY: Duration = Duration::from_secs(1);
 
 /// A token, and what is known about it.
 #[derive(Clone)]
-pub(super) struct Token {
+pub(super) struct VaultToken {
     /// `None` if an agent adds its own.
     pub(super) value: Option<SecretBytes>,
     pub(super) obtained: Instant,
@@ -33,14 +33,14 @@ pub(super) struct Token {
     pub(super) denied_at_once: bool,
 }
 
-impl Token {
-    pub(super) fn new(value: SecretBytes, lifetime: Option<Lifetime>, file: Option<Fingerprint>) -> Token {
-        Token { value: Some(value), lifetime, file, ..Token::of_agent() }
+impl VaultToken {
+    pub(super) fn new(value: SecretBytes, lifetime: Option<Lifetime>, file: Option<Fingerprint>) -> VaultToken {
+        VaultToken { value: Some(value), lifetime, file, ..VaultToken::of_agent() }
     }
 
     /// No token: an agent adds its own.
-    pub(super) fn of_agent() -> Token {
-        Token {
+    pub(super) fn of_agent() -> VaultToken {
+        VaultToken {
             value: None,
             obtained: Instant::now(),
             lifetime: None,
@@ -69,13 +69,13 @@ impl Token {
         self.lifetime.is_some_and(|lifetime| lifetime.renewable)
     }
 
-    pub(super) fn is_same(&self, other: &Token) -> bool {
+    pub(super) fn is_same(&self, other: &VaultToken) -> bool {
         self.value.as_deref() == other.value.as_deref()
     }
 
     /// Renews the token. The result is not renewable if the server does not extend it any more; `None` if there was no
     /// answer.
-    pub(super) fn renewed(&self, session: &Session<'_>) -> Option<Token> {
+    pub(super) fn renewed(&self, session: &VaultSession<'_>) -> Option<VaultToken> {
         let (value, lifetime) = (self.value.as_ref()?, self.lifetime?);
         let new = match renew(session, value) {
             Ok(Some(new)) => lifetime.renewed(new),
@@ -86,7 +86,7 @@ impl Token {
                 return None;
             }
         };
-        Some(Token { lifetime: Some(new), ..self.clone() })
+        Some(VaultToken { lifetime: Some(new), ..self.clone() })
     }
 
     /// The time until the token needs a load; `None` if no load can renew or replace it.
@@ -105,14 +105,14 @@ impl Token {
     }
 }
 
-impl LoginResult for Token {
+impl LoginResult for VaultToken {
     const NAME: &'static str = "a token of Vault";
 
     fn encode(&self) -> Result<NewRecord> {
         let (Some(value), Some(lifetime)) = (&self.value, self.lifetime) else {
             return Err(Error::new(Status::Config, "a token without a TTL is not shared"));
         };
-        let mut fields = Writer::new()?;
+        let mut fields = FieldWriter::new()?;
         fields.bytes(value)?;
         fields.time(self.obtained.since_boot())?;
         fields.number(u32::from(lifetime.renewable))?;
@@ -121,22 +121,22 @@ impl LoginResult for Token {
         Ok(NewRecord { requested_at, ttl, refresh_after: Some(renew_at), payload: fields.into_buffer() })
     }
 
-    fn decode(record: &Record) -> Option<Token> {
-        let mut fields = Reader::new(&record.payload);
+    fn decode(record: &SharedDocument) -> Option<VaultToken> {
+        let mut fields = FieldReader::new(&record.payload);
         let value = SecretBytes::copy_from(fields.bytes()?).ok()?;
         let obtained = Instant::after_boot(fields.time()?);
         let renewable = fields.number()? != 0;
         let renew_at = record.refresh_after.unwrap_or(Duration::MAX);
         let lifetime = Lifetime { start: record.requested_at, ttl: record.ttl, renewable, renew_at };
         let denied_at_once = fields.number()? != 0;
-        Some(Token { obtained, denied_at_once, ..Token::new(value, Some(lifetime), None) })
+        Some(VaultToken { obtained, denied_at_once, ..VaultToken::new(value, Some(lifetime), None) })
     }
 }
 
 /// The lifetime after a renewal; `None` if the server does not extend this token any more.
-fn renew(session: &Session<'_>, token: &SecretBytes) -> Result<Option<Lifetime>> {
+fn renew(session: &VaultSession<'_>, token: &SecretBytes) -> Result<Option<Lifetime>> {
     let began = Instant::now();
-    let response = session.send_once(&Call::post("auth/token/renew-self").with_token(Some(token)))?;
+    let response = session.send_once(&VaultCall::post("auth/token/renew-self").with_token(Some(token)))?;
     let messages = response.messages();
     match response.status {
         200 => {
@@ -162,8 +162,8 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn token(lifetime: Option<Lifetime>) -> Token {
-        Token::new(SecretBytes::copy_from(b"t").unwrap(), lifetime, None)
+    fn token(lifetime: Option<Lifetime>) -> VaultToken {
+        VaultToken::new(SecretBytes::copy_from(b"t").unwrap(), lifetime, None)
     }
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
         let fixed = token(Some(with_random(0.0, || Lifetime::new(now, Some(60 * SECOND), false))));
         assert_eq!((fixed.until_load(false, now), fixed.until_load(true, now)), (None, Some(40 * SECOND)));
         let root = token(Some(Lifetime::new(now, None, false)));
-        assert_eq!((root.until_load(true, now), Token::of_agent().until_load(false, now)), (None, None));
+        assert_eq!((root.until_load(true, now), VaultToken::of_agent().until_load(false, now)), (None, None));
         let mut unknown = token(None);
         assert_eq!(unknown.until_load(false, now), Some(LOOKUP_DELAY));
         unknown.failed_lookups = 99;

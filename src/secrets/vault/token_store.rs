@@ -6,14 +6,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::auth::{Auth, Login};
-use super::client::Session;
+use super::auth::{VaultAuth, VaultLogin};
+use super::client::VaultSession;
 use super::errors::is_denial;
 use super::lifetime::Lifetime;
 use super::login::{self, UnwrappedSecretId};
 use super::secret_file;
-use super::settings::Settings;
-use super::token::Token;
+use super::settings::VaultSettings;
+use super::token::VaultToken;
 use crate::clock::Instant;
 use crate::error::Result;
 use crate::files::Fingerprint;
@@ -29,7 +29,7 @@ const DENIED_LOGIN_DELAY: Duration = Duration::from_secs(60);
 /// The current token of a source. Its lock is never held over a request. A token that was obtained by a login is shared
 /// with other processes of this host.
 pub(super) struct TokenStore {
-    token: Mutex<Option<Token>>,
+    token: Mutex<Option<VaultToken>>,
     unwrapped: UnwrappedSecretId,
     logins: SharedLogins,
 }
@@ -40,7 +40,7 @@ impl TokenStore {
     }
 
     /// The login of all processes of this host.
-    fn shared(&self, session: &Session<'_>) -> SharedLogin {
+    fn shared(&self, session: &VaultSession<'_>) -> SharedLogin {
         let settings = session.settings();
         let is_login = can_log_in(&settings.auth);
         // The login has the same failure, and returns it.
@@ -54,7 +54,7 @@ impl TokenStore {
     /// Calls `read` with a token. If the server denies it, calls `read` once more with another token, if there is one.
     pub(super) fn with_token<T>(
         &self,
-        session: &Session<'_>,
+        session: &VaultSession<'_>,
         mut read: impl FnMut(Option<&SecretBytes>) -> Result<T>,
     ) -> Result<T> {
         let began = Instant::now();
@@ -83,10 +83,10 @@ impl TokenStore {
     }
 
     /// The current token, or a new one.
-    pub(super) fn get(&self, session: &Session<'_>) -> Result<Token> {
+    pub(super) fn get(&self, session: &VaultSession<'_>) -> Result<VaultToken> {
         let current = self.token.lock().clone();
         match (&session.settings().auth, current) {
-            (Auth::TokenFile { path, .. }, Some(token)) => {
+            (VaultAuth::TokenFile { path, .. }, Some(token)) => {
                 let file = fingerprint(path);
                 if file.is_some() && token.file == file {
                     return Ok(token);
@@ -103,14 +103,16 @@ impl TokenStore {
     }
 
     /// Obtains another token than the one that the server denied, and stores it.
-    fn obtain(&self, session: &Session<'_>, denied: Option<&Token>) -> Result<Token> {
+    fn obtain(&self, session: &VaultSession<'_>, denied: Option<&VaultToken>) -> Result<VaultToken> {
         let token = match &session.settings().auth {
-            Auth::Token(value) => Token::new(value.clone(), None, None),
-            Auth::Agent => Token::of_agent(),
-            Auth::TokenFile { path, .. } => from_file(path, secret_file::read(path, "token"))?,
-            Auth::Login(login) => {
-                let replaces = |old: &Token, token: &Token| !token.is_same(old) && token.obtained >= old.obtained;
-                let accepts = |token: &Token| token.is_usable() && denied.is_none_or(|denied| replaces(denied, token));
+            VaultAuth::Token(value) => VaultToken::new(value.clone(), None, None),
+            VaultAuth::Agent => VaultToken::of_agent(),
+            VaultAuth::TokenFile { path, .. } => from_file(path, secret_file::read(path, "token"))?,
+            VaultAuth::Login(login) => {
+                let replaces =
+                    |old: &VaultToken, token: &VaultToken| !token.is_same(old) && token.obtained >= old.obtained;
+                let accepts =
+                    |token: &VaultToken| token.is_usable() && denied.is_none_or(|denied| replaces(denied, token));
                 return self.log_in(login, session, denied.is_some(), &accepts);
             }
         };
@@ -120,35 +122,35 @@ impl TokenStore {
     /// Logs in, or takes the token with which another process has done so, if `accepts` agrees.
     fn log_in(
         &self,
-        login: &Login,
-        session: &Session<'_>,
+        login: &VaultLogin,
+        session: &VaultSession<'_>,
         replaces: bool,
-        accepts: &dyn Fn(&Token) -> bool,
-    ) -> Result<Token> {
+        accepts: &dyn Fn(&VaultToken) -> bool,
+    ) -> Result<VaultToken> {
         let request = LoginRequest { deadline: session.deadline(), forced: session.is_refresh(), replaces, accepts };
         let token = self.shared(session).obtain(&request, || {
             let (value, lifetime) = login::log_in(login, session, &self.unwrapped, &self.logins)?;
             log::emit(Level::Info, "vault", || format!("{login} succeeded"));
-            Ok(Token::new(value, Some(lifetime), None))
+            Ok(VaultToken::new(value, Some(lifetime), None))
         })?;
         Ok(self.store(token))
     }
 
-    fn store(&self, token: Token) -> Token {
+    fn store(&self, token: VaultToken) -> VaultToken {
         *self.token.lock() = Some(token.clone());
         token
     }
 
     /// Another token than the one that the server denied, if one can be obtained.
-    fn another(&self, session: &Session<'_>, denied: &Token, began: Instant) -> Result<Option<Token>> {
+    fn another(&self, session: &VaultSession<'_>, denied: &VaultToken, began: Instant) -> Result<Option<VaultToken>> {
         match &session.settings().auth {
-            Auth::Token(_) | Auth::Agent => Ok(None),
-            Auth::TokenFile { path, .. } => {
+            VaultAuth::Token(_) | VaultAuth::Agent => Ok(None),
+            VaultAuth::TokenFile { path, .. } => {
                 let read = secret_file::read_settled(path, session.deadline(), |path| secret_file::read(path, "token"));
                 let token = self.store(from_file(path, read)?);
                 Ok((token.value.as_deref() != denied.value.as_deref()).then_some(token))
             }
-            Auth::Login(_) => {
+            VaultAuth::Login(_) => {
                 let is_known = denied.denied_at_once && denied.obtained.elapsed() < DENIED_LOGIN_DELAY;
                 if denied.obtained >= began || is_known {
                     Ok(None)
@@ -160,13 +162,13 @@ impl TokenStore {
     }
 
     /// Records that a token is denied which was obtained for this request.
-    fn record_denial(&self, session: &Session<'_>, token: &Token, began: Instant) {
+    fn record_denial(&self, session: &VaultSession<'_>, token: &VaultToken, began: Instant) {
         if token.obtained < began {
             return;
         }
-        let denied = Token { denied_at_once: true, ..token.clone() };
+        let denied = VaultToken { denied_at_once: true, ..token.clone() };
         self.replace(token, denied.clone());
-        let accepts = |other: &Token| !other.is_same(token);
+        let accepts = |other: &VaultToken| !other.is_same(token);
         // Without it, each process would log in once more.
         let _ = self.shared(session).try_obtain(&update_request(session, &accepts), || Ok(Some(denied)));
     }
@@ -178,12 +180,12 @@ impl TokenStore {
     }
 
     /// The time until the document should be loaded again for the token.
-    pub(super) fn until_load(&self, settings: &Settings) -> Option<Duration> {
+    pub(super) fn until_load(&self, settings: &VaultSettings) -> Option<Duration> {
         self.token.lock().as_ref()?.until_load(can_log_in(&settings.auth), Instant::now())
     }
 
     /// Renews a token that could expire during the load.
-    pub(super) fn renew_if_expiring(&self, session: &Session<'_>) {
+    pub(super) fn renew_if_expiring(&self, session: &VaultSession<'_>) {
         let Some(token) = self.token.lock().clone() else { return };
         if token.is_renewable() && !token.has_expired() && !token.is_usable() {
             self.renew(&session.best_effort(), &token);
@@ -192,7 +194,7 @@ impl TokenStore {
 
     /// Looks up a token of unknown TTL, and renews or replaces a token that is due. Called after the document is
     /// published, so no failure of this fails a load.
-    pub(super) fn renew_token_if_due(&self, session: &Session<'_>) {
+    pub(super) fn renew_token_if_due(&self, session: &VaultSession<'_>) {
         let Some(token) = self.token.lock().clone() else { return };
         let (began, can_log_in) = (Instant::now(), can_log_in(&session.settings().auth));
         let (Some(value), until_load) = (&token.value, token.until_load(can_log_in, began)) else { return };
@@ -205,13 +207,13 @@ impl TokenStore {
             None => match self.look_up(&session, value) {
                 // The next load may come too late.
                 Some(lifetime) if until_load.is_some_and(|until| lifetime.until_renewal(began) <= until) => {
-                    Token { lifetime: Some(lifetime), ..token }
+                    VaultToken { lifetime: Some(lifetime), ..token }
                 }
                 _ => return,
             },
         };
         let can_wait = token.is_renewable() && self.renew(&session, &token);
-        if let Auth::Login(login) = &session.settings().auth
+        if let VaultAuth::Login(login) = &session.settings().auth
             && !can_wait
             && token.is_due()
             && let Err(error) = self.log_in(login, &session, false, &|other| !other.is_due())
@@ -221,7 +223,7 @@ impl TokenStore {
     }
 
     /// Asks the server for the lifetime of the token, and stores it.
-    fn look_up(&self, session: &Session<'_>, value: &SecretBytes) -> Option<Lifetime> {
+    fn look_up(&self, session: &VaultSession<'_>, value: &SecretBytes) -> Option<Lifetime> {
         let began = Instant::now();
         let lifetime = match session.look_up_token(Some(value), |data| Lifetime::parse(data, "ttl", began)) {
             Ok(lifetime) => Some(lifetime),
@@ -241,8 +243,8 @@ impl TokenStore {
 
     /// Renews the token, unless another process has done so, or does so now; `false` if the server does not extend it
     /// any more.
-    fn renew(&self, session: &Session<'_>, token: &Token) -> bool {
-        let accepts = |other: &Token| !other.is_due() || (other.is_same(token) && !other.is_renewable());
+    fn renew(&self, session: &VaultSession<'_>, token: &VaultToken) -> bool {
+        let accepts = |other: &VaultToken| !other.is_due() || (other.is_same(token) && !other.is_renewable());
         let renewed =
             self.shared(session).try_obtain(&update_request(session, &accepts), || Ok(token.renewed(session)));
         let Ok(Some(renewed)) = renewed else { return true };
@@ -252,12 +254,12 @@ impl TokenStore {
     }
 
     /// Replaces the current token, unless another call has done so.
-    fn replace(&self, old: &Token, new: Token) {
+    fn replace(&self, old: &VaultToken, new: VaultToken) {
         self.update(old.value.as_ref(), |token| *token = new);
     }
 
     /// Updates the current token, unless another has replaced it.
-    fn update(&self, value: Option<&SecretBytes>, update: impl FnOnce(&mut Token)) {
+    fn update(&self, value: Option<&SecretBytes>, update: impl FnOnce(&mut VaultToken)) {
         if let Some(current) = &mut *self.token.lock()
             && current.value.as_deref() == value.map(|value| &**value)
         {
@@ -266,8 +268,8 @@ impl TokenStore {
     }
 }
 
-pub(super) fn can_log_in(auth: &Auth) -> bool {
-    matches!(auth, Auth::Login(_))
+pub(super) fn can_log_in(auth: &VaultAuth) -> bool {
+    matches!(auth, VaultAuth::Login(_))
 }
 
 /// The state of a file; `None` if there is no such file.
@@ -275,13 +277,16 @@ pub(super) fn fingerprint(path: &Path) -> Option<Fingerprint> {
     std::fs::metadata(path).ok().map(|metadata| Fingerprint::of(&metadata))
 }
 
-fn from_file(path: &Path, read: Result<(SecretBytes, Fingerprint)>) -> Result<Token> {
+fn from_file(path: &Path, read: Result<(SecretBytes, Fingerprint)>) -> Result<VaultToken> {
     let (value, file) = read?;
     log::emit(Level::Info, "vault", || format!("read the token in {}", path.display()));
-    Ok(Token::new(value, None, Some(file)))
+    Ok(VaultToken::new(value, None, Some(file)))
 }
 
 /// A change of the token in the share, which is not repeated if it is not made now.
-fn update_request<'a>(session: &Session<'_>, accepts: &'a dyn Fn(&Token) -> bool) -> LoginRequest<'a, Token> {
+fn update_request<'a>(
+    session: &VaultSession<'_>,
+    accepts: &'a dyn Fn(&VaultToken) -> bool,
+) -> LoginRequest<'a, VaultToken> {
     LoginRequest { deadline: session.deadline(), forced: true, replaces: false, accepts }
 }

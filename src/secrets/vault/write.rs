@@ -7,9 +7,9 @@
 use zeroize::Zeroizing;
 
 use super::address::encoded;
-use super::client::{Call, Session};
+use super::client::{VaultCall, VaultSession};
 use super::kv::{KvMount, KvReader, messages_of_error, parts, unusable, unusable_path};
-use super::response::Response;
+use super::response::VaultResponse;
 use super::secret_path::SecretPath;
 use super::settings::KvVersion;
 use crate::error::{Error, Result, Status};
@@ -33,7 +33,7 @@ struct Base {
 /// first one. Returns whether it had a value.
 pub(super) fn write(
     kv: &KvReader,
-    session: &Session<'_>,
+    session: &VaultSession<'_>,
     token: Option<&SecretBytes>,
     key: &str,
     value: Option<&str>,
@@ -50,14 +50,14 @@ pub(super) fn write(
     write_to(target, kv, &session.about(target), token, key, value)
 }
 
-fn has_key(session: &Session<'_>, base: &Base, key: &str) -> Result<bool> {
+fn has_key(session: &VaultSession<'_>, base: &Base, key: &str) -> Result<bool> {
     has(text_of(session, base)?, key).map_err(|problem| unusable(session, problem))
 }
 
 fn write_to<'a>(
     secret: &'a SecretPath,
     kv: &KvReader,
-    session: &Session<'a>,
+    session: &VaultSession<'a>,
     token: Option<&SecretBytes>,
     key: &str,
     value: Option<&str>,
@@ -87,7 +87,12 @@ fn write_to<'a>(
     Err(session.errors().error(Status::Busy, what).with_retryable(true))
 }
 
-fn base_of(session: &Session<'_>, version: KvVersion, response: &Response, object: &JsonObject<'_>) -> Result<Base> {
+fn base_of(
+    session: &VaultSession<'_>,
+    version: KvVersion,
+    response: &VaultResponse,
+    object: &JsonObject<'_>,
+) -> Result<Base> {
     let not_vault = || session.errors().not_vault(response.status);
     if version == KvVersion::V1 {
         let text = object.raw("data").ok_or_else(not_vault)?;
@@ -100,7 +105,7 @@ fn base_of(session: &Session<'_>, version: KvVersion, response: &Response, objec
     Ok(Base { text: SecretBytes::copy_from(text.as_bytes())?, version })
 }
 
-fn text_of<'a>(session: &Session<'_>, base: &'a Base) -> Result<&'a str> {
+fn text_of<'a>(session: &VaultSession<'_>, base: &'a Base) -> Result<&'a str> {
     std::str::from_utf8(&base.text).map_err(|_| session.errors().not_vault(200))
 }
 
@@ -112,7 +117,7 @@ fn has(text: &str, key: &str) -> Result<bool, Problem> {
 
 /// Writes the secret. Returns whether `base` was still the current version.
 fn put(
-    session: &Session<'_>,
+    session: &VaultSession<'_>,
     token: Option<&SecretBytes>,
     mount: &KvMount,
     base: &Base,
@@ -128,7 +133,7 @@ fn put(
         }
     }
     let call = encoded(&path);
-    let response = session.send(&Call::post(&call).with_token(token).with_body(body.as_bytes()))?;
+    let response = session.send(&VaultCall::post(&call).with_token(token).with_body(body.as_bytes()))?;
     let (errors, messages) = (session.errors(), messages_of_error(&response));
     match response.status {
         200 | 204 => Ok(true),
@@ -139,7 +144,7 @@ fn put(
     }
 }
 
-fn unknown_version(session: &Session<'_>) -> Error {
+fn unknown_version(session: &VaultSession<'_>) -> Error {
     let what = "the secret does not exist, and the token may not read the KV version of the mount; to create the secret, \
                 set vault_kv_version";
     session.errors().error(Status::Config, what)

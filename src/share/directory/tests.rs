@@ -13,7 +13,7 @@ fn temp() -> tempfile::TempDir {
 fn directory_is_created_for_this_user_only() {
     let temp = temp();
     let path = temp.path().join("share");
-    let directory = Directory::open(&path).unwrap();
+    let directory = ShareDirectory::open(&path).unwrap();
     assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o700);
     directory.create("a", b"first").unwrap();
     directory.create("a", b"second").unwrap();
@@ -30,7 +30,7 @@ fn directory_is_created_for_this_user_only() {
 fn error_names_the_file_as_users_know_it() {
     let temp = temp();
     let path = temp.path().join("share");
-    let directory = Directory::open(&path).unwrap();
+    let directory = ShareDirectory::open(&path).unwrap();
     fs::create_dir(path.join("a")).unwrap();
     symlink("/dev/null", path.join("b")).unwrap();
     for name in ["a", "b"] {
@@ -44,7 +44,7 @@ fn error_names_the_file_as_users_know_it() {
 #[test]
 fn directory_that_others_can_use_is_refused() {
     let temp = temp();
-    let refusal = |path: &Path| Directory::open(path).map(drop).unwrap_err().to_string();
+    let refusal = |path: &Path| ShareDirectory::open(path).map(drop).unwrap_err().to_string();
     let open = temp.path().join("open");
     fs::create_dir(&open).unwrap();
     for mode in [0o701, 0o710, 0o777] {
@@ -61,7 +61,7 @@ fn directory_that_others_can_use_is_refused() {
 fn key_is_made_once() {
     let temp = temp();
     let path = temp.path().join("share");
-    let directory = Directory::open(&path).unwrap();
+    let directory = ShareDirectory::open(&path).unwrap();
     let key = directory.key().unwrap();
     assert_eq!((key.len(), &*directory.key().unwrap()), (KEY_LEN, &*key));
     fs::write(path.join("key"), b"short").unwrap();

@@ -2,9 +2,15 @@
 
 use super::*;
 
-const HEADER: Header =
-    Header { kind: Kind::Document, revision: 3, requested_at: 1000, ttl: 2000, refresh_after: u64::MAX, boot: [7; 16] };
-const SOURCE: KeySource<'_> = KeySource { material: b"material", identity: b"identity" };
+const HEADER: DocumentHeader = DocumentHeader {
+    kind: SealedKind::Document,
+    revision: 3,
+    requested_at: 1000,
+    ttl: 2000,
+    refresh_after: u64::MAX,
+    boot: [7; 16],
+};
+const SOURCE: KeyMaterial<'_> = KeyMaterial { material: b"material", identity: b"identity" };
 /// Made with Python's `cryptography`: the entries are `entries`, the salt counts from 0, the nonce from 100.
 const VECTOR: &str = "5354444f433030310300000000000000e803000000000000d007000000000000ffffffffffffffff0707070707070707\
     0707070707070707000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f6465666768696a6b6c6d6e6f07000000\
@@ -16,8 +22,8 @@ fn buffer(bytes: &[u8]) -> SecretBuffer {
     buffer
 }
 
-fn opened(file: &[u8], source: &KeySource<'_>) -> Option<(Header, Vec<u8>)> {
-    open(Kind::Document, buffer(file), source).map(|(header, entries)| (header, entries.to_vec()))
+fn opened(file: &[u8], source: &KeyMaterial<'_>) -> Option<(DocumentHeader, Vec<u8>)> {
+    open(SealedKind::Document, buffer(file), source).map(|(header, entries)| (header, entries.to_vec()))
 }
 
 #[test]
@@ -32,9 +38,9 @@ fn sealed_file_is_opened_only_as_it_was_and_with_its_key() {
     let file = seal(&HEADER, buffer(b"entries"), &SOURCE).unwrap();
     assert!(!file.windows(7).any(|window| window == b"entries"));
     assert_eq!(opened(&file, &SOURCE), Some((HEADER, b"entries".to_vec())));
-    assert!(opened(&file, &KeySource { material: b"other", ..SOURCE }).is_none());
-    assert!(opened(&file, &KeySource { identity: b"other", ..SOURCE }).is_none());
-    assert!(open(Kind::Failure, buffer(&file), &SOURCE).is_none());
+    assert!(opened(&file, &KeyMaterial { material: b"other", ..SOURCE }).is_none());
+    assert!(opened(&file, &KeyMaterial { identity: b"other", ..SOURCE }).is_none());
+    assert!(open(SealedKind::Failure, buffer(&file), &SOURCE).is_none());
     for at in 0..file.len() {
         let mut damaged = file.clone();
         damaged[at] ^= 1;

@@ -273,13 +273,13 @@ fn document_requested_before_an_invalidation_is_not_used() {
 fn document_of_another_boot_or_from_the_future_is_not_used() {
     let directory = directory();
     let one = open(&directory, None);
-    let seal = |header: Header| {
+    let seal = |header: DocumentHeader| {
         let file = sealed::seal(&header, record(b"first").unwrap().payload, &one.key_source()).unwrap();
         fs::write(directory.path().join("share").join(format!("{}.doc", one.id())), file).unwrap();
     };
     let now = nanoseconds(Some(Instant::now().since_boot()));
-    let header = Header {
-        kind: Kind::Document,
+    let header = DocumentHeader {
+        kind: SealedKind::Document,
         revision: 0,
         requested_at: now,
         ttl: 0,
@@ -288,9 +288,9 @@ fn document_of_another_boot_or_from_the_future_is_not_used() {
     };
     seal(header);
     assert!(one.read().is_some());
-    seal(Header { boot: [0; 16], ..header });
+    seal(DocumentHeader { boot: [0; 16], ..header });
     assert!(one.read().is_none());
-    seal(Header { requested_at: now + 3_600_000_000_000, ..header });
+    seal(DocumentHeader { requested_at: now + 3_600_000_000_000, ..header });
     assert!(one.read().is_none());
 }
 

@@ -15,8 +15,8 @@ const REDIS_PORT: u16 = 6379;
 const ETCD_PORT: u16 = 2379;
 
 /// The parts of a URL.
-pub(super) struct Address {
-    pub(super) place: Place,
+pub(super) struct TierAddress {
+    pub(super) place: TierServer,
     /// The URL without user and password.
     pub(super) name: String,
     pub(super) user: Option<Zeroizing<String>>,
@@ -24,7 +24,7 @@ pub(super) struct Address {
 }
 
 /// Which server it is, and where.
-pub(super) enum Place {
+pub(super) enum TierServer {
     Redis {
         server: Server,
         database: u32,
@@ -33,13 +33,13 @@ pub(super) enum Place {
     Etcd(Vec<String>),
 }
 
-impl Address {
-    pub(super) fn parse(setting: &Setting) -> Result<Address, InvalidSetting> {
+impl TierAddress {
+    pub(super) fn parse(setting: &Setting) -> Result<TierAddress, InvalidSetting> {
         parse(setting.text()).ok_or_else(|| setting.invalid(FORMS))
     }
 }
 
-fn parse(url: &str) -> Option<Address> {
+fn parse(url: &str) -> Option<TierAddress> {
     let (scheme, rest) = url.split_once("://")?;
     let (login, place) = match rest.rsplit_once('@') {
         Some((login, place)) => (Some(login), place),
@@ -55,12 +55,14 @@ fn parse(url: &str) -> Option<Address> {
     }
     let name = format!("{scheme}://{place}");
     let place = match scheme {
-        "unix" if place.starts_with('/') => Place::Redis { server: Server::Unix(PathBuf::from(place)), database: 0 },
+        "unix" if place.starts_with('/') => {
+            TierServer::Redis { server: Server::Unix(PathBuf::from(place)), database: 0 }
+        }
         "redis" | "rediss" => {
             let (host, database) = place.split_once('/').unwrap_or((place, ""));
             let database = if database.is_empty() { 0 } else { database.parse().ok()? };
             let (host, port) = host_and_port(host, REDIS_PORT)?;
-            Place::Redis { server: Server::Tcp { host, port, tls: scheme == "rediss" }, database }
+            TierServer::Redis { server: Server::Tcp { host, port, tls: scheme == "rediss" }, database }
         }
         // etcd has no password without a user.
         "etcd" | "etcds" if user.is_some() == password.is_some() => {
@@ -70,11 +72,11 @@ fn parse(url: &str) -> Option<Address> {
                 let host = if host.contains(':') { format!("[{host}]") } else { host };
                 Some(format!("{scheme}://{host}:{port}"))
             };
-            Place::Etcd(place.split(',').map(member).collect::<Option<_>>()?)
+            TierServer::Etcd(place.split(',').map(member).collect::<Option<_>>()?)
         }
         _ => return None,
     };
-    Some(Address { place, name, user, password })
+    Some(TierAddress { place, name, user, password })
 }
 
 fn decoded(text: &str) -> Option<Option<Zeroizing<String>>> {
@@ -102,11 +104,11 @@ mod tests {
         let shown = |url: &str| {
             let address = parse(url)?;
             let server = match address.place {
-                Place::Redis { server: Server::Tcp { host, port, tls }, database } => {
+                TierServer::Redis { server: Server::Tcp { host, port, tls }, database } => {
                     format!("{host} {port} {tls} {database}")
                 }
-                Place::Redis { server: Server::Unix(path), database } => format!("{} {database}", path.display()),
-                Place::Etcd(members) => members.join(" "),
+                TierServer::Redis { server: Server::Unix(path), database } => format!("{} {database}", path.display()),
+                TierServer::Etcd(members) => members.join(" "),
             };
             let text = |text: Option<Zeroizing<String>>| text.map_or_else(String::new, |text| text.to_string());
             Some(format!("{server}|{}|{}|{}", text(address.user), text(address.password), address.name))

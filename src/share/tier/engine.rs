@@ -15,7 +15,7 @@ pub(super) trait Engine: Send + Sync {
     /// The server, for messages, without a password.
     fn name(&self) -> &str;
 
-    fn connect(&self, deadline: Deadline) -> Result<Box<dyn Session>>;
+    fn connect(&self, deadline: Deadline) -> Result<Box<dyn TierConnection>>;
 }
 
 /// What the revision of the tier is at least. A tier that was flushed, or replaced, gets a new revision.
@@ -28,7 +28,7 @@ pub(super) struct Floor {
 }
 
 /// What the tier has of a document.
-pub(super) struct Fetched {
+pub(super) struct FetchedDocument {
     pub(super) revision: u64,
     /// The sealed document, and how long it remains in the tier.
     pub(super) document: Option<(Vec<u8>, Duration)>,
@@ -45,13 +45,13 @@ pub(super) struct Host {
 }
 
 /// A connection to the server. Each method is one exchange with it, which ends by the deadline.
-pub(super) trait Session: Send {
+pub(super) trait TierConnection: Send {
     fn set_deadline(&mut self, deadline: Deadline);
 
     /// Records that this host is alive and has dropped what is older than `confirmed`. Returns the revision.
     fn look(&mut self, host: &str, confirmed: u64, floor: Floor) -> Result<u64>;
 
-    fn fetch(&mut self, id: &str, floor: Floor) -> Result<Fetched>;
+    fn fetch(&mut self, id: &str, floor: Floor) -> Result<FetchedDocument>;
 
     /// Whether this load is the only one of the cluster for some seconds.
     fn try_lead(&mut self, id: &str, token: &str) -> Result<bool>;

@@ -19,8 +19,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::engine::{Engine, Fetched, Floor, Host, LEAD, RECORD, Session};
-use super::gateway::{Gateway, Reason, Refused, Requests};
+use super::engine::{Engine, FetchedDocument, Floor, Host, LEAD, RECORD, TierConnection};
+use super::gateway::{Gateway, GatewayRequests, RefusalReason, RefusedRequest};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
 use crate::log::{self, Level};
@@ -42,37 +42,44 @@ impl Engine for Etcd {
         self.gateway.name()
     }
 
-    fn connect(&self, deadline: Deadline) -> Result<Box<dyn Session>> {
-        let requests = Requests::new(&self.gateway, deadline);
-        Ok(Box::new(Connection { requests, name: self.name().to_owned(), prefix: self.prefix.clone() }))
+    fn connect(&self, deadline: Deadline) -> Result<Box<dyn TierConnection>> {
+        let requests = GatewayRequests::new(&self.gateway, deadline);
+        Ok(Box::new(EtcdConnection { requests, name: self.name().to_owned(), prefix: self.prefix.clone() }))
     }
 }
 
-struct Connection {
-    requests: Requests,
+struct EtcdConnection {
+    requests: GatewayRequests,
     name: String,
     prefix: String,
 }
 
 /// The outcome of a transaction.
-struct Outcome {
+struct TransactionOutcome {
     succeeded: bool,
     responses: Vec<Value>,
 }
 
-impl Connection {
+impl EtcdConnection {
     fn key(&self, end: &str) -> String {
         STANDARD.encode(format!("{}{end}", self.prefix))
     }
 
-    fn transact(&mut self, compare: &[Value], success: &[Value], failure: &[Value]) -> Result<Outcome, Refused> {
+    fn transact(
+        &mut self,
+        compare: &[Value],
+        success: &[Value],
+        failure: &[Value],
+    ) -> Result<TransactionOutcome, RefusedRequest> {
         let request = json!({"compare": compare, "success": success, "failure": failure});
         let mut answer = self.requests.call("/v3/kv/txn", &request)?;
         let succeeded = answer["succeeded"].as_bool().unwrap_or(false);
         let expected = if succeeded { success } else { failure };
         match answer["responses"].take() {
-            Value::Array(responses) if responses.len() == expected.len() => Ok(Outcome { succeeded, responses }),
-            Value::Null if expected.is_empty() => Ok(Outcome { succeeded, responses: Vec::new() }),
+            Value::Array(responses) if responses.len() == expected.len() => {
+                Ok(TransactionOutcome { succeeded, responses })
+            }
+            Value::Null if expected.is_empty() => Ok(TransactionOutcome { succeeded, responses: Vec::new() }),
             _ => Err(self.requests.malformed().into()),
         }
     }
@@ -101,7 +108,7 @@ impl Connection {
     }
 
     /// Creates a lease, which ends after this time.
-    fn lease(&mut self, time: Duration) -> Result<String, Refused> {
+    fn lease(&mut self, time: Duration) -> Result<String, RefusedRequest> {
         let seconds = time.as_millis().div_ceil(1000).max(1);
         let answer = self.requests.call("/v3/lease/grant", &json!({"TTL": seconds.to_string()}))?;
         match number(&answer["ID"]) {
@@ -110,7 +117,7 @@ impl Connection {
         }
     }
 
-    fn store(&mut self, id: &str, token: &str, document: &[u8], lifetime: Duration) -> Result<(), Refused> {
+    fn store(&mut self, id: &str, token: &str, document: &[u8], lifetime: Duration) -> Result<(), RefusedRequest> {
         let (doc, load) = (self.key(&format!("{id}/doc")), self.key(&format!("{id}/load")));
         let lease = self.lease(lifetime)?;
         let end = self.requests.time()?.saturating_add(lifetime).as_millis() as u64;
@@ -124,7 +131,7 @@ impl Connection {
     }
 }
 
-impl Session for Connection {
+impl TierConnection for EtcdConnection {
     fn set_deadline(&mut self, deadline: Deadline) {
         self.requests.set_deadline(deadline);
     }
@@ -144,7 +151,7 @@ impl Session for Connection {
         Ok(self.revised(vec![record], floor)?.0)
     }
 
-    fn fetch(&mut self, id: &str, floor: Floor) -> Result<Fetched> {
+    fn fetch(&mut self, id: &str, floor: Floor) -> Result<FetchedDocument> {
         let (doc, load) = (self.key(&format!("{id}/doc")), self.key(&format!("{id}/load")));
         let (revision, responses) = self.revised(vec![range(&doc), range(&load)], floor)?;
         let entries: Vec<Option<&Value>> = responses.iter().map(entry).collect();
@@ -155,7 +162,7 @@ impl Session for Connection {
             let left = Duration::from_millis(u64::from_le_bytes(*end)).saturating_sub(now);
             (document.to_vec(), left)
         });
-        Ok(Fetched { revision, document, is_loading: entries[1].is_some() })
+        Ok(FetchedDocument { revision, document, is_loading: entries[1].is_some() })
     }
 
     fn try_lead(&mut self, id: &str, token: &str) -> Result<bool> {
@@ -167,7 +174,7 @@ impl Session for Connection {
 
     fn publish(&mut self, id: &str, token: &str, document: &[u8], lifetime: Duration) -> Result<()> {
         match self.store(id, token, document, lifetime) {
-            Err(refused) if refused.reason == Reason::Size => {
+            Err(refused) if refused.reason == RefusalReason::Size => {
                 let (name, size) = (&self.name, document.len());
                 log::emit(Level::Warn, "share", || {
                     format!("{name} takes no document of {size} bytes: raise its --max-request-bytes; it is not shared")

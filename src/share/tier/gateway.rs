@@ -12,7 +12,7 @@ use crate::clock::{Deadline, Instant};
 use crate::error::{Error, Result, Status};
 use crate::fork;
 use crate::fork_safe::Mutex;
-use crate::http::{self, Client, Request, Response, is_transient_status, parse_date};
+use crate::http::{self, Client, HttpRequest, HttpResponse, is_transient_status, parse_date};
 use crate::jitter;
 use crate::secret_memory::SecretBytes;
 use crate::share::sealed;
@@ -25,7 +25,7 @@ pub(super) struct Gateway {
     name: String,
     /// `http://host:port`
     members: Vec<String>,
-    settings: http::Settings,
+    settings: http::ClientSettings,
     login: Option<(Zeroizing<String>, Zeroizing<String>)>,
     /// The member that answered last.
     preferred: AtomicUsize,
@@ -35,26 +35,26 @@ pub(super) struct Gateway {
 
 /// Why the server refused a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reason {
+pub(super) enum RefusalReason {
     Token,
     Size,
     Other,
 }
 
 /// A failed request.
-pub(super) struct Refused {
-    pub(super) reason: Reason,
+pub(super) struct RefusedRequest {
+    pub(super) reason: RefusalReason,
     error: Error,
 }
 
-impl From<Error> for Refused {
-    fn from(error: Error) -> Refused {
-        Refused { reason: Reason::Other, error }
+impl From<Error> for RefusedRequest {
+    fn from(error: Error) -> RefusedRequest {
+        RefusedRequest { reason: RefusalReason::Other, error }
     }
 }
 
-impl From<Refused> for Error {
-    fn from(refused: Refused) -> Error {
+impl From<RefusedRequest> for Error {
+    fn from(refused: RefusedRequest) -> Error {
         refused.error
     }
 }
@@ -63,12 +63,12 @@ impl Gateway {
     pub(super) fn new(
         name: String,
         members: Vec<String>,
-        settings: http::Settings,
+        settings: http::ClientSettings,
         login: Option<(Zeroizing<String>, Zeroizing<String>)>,
     ) -> Gateway {
         // Hosts begin at different members.
         let first = (jitter::random() * members.len() as f64) as usize;
-        let settings = http::Settings { max_body: MAX_BODY, proxy: http::Proxy::None, ..settings };
+        let settings = http::ClientSettings { max_body: MAX_BODY, proxy: http::Proxy::None, ..settings };
         Gateway { name, members, settings, login, preferred: AtomicUsize::new(first), token: Mutex::new(None) }
     }
 
@@ -92,7 +92,7 @@ impl Gateway {
     }
 
     /// The error for a request that the server refused. Of its message nothing is shown.
-    fn refusal(&self, status: u16, body: &[u8]) -> Refused {
+    fn refusal(&self, status: u16, body: &[u8]) -> RefusedRequest {
         let answer: Option<Value> = serde_json::from_slice(body).ok();
         let denied = |why: &str| Error::new(Status::AccessDenied, format!("{} {why}", self.name));
         let down = |why: &str| Error::new(Status::Unavailable, format!("{} {why}", self.name)).with_retryable(true);
@@ -110,11 +110,11 @@ impl Gateway {
         let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
         if has(&["invalid auth token", "auth store is old"]) {
             let error = denied("rejects the token that it issued for the user of `share_url`");
-            return Refused { reason: Reason::Token, error };
+            return RefusedRequest { reason: RefusalReason::Token, error };
         }
         if has(&["too large", "larger than max"]) {
             let error = down("refuses a request of this size: raise its --max-request-bytes");
-            return Refused { reason: Reason::Size, error };
+            return RefusedRequest { reason: RefusalReason::Size, error };
         }
         if has(&["authentication failed", "user name is empty", "user name not found"]) {
             denied("rejects the user or the password of `share_url`")
@@ -135,7 +135,7 @@ impl Gateway {
 }
 
 /// The requests of one load or look, which share a connection.
-pub(super) struct Requests {
+pub(super) struct GatewayRequests {
     gateway: Arc<Gateway>,
     client: Client,
     deadline: Deadline,
@@ -146,9 +146,9 @@ pub(super) struct Requests {
     time: Option<(Duration, Instant)>,
 }
 
-impl Requests {
-    pub(super) fn new(gateway: &Arc<Gateway>, deadline: Deadline) -> Requests {
-        Requests {
+impl GatewayRequests {
+    pub(super) fn new(gateway: &Arc<Gateway>, deadline: Deadline) -> GatewayRequests {
+        GatewayRequests {
             gateway: gateway.clone(),
             client: Client::new(gateway.settings.clone()),
             deadline,
@@ -173,7 +173,7 @@ impl Requests {
     }
 
     /// Sends a request, as the user if there is one.
-    pub(super) fn call(&mut self, path: &str, request: &Value) -> Result<Value, Refused> {
+    pub(super) fn call(&mut self, path: &str, request: &Value) -> Result<Value, RefusedRequest> {
         let body = request.to_string();
         let token = match (&self.gateway.login, self.gateway.token()) {
             (None, _) => return self.send(path, body.as_bytes(), None),
@@ -182,7 +182,7 @@ impl Requests {
         };
         match self.send(path, body.as_bytes(), Some(&token)) {
             // It has expired, or the server was restarted.
-            Err(refused) if refused.reason == Reason::Token => {
+            Err(refused) if refused.reason == RefusalReason::Token => {
                 self.gateway.set_token(None);
                 let token = self.log_in()?;
                 self.send(path, body.as_bytes(), Some(&token))
@@ -196,7 +196,7 @@ impl Requests {
         }
     }
 
-    fn log_in(&mut self) -> Result<SecretBytes, Refused> {
+    fn log_in(&mut self) -> Result<SecretBytes, RefusedRequest> {
         let gateway = self.gateway.clone();
         let Some((user, password)) = &gateway.login else { return Err(self.malformed().into()) };
         let mut answer = self.send("/v3/auth/authenticate", &login(user, password), None)?;
@@ -208,12 +208,12 @@ impl Requests {
 
     /// Sends a request to the member that answered before. Until one has answered, those that fail are passed over: the
     /// first request of a session may be repeated.
-    fn send(&mut self, path: &str, body: &[u8], token: Option<&SecretBytes>) -> Result<Value, Refused> {
+    fn send(&mut self, path: &str, body: &[u8], token: Option<&SecretBytes>) -> Result<Value, RefusedRequest> {
         loop {
             let time = self.deadline.remaining() / self.untried.max(1);
             let result = self.exchange(path, body, token, Deadline::after(time));
             match result {
-                Err(Refused { error, .. })
+                Err(RefusedRequest { error, .. })
                     if self.untried > 1 && matches!(error.status(), Status::Unavailable | Status::Timeout) =>
                 {
                     self.untried -= 1;
@@ -236,13 +236,13 @@ impl Requests {
         body: &[u8],
         token: Option<&SecretBytes>,
         deadline: Deadline,
-    ) -> Result<Value, Refused> {
+    ) -> Result<Value, RefusedRequest> {
         let mut headers = vec![("Content-Type", Zeroizing::new("application/json".to_owned()))];
         if let Some(token) = token {
             headers.push(("Authorization", Zeroizing::new(String::from_utf8_lossy(token).into_owned())));
         }
         let url = format!("{}{path}", self.gateway.members.get(self.member).map_or("", String::as_str));
-        let request = Request { method: "POST", url: &url, headers: &headers, body, connect_timeout: None };
+        let request = HttpRequest { method: "POST", url: &url, headers: &headers, body, connect_timeout: None };
         let response = self.client.send(&request, deadline).map_err(|error| match error.status() {
             Status::Protocol => error.map_message(|message| format!("{message}; check `share_url`")),
             _ => error,
@@ -258,7 +258,7 @@ impl Requests {
 }
 
 /// The time of the server in seconds.
-fn time_of(response: &Response) -> Option<Duration> {
+fn time_of(response: &HttpResponse) -> Option<Duration> {
     parse_date(response.header("date")?)?.duration_since(UNIX_EPOCH).ok()
 }
 
@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn refusals_name_the_remedy_and_not_the_message() {
-        let gateway = Gateway::new("etcd://x".to_owned(), vec![String::new()], http::Settings::default(), None);
+        let gateway = Gateway::new("etcd://x".to_owned(), vec![String::new()], http::ClientSettings::default(), None);
         for (status, body, expected) in [
             (400, r#"{"message": "etcdserver: request is too large"}"#, "--max-request-bytes"),
             (429, r#"{"message": "etcdserver: mvcc: database space exceeded"}"#, "is full"),

@@ -23,15 +23,15 @@ use ring::hmac;
 use super::fields::{duration, nanoseconds};
 use super::host::HostPage;
 use super::identity::Identity;
-use super::sealed::{self, Header, KeySource, Kind};
+use super::sealed::{self, DocumentHeader, KeyMaterial, SealedKind};
 use crate::clock::Deadline;
 use crate::error::{Error, Result};
 use crate::http;
 use crate::log::{self, Level};
 use crate::secret_memory::{SecretBuffer, SecretBytes, wipe_stack_below};
 use crate::settings::{InvalidSetting, Setting};
-use address::{Address, Place};
-use engine::{Engine, Floor, RECORD, Session};
+use address::{TierAddress, TierServer};
+use engine::{Engine, Floor, RECORD, TierConnection};
 use etcd::Etcd;
 use gateway::Gateway;
 use redis::Redis;
@@ -78,7 +78,7 @@ pub(crate) struct TierDocument {
 }
 
 /// What was found in the tier.
-pub(crate) struct Found {
+pub(crate) struct TierResult {
     pub(crate) document: Option<TierDocument>,
     /// Whether another host is loading it.
     pub(crate) is_loading: bool,
@@ -95,19 +95,19 @@ pub(crate) struct Hosts {
 
 impl Tier {
     pub(super) fn open(url: &Setting, tls: TlsSettings, key: SecretBytes) -> Result<Tier, InvalidSetting> {
-        let Address { place, name, user, password } = Address::parse(url)?;
-        let settings = http::Settings {
+        let TierAddress { place, name, user, password } = TierAddress::parse(url)?;
+        let settings = http::ClientSettings {
             roots: tls.roots,
             client_certificate: tls.client_certificate,
-            ..http::Settings::default()
+            ..http::ClientSettings::default()
         };
         let cluster = hash(&key, b"cluster", 8);
         let engine: Box<dyn Engine> = match place {
-            Place::Redis { server, database } => {
+            TierServer::Redis { server, database } => {
                 let (dialer, prefix) = (http::Dialer::new(server, name, settings), format!("sts1:{{{cluster}}}:"));
                 Box::new(Redis { dialer, user, password, database, prefix })
             }
-            Place::Etcd(members) => {
+            TierServer::Etcd(members) => {
                 let gateway = Arc::new(Gateway::new(name, members, settings, user.zip(password)));
                 Box::new(Etcd { gateway, prefix: format!("sts1/{cluster}/") })
             }
@@ -173,7 +173,7 @@ impl Tier {
 pub(crate) struct TierSession {
     tier: Arc<Tier>,
     page: Arc<HostPage>,
-    session: Box<dyn Session>,
+    session: Box<dyn TierConnection>,
     /// The time of one exchange.
     time: Duration,
 }
@@ -187,7 +187,7 @@ impl TierSession {
         }
     }
 
-    fn run<T>(&mut self, exchange: impl FnOnce(&mut dyn Session) -> Result<T>) -> Result<T> {
+    fn run<T>(&mut self, exchange: impl FnOnce(&mut dyn TierConnection) -> Result<T>) -> Result<T> {
         self.session.set_deadline(Deadline::after(self.time));
         match exchange(&mut *self.session) {
             Ok(result) => {
@@ -246,7 +246,7 @@ pub(crate) struct TierLoad {
 
 impl TierLoad {
     /// Looks for the document. `sequence` is the highest that was used: an earlier document is not accepted.
-    pub(crate) fn fetch(&mut self, sequence: u64) -> Option<Found> {
+    pub(crate) fn fetch(&mut self, sequence: u64) -> Option<TierResult> {
         let (id, floor) = (self.id.clone(), self.session.floor());
         let fetched = self.session.run(|session| session.fetch(&id, floor)).ok()?;
         self.session.follow(fetched.revision);
@@ -258,13 +258,13 @@ impl TierLoad {
         }
         let seen = self.session.page.tier_revision();
         let is_valid = |document: &TierDocument| document.revision >= seen && document.sequence >= sequence;
-        Some(Found { document: document.filter(is_valid), is_loading: fetched.is_loading })
+        Some(TierResult { document: document.filter(is_valid), is_loading: fetched.is_loading })
     }
 
     fn opened(&self, file: &[u8], left: Duration) -> Option<TierDocument> {
         let mut buffer = SecretBuffer::with_capacity(file.len()).ok()?;
         buffer.push(file).ok()?;
-        let (header, payload) = sealed::open(Kind::Tier, buffer, &self.key_source())?;
+        let (header, payload) = sealed::open(SealedKind::Tier, buffer, &self.key_source())?;
         let (lifetime, age) = (number(&header.boot[..8]), number(&header.boot[8..]));
         let in_tier = Duration::from_millis(lifetime).saturating_sub(left);
         // An old document that was put back has a new time in the tier.
@@ -274,8 +274,8 @@ impl TierLoad {
         Some(TierDocument { age, ttl, payload, sequence, revision })
     }
 
-    fn key_source(&self) -> KeySource<'_> {
-        KeySource { material: &self.session.tier.key, identity: &self.list }
+    fn key_source(&self) -> KeyMaterial<'_> {
+        KeyMaterial { material: &self.session.tier.key, identity: &self.list }
     }
 
     /// Whether this load is the only one of the cluster for some seconds; `None` if the tier fails.
@@ -297,8 +297,8 @@ impl TierLoad {
         let mut boot = [0; 16];
         boot[..8].copy_from_slice(&(lifetime.as_millis() as u64).to_le_bytes());
         boot[8..].copy_from_slice(&(age.as_nanos() as u64).to_le_bytes());
-        let header = Header {
-            kind: Kind::Tier,
+        let header = DocumentHeader {
+            kind: SealedKind::Tier,
             revision: self.revision,
             requested_at: self.sequence,
             ttl: nanoseconds(ttl),

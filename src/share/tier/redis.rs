@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::engine::{Engine, Fetched, Floor, Host, LEAD, RECORD, Session};
+use super::engine::{Engine, FetchedDocument, Floor, Host, LEAD, RECORD, TierConnection};
 use super::resp::{Received, Reply, command, malformed};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
@@ -52,12 +52,12 @@ impl Engine for Redis {
         self.dialer.name()
     }
 
-    fn connect(&self, deadline: Deadline) -> Result<Box<dyn Session>> {
+    fn connect(&self, deadline: Deadline) -> Result<Box<dyn TierConnection>> {
         let mut stream = self.dialer.connect(deadline)?;
         stream.set_deadline(deadline);
         let received = Received::new(MAX_BULK);
         let mut connection =
-            Connection { stream, received, prefix: self.prefix.clone(), server: self.name().to_owned() };
+            RedisConnection { stream, received, prefix: self.prefix.clone(), server: self.name().to_owned() };
         if let Some(password) = &self.password {
             let user = self.user.as_ref().map(|user| user.as_bytes());
             let words: Vec<&[u8]> =
@@ -71,14 +71,14 @@ impl Engine for Redis {
     }
 }
 
-struct Connection {
+struct RedisConnection {
     stream: RawStream,
     received: Received,
     prefix: String,
     server: String,
 }
 
-impl Connection {
+impl RedisConnection {
     fn call(&mut self, words: &[&[u8]]) -> Result<Reply> {
         let bytes = Zeroizing::new(command(words));
         self.stream.send(&bytes)?;
@@ -136,7 +136,7 @@ fn floor_arguments(floor: Floor) -> [String; 2] {
     [floor.seen.to_string(), floor.fresh.to_string()]
 }
 
-impl Session for Connection {
+impl TierConnection for RedisConnection {
     fn set_deadline(&mut self, deadline: Deadline) {
         self.stream.set_deadline(deadline);
     }
@@ -149,7 +149,7 @@ impl Session for Connection {
         self.number(&reply)
     }
 
-    fn fetch(&mut self, id: &str, floor: Floor) -> Result<Fetched> {
+    fn fetch(&mut self, id: &str, floor: Floor) -> Result<FetchedDocument> {
         let keys = [self.key("rev"), self.key(&format!("{id}:doc")), self.key(&format!("{id}:load"))];
         let [seen, fresh] = floor_arguments(floor);
         let reply = self.run(&format!("{REVISION}{FETCH}"), &keys, &[seen.as_bytes(), fresh.as_bytes()])?;
@@ -160,7 +160,7 @@ impl Session for Connection {
             Reply::Bytes(bytes) => Some((bytes, left)),
             _ => None,
         };
-        Ok(Fetched { revision: self.number(&revision)?, document, is_loading: loading.number() == Some(1) })
+        Ok(FetchedDocument { revision: self.number(&revision)?, document, is_loading: loading.number() == Some(1) })
     }
 
     fn try_lead(&mut self, id: &str, token: &str) -> Result<bool> {

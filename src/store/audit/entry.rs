@@ -1,7 +1,7 @@
 //! The contents of an entry. It never contains a value, only the names of what changed.
 
 use crate::raw_json::python::push_quoted;
-use crate::store::json::Object;
+use crate::store::json::ConfigObject;
 
 /// The maximum number of names in a list of an entry, and the maximum length of each in bytes.
 const MAX_NAMES: usize = 100;
@@ -88,7 +88,7 @@ impl Details {
 
     /// Adds the difference between two states of an object: the names of members that were added, changed or removed.
     /// Names that look like those of secrets are always listed as changed.
-    pub(in crate::store) fn difference(self, before: &Object<'_>, after: &Object<'_>) -> Details {
+    pub(in crate::store) fn difference(self, before: &ConfigObject<'_>, after: &ConfigObject<'_>) -> Details {
         let (mut added, mut changed, mut removed): (Vec<&str>, Vec<&str>, Vec<&str>) = Default::default();
         for member in after.members() {
             let name: &str = &member.name;
@@ -127,8 +127,9 @@ mod tests {
             r#"{"webhook_url": "a", "gone": 1, "api_token": "CANARY", "same": [1], "webhook_secret": "CANARY"}"#;
         let after =
             r#"{"webhook_url": "b", "new": NaN, "same": [1], "webhook_secret": "CANARY2", "x_password": "CANARY"}"#;
-        let details =
-            Details::new().difference(&Object::parse(before).unwrap(), &Object::parse(after).unwrap()).finish();
+        let details = Details::new()
+            .difference(&ConfigObject::parse(before).unwrap(), &ConfigObject::parse(after).unwrap())
+            .finish();
         assert_eq!(
             details,
             r#"{"added": ["new"], "changed": ["webhook_url", "webhook_secret", "x_password", "api_token"], "removed": ["gone"]}"#
@@ -139,7 +140,9 @@ mod tests {
     fn difference_truncates_names_and_lists() {
         let many: Vec<String> = (0..300).map(|n| format!("\"{n}{}\": 1", "ä".repeat(50))).collect();
         let many = format!("{{{}}}", many.join(","));
-        let details = Details::new().difference(&Object::parse("{}").unwrap(), &Object::parse(&many).unwrap()).finish();
+        let details = Details::new()
+            .difference(&ConfigObject::parse("{}").unwrap(), &ConfigObject::parse(&many).unwrap())
+            .finish();
         assert!(details.len() < 30_000 && details.contains("\"...\""), "{details}");
         assert!(serde_json::from_str::<serde_json::Value>(&details).is_ok());
     }

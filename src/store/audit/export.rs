@@ -1,7 +1,7 @@
 //! Export of the audit trail as text.
 
 use super::AuditLog;
-use super::query::{Filter, StoredEntry};
+use super::query::{AuditFilter, StoredEntry};
 use crate::clock::Deadline;
 use crate::error::Result;
 
@@ -35,7 +35,7 @@ impl AuditLog {
         format: AuditFormat,
         deadline: Deadline,
     ) -> Result<AuditExport> {
-        let filter = Filter::oldest_first(filter)?;
+        let filter = AuditFilter::oldest_first(filter)?;
         let mut text = match format {
             AuditFormat::Csv if filter.after == 0 => HEADER.to_owned(),
             _ => String::new(),

@@ -45,7 +45,7 @@ pub(super) enum Order {
 }
 
 /// The conditions of a query.
-pub(super) struct Filter {
+pub(super) struct AuditFilter {
     conditions: Vec<String>,
     /// The operands of the conditions.
     values: Vec<Value>,
@@ -56,19 +56,19 @@ pub(super) struct Filter {
     pub(super) after: i64,
 }
 
-impl Filter {
+impl AuditFilter {
     /// Parses a filter of [`Store::audit_query`](crate::Store::audit_query).
-    pub(super) fn newest_first(json: &str) -> Result<Filter> {
-        Filter::parse(json, Order::NewestFirst, DEFAULT_LIMIT)
+    pub(super) fn newest_first(json: &str) -> Result<AuditFilter> {
+        AuditFilter::parse(json, Order::NewestFirst, DEFAULT_LIMIT)
     }
 
     /// Parses a filter of an export, which has as many entries as possible by default.
-    pub(super) fn oldest_first(json: &str) -> Result<Filter> {
-        Filter::parse(json, Order::OldestFirst, MAX_LIMIT)
+    pub(super) fn oldest_first(json: &str) -> Result<AuditFilter> {
+        AuditFilter::parse(json, Order::OldestFirst, MAX_LIMIT)
     }
 
-    fn parse(json: &str, order: Order, limit: i64) -> Result<Filter> {
-        let mut filter = Filter { conditions: Vec::new(), values: Vec::new(), limit, offset: 0, order, after: 0 };
+    fn parse(json: &str, order: Order, limit: i64) -> Result<AuditFilter> {
+        let mut filter = AuditFilter { conditions: Vec::new(), values: Vec::new(), limit, offset: 0, order, after: 0 };
         let pairs: Pairs<'_, Json> = match json.trim().is_empty() {
             true => Pairs(Vec::new()),
             false => serde_json::from_str(json)
@@ -232,13 +232,13 @@ impl StoredEntry {
 impl AuditLog {
     /// Returns the entries that match a filter, newest first, as a JSON array.
     pub(in crate::store) fn query(&self, filter: &str, deadline: Deadline) -> Result<String> {
-        let entries = self.select(Filter::newest_first(filter)?, deadline)?;
+        let entries = self.select(AuditFilter::newest_first(filter)?, deadline)?;
         let entries = entries.iter().map(StoredEntry::to_json).collect::<Result<Vec<_>>>()?;
         serde_json::to_string(&entries).map_err(serialization_bug)
     }
 
     /// Returns the entries that match a filter.
-    pub(super) fn select(&self, filter: Filter, deadline: Deadline) -> Result<Vec<StoredEntry>> {
+    pub(super) fn select(&self, filter: AuditFilter, deadline: Deadline) -> Result<Vec<StoredEntry>> {
         let (mut entries, mut last): (Vec<StoredEntry>, Option<i64>) = (Vec::new(), None);
         let Some(db) = self.database.read(deadline)? else { return Ok(entries) };
         let mut statement = db.check(db.guard.prepare_cached(&filter.sql()))?;

@@ -7,13 +7,13 @@ use zeroize::Zeroizing;
 
 use super::AuditLog;
 use super::event_type::is_security;
-use super::query::{Filter, StoredEntry, serialization_bug};
+use super::query::{AuditFilter, StoredEntry, serialization_bug};
 use crate::clock::Deadline;
 use crate::config::nearest;
 use crate::error::{Error, Result, Source, Status};
 use crate::http::retry::{Attempts, FailedAttempt, Retry, RetryClass, RetryDelay};
 use crate::http::url::{Origin, Url};
-use crate::http::{Client, Request, Response, Roots, Settings, is_transient_status, retry_after};
+use crate::http::{Client, ClientSettings, HttpRequest, HttpResponse, Roots, is_transient_status, retry_after};
 use crate::raw_json::{self, RawPairs};
 use crate::settings::{Setting, SettingOrigin};
 
@@ -109,7 +109,7 @@ impl Webhook {
         headers.extend(self.authorization.clone().map(|value| ("Authorization", value)));
         let deadline = Deadline::after(self.timeout);
         let sent = retry.run(Attempts::at_most(self.retries + 1), deadline, |_| {
-            let request = Request {
+            let request = HttpRequest {
                 method: "POST",
                 url: &self.url,
                 headers: &headers,
@@ -123,7 +123,7 @@ impl Webhook {
     }
 
     /// The error of a response. Its text is not shown: it may repeat what was sent.
-    fn rejected(&self, response: &Response) -> FailedAttempt {
+    fn rejected(&self, response: &HttpResponse) -> FailedAttempt {
         let (code, origin) = (response.status, &self.origin);
         let (status, class, what) = match code {
             401 | 403 => (Status::AccessDenied, RetryClass::Never, "rejects the token; correct `token`"),
@@ -201,12 +201,12 @@ impl AuditLog {
     /// passed over; 0 if no entry matches. Fails only if nothing was.
     pub(in crate::store) fn send(&self, filter: &str, webhook: &str, deadline: Deadline) -> Result<i64> {
         let webhook = Webhook::parse(webhook)?;
-        let entries = self.select(Filter::oldest_first(filter)?, deadline)?;
-        let client = Client::new(Settings {
+        let entries = self.select(AuditFilter::oldest_first(filter)?, deadline)?;
+        let client = Client::new(ClientSettings {
             roots: webhook.roots.clone(),
             max_body: MAX_BODY,
             secret_paths: true,
-            ..Settings::default()
+            ..ClientSettings::default()
         });
         let retry = Retry::new(RetryDelay::Decorrelated);
         let is_selected = |entry: &&StoredEntry| {

@@ -70,15 +70,15 @@ impl Deref for ConfigKey {
 }
 
 pub(in crate::store) struct ProviderCache {
-    entries: Entries,
+    entries: CachedConfigs,
     /// When the database was last checked for changes, on the coarse clock; 0 is never.
     checked_at: AtomicU64,
     /// The value of `LOCAL_WRITES` then.
     local_writes: AtomicU64,
-    watch: Mutex<Watch>,
+    watch: Mutex<FileWatch>,
 }
 
-enum Entries {
+enum CachedConfigs {
     /// The built-in cache, while this is the cache of the process's store.
     BuiltIn {
         is_current: AtomicBool,
@@ -87,7 +87,7 @@ enum Entries {
 }
 
 /// What is watched for changes.
-struct Watch {
+struct FileWatch {
     entry: Option<Arc<PoolEntry>>,
     header: WalIndexHeader,
     /// The providers loaded since the last change.
@@ -95,7 +95,7 @@ struct Watch {
 }
 
 /// The result of a check.
-enum Change {
+enum FileChange {
     Unchanged,
     /// With the new header.
     Changed(WalIndexHeader),
@@ -106,16 +106,16 @@ enum Change {
 impl ProviderCache {
     /// The cache of the process's store.
     pub(in crate::store) fn built_in() -> ProviderCache {
-        ProviderCache::with(Entries::BuiltIn { is_current: AtomicBool::new(true) })
+        ProviderCache::with(CachedConfigs::BuiltIn { is_current: AtomicBool::new(true) })
     }
 
     /// The cache of any other store.
     pub(in crate::store) fn own() -> Result<ProviderCache> {
-        Ok(ProviderCache::with(Entries::Own(Box::new(TtlCache::new(TTL, CAPACITY, CLEANUP_INTERVAL)?))))
+        Ok(ProviderCache::with(CachedConfigs::Own(Box::new(TtlCache::new(TTL, CAPACITY, CLEANUP_INTERVAL)?))))
     }
 
-    fn with(entries: Entries) -> ProviderCache {
-        let watch = Watch { entry: None, header: WalIndexHeader::default(), loaded: HashSet::new() };
+    fn with(entries: CachedConfigs) -> ProviderCache {
+        let watch = FileWatch { entry: None, header: WalIndexHeader::default(), loaded: HashSet::new() };
         ProviderCache {
             entries,
             checked_at: AtomicU64::new(0),
@@ -127,7 +127,7 @@ impl ProviderCache {
     /// Gives up the built-in cache, because the process gets another store. Nothing is cached from now on. The caller
     /// holds no lock.
     pub(in crate::store) fn release_built_in(&self) {
-        if let Entries::BuiltIn { is_current } = &self.entries {
+        if let CachedConfigs::BuiltIn { is_current } = &self.entries {
             // A load that ends later sees this and is not stored; what was stored, or is about to be, is removed here.
             is_current.store(false, SeqCst);
             if let Ok(cache) = cache::provider_config() {
@@ -140,9 +140,9 @@ impl ProviderCache {
     #[inline]
     pub(super) fn entries(&self) -> Option<&TtlCache<Value>> {
         match &self.entries {
-            Entries::Own(cache) => Some(cache),
-            Entries::BuiltIn { is_current } if is_current.load(SeqCst) => cache::provider_config().ok(),
-            Entries::BuiltIn { .. } => None,
+            CachedConfigs::Own(cache) => Some(cache),
+            CachedConfigs::BuiltIn { is_current } if is_current.load(SeqCst) => cache::provider_config().ok(),
+            CachedConfigs::BuiltIn { .. } => None,
         }
     }
 
@@ -197,12 +197,12 @@ impl ProviderCache {
         }
         let change = self.watch.lock().check(jobs.path())?;
         match change {
-            Change::Unchanged => {}
-            Change::Changed(header) => {
+            FileChange::Unchanged => {}
+            FileChange::Changed(header) => {
                 self.invalidate_loaded();
                 self.watch.lock().header = header;
             }
-            Change::Unknown => self.open(jobs, deadline)?,
+            FileChange::Unknown => self.open(jobs, deadline)?,
         }
         self.local_writes.store(local_writes, Release);
         self.checked_at.store(now, Relaxed);
@@ -238,17 +238,17 @@ impl ProviderCache {
     }
 }
 
-impl Watch {
+impl FileWatch {
     /// Compares the header. Never waits.
-    fn check(&self, path: &Path) -> Result<Change> {
-        let Some(entry) = self.entry.as_ref().filter(|entry| entry.is_own()) else { return Ok(Change::Unknown) };
+    fn check(&self, path: &Path) -> Result<FileChange> {
+        let Some(entry) = self.entry.as_ref().filter(|entry| entry.is_own()) else { return Ok(FileChange::Unknown) };
         if pool::file_id(path)? != Some(entry.id) {
-            return Ok(Change::Unknown);
+            return Ok(FileChange::Unknown);
         }
         Ok(match entry.wal_index_header() {
-            Some(header) if header == self.header => Change::Unchanged,
-            Some(header) => Change::Changed(header),
-            None => Change::Unknown,
+            Some(header) if header == self.header => FileChange::Unchanged,
+            Some(header) => FileChange::Changed(header),
+            None => FileChange::Unknown,
         })
     }
 }

@@ -7,7 +7,7 @@ use super::actor::check_text;
 use super::audit::{Details, Entry};
 use super::connection::Connection;
 use super::error::{corrupt, error, out_of_order};
-use super::json::{self, MAX_SIZE, Object};
+use super::json::{self, ConfigObject, MAX_SIZE};
 use super::{Store, time};
 use crate::cache::{Value, provider_config};
 use crate::clock::Deadline;
@@ -25,7 +25,7 @@ const UPSERT: &str = "INSERT INTO provider_config (provider, config, updated_at)
     ON CONFLICT (provider) DO UPDATE SET config = excluded.config, updated_at = excluded.updated_at";
 
 /// A stored configuration, or why it is not an object.
-type Parsed<'a> = std::result::Result<Object<'a>, String>;
+type ParsedConfig<'a> = std::result::Result<ConfigObject<'a>, String>;
 
 /// The members of a view and their defaults.
 type View = [(&'static str, &'static str)];
@@ -111,7 +111,7 @@ impl Store {
     fn view(&self, provider: &str, view: &View) -> Result<SharedBytes> {
         let config = self.provider_get(provider)?;
         let config = std::str::from_utf8(&config).unwrap_or("{}");
-        let config = Object::parse(config).map_err(|problem| corrupt(self.shared.jobs.path(), problem))?;
+        let config = ConfigObject::parse(config).map_err(|problem| corrupt(self.shared.jobs.path(), problem))?;
         let mut text = Zeroizing::new(String::with_capacity(512));
         for (name, default) in view {
             let comma = if text.is_empty() { "{" } else { ", " };
@@ -129,7 +129,7 @@ impl Store {
         json::check(config).map_err(|problem| bad_argument("config", &problem))?;
         let deadline = self.deadline();
         let db = self.shared.jobs.write(deadline)?;
-        let after = |_: Option<&Parsed<'_>>| Ok(Some(Zeroizing::new(config.to_owned())));
+        let after = |_: Option<&ParsedConfig<'_>>| Ok(Some(Zeroizing::new(config.to_owned())));
         self.write(&db, deadline, provider, ("provider.configured", "save"), after).map(drop)
     }
 
@@ -138,14 +138,14 @@ impl Store {
     pub fn provider_update(&self, provider: &str, changes: &str) -> Result<()> {
         let _guard = fork::protect();
         check_name(provider)?;
-        let changes = Object::parse(changes).map_err(|problem| bad_argument("changes", &problem))?;
+        let changes = ConfigObject::parse(changes).map_err(|problem| bad_argument("changes", &problem))?;
         let deadline = self.deadline();
         let db = self.shared.jobs.write(deadline)?;
-        let after = |before: Option<&Parsed<'_>>| {
+        let after = |before: Option<&ParsedConfig<'_>>| {
             let merged = match before {
                 Some(Ok(before)) => before.merged(&changes),
                 Some(Err(problem)) => return Err(damaged(&db, provider, problem)),
-                None => Object::default().merged(&changes),
+                None => ConfigObject::default().merged(&changes),
             };
             match merged.len() > MAX_SIZE {
                 true => Err(bad_argument("changes", &format!("the result would be longer than {MAX_SIZE} bytes"))),
@@ -192,7 +192,7 @@ impl Store {
         deadline: Deadline,
         provider: &str,
         (event_type, action): (&'static str, &'static str),
-        after: impl FnOnce(Option<&Parsed<'_>>) -> Result<Option<Zeroizing<String>>>,
+        after: impl FnOnce(Option<&ParsedConfig<'_>>) -> Result<Option<Zeroizing<String>>>,
     ) -> Result<bool> {
         let changed = self.change(db, deadline, |record| {
             // A stored value that is not text is not an object either; it may be replaced or removed.
@@ -200,14 +200,14 @@ impl Store {
                 let text = row.get_ref(0).ok().and_then(|config| config.as_str().ok()).unwrap_or_default();
                 Ok(Zeroizing::new(text.to_owned()))
             })?;
-            let before = before.as_ref().map(|text| Object::parse(text));
+            let before = before.as_ref().map(|text| ConfigObject::parse(text));
             let after = after(before.as_ref())?;
             if before.is_none() && after.is_none() {
                 return Ok(false);
             }
             // If the stored text is not an object, it counts as empty.
-            let old = before.and_then(Parsed::ok).unwrap_or_default();
-            let new = after.as_ref().and_then(|text| Object::parse(text).ok()).unwrap_or_default();
+            let old = before.and_then(ParsedConfig::ok).unwrap_or_default();
+            let new = after.as_ref().and_then(|text| ConfigObject::parse(text).ok()).unwrap_or_default();
             record.append(Entry {
                 event_type,
                 action,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use st_secrets::{Manager, Options, Source, Status};
+use st_secrets::{GetOptions, Manager, Source, Status};
 
 use super::{REFRESH, read};
 use crate::common::proxy::{BlackHole, Fault, Proxy, Reply};
@@ -114,7 +114,8 @@ impl Case<'_> {
         let unreachable = BlackHole::open();
         let secrets = (self.open)(&unreachable.url(), &[]);
         let (start, limit) = (Instant::now(), Duration::from_millis(700));
-        let error = secrets.get_with(self.key, &Options { timeout: Some(limit), ..Options::default() }).unwrap_err();
+        let error =
+            secrets.get_with(self.key, &GetOptions { timeout: Some(limit), ..GetOptions::default() }).unwrap_err();
         assert_eq!(error.status(), Status::Timeout, "{error}");
         assert!((limit..PATIENCE / 2).contains(&start.elapsed()), "{:?}", start.elapsed());
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::context::{Context, Fetched};
+use super::context::{FetchContext, FetchedCredentials};
 use super::provider::CredentialProvider;
 use crate::clock::Deadline;
 use crate::error::{Error, Result};
@@ -15,7 +15,7 @@ use crate::secrets::shared_login::{LoginRequest, SharedLogin, SharedLogins};
 /// Credentials, and where they are from.
 pub(in crate::secrets::aws) struct CachedCredentials {
     provider: CredentialProvider,
-    fetched: Fetched,
+    fetched: FetchedCredentials,
 }
 
 impl CachedCredentials {
@@ -40,7 +40,7 @@ enum Refresh {
 }
 
 impl Refresh {
-    fn of(fetched: &Fetched) -> Refresh {
+    fn of(fetched: &FetchedCredentials) -> Refresh {
         Refresh::state(fetched.lifetime, fetched.age())
     }
 
@@ -74,14 +74,14 @@ impl CredentialCache {
     pub(in crate::secrets::aws) fn get(
         &self,
         provider: CredentialProvider,
-        context: &Context<'_>,
+        context: &FetchContext<'_>,
     ) -> Result<Arc<CachedCredentials>> {
         let own = self.current.lock().clone().filter(|cached| cached.provider == provider);
         if let Some(own) = own.as_ref().filter(|own| is_fresh(&own.fetched)) {
             return Ok(own.clone());
         }
         let shared = self.logins.open(|| provider.identity(context));
-        let is_newer = |other: &Fetched| own.as_ref().is_none_or(|own| other.age() < own.fetched.age());
+        let is_newer = |other: &FetchedCredentials| own.as_ref().is_none_or(|own| other.age() < own.fetched.age());
         let cached = match shared.read().filter(is_newer) {
             Some(other) => Some(self.store(provider.clone(), other)),
             None => own,
@@ -90,7 +90,7 @@ impl CredentialCache {
         match (state, cached) {
             (Refresh::NotNeeded, Some(cached)) => Ok(cached),
             (Refresh::Advisory, Some(cached)) => {
-                let context = Context { deadline: Deadline::after(context.deadline.remaining() / 2), ..*context };
+                let context = FetchContext { deadline: Deadline::after(context.deadline.remaining() / 2), ..*context };
                 let request = request(&context, None, &is_fresh);
                 let fetched = shared.try_obtain(&request, || provider.fetch(&context).map(Some));
                 Ok(match fetched {
@@ -111,7 +111,7 @@ impl CredentialCache {
         &self,
         rejected: &CachedCredentials,
         provider: CredentialProvider,
-        context: &Context<'_>,
+        context: &FetchContext<'_>,
     ) -> Result<Option<Arc<CachedCredentials>>> {
         let shared = self.logins.open(|| provider.identity(context));
         let fetched = self.fetch(&shared, provider, context, Some(rejected))?;
@@ -122,19 +122,20 @@ impl CredentialCache {
         &self,
         shared: &SharedLogin,
         provider: CredentialProvider,
-        context: &Context<'_>,
+        context: &FetchContext<'_>,
         rejected: Option<&CachedCredentials>,
     ) -> Result<Arc<CachedCredentials>> {
-        let replaces = |old: &CachedCredentials, fetched: &Fetched| {
+        let replaces = |old: &CachedCredentials, fetched: &FetchedCredentials| {
             fetched.credentials != *old.credentials() && fetched.age() <= old.fetched.age()
         };
-        let accepts =
-            |fetched: &Fetched| is_fresh(fetched) && rejected.is_none_or(|rejected| replaces(rejected, fetched));
+        let accepts = |fetched: &FetchedCredentials| {
+            is_fresh(fetched) && rejected.is_none_or(|rejected| replaces(rejected, fetched))
+        };
         let fetched = shared.obtain(&request(context, rejected, &accepts), || provider.fetch(context))?;
         Ok(self.store(provider, fetched))
     }
 
-    fn store(&self, provider: CredentialProvider, fetched: Fetched) -> Arc<CachedCredentials> {
+    fn store(&self, provider: CredentialProvider, fetched: FetchedCredentials) -> Arc<CachedCredentials> {
         log::emit(Level::Debug, "aws", || format!("credentials come from {}", provider.origin()));
         let cached = Arc::new(CachedCredentials { provider, fetched });
         *self.current.lock() = Some(cached.clone());
@@ -142,15 +143,15 @@ impl CredentialCache {
     }
 }
 
-fn is_fresh(fetched: &Fetched) -> bool {
+fn is_fresh(fetched: &FetchedCredentials) -> bool {
     Refresh::of(fetched) == Refresh::NotNeeded
 }
 
 fn request<'a>(
-    context: &Context<'_>,
+    context: &FetchContext<'_>,
     rejected: Option<&CachedCredentials>,
-    accepts: &'a dyn Fn(&Fetched) -> bool,
-) -> LoginRequest<'a, Fetched> {
+    accepts: &'a dyn Fn(&FetchedCredentials) -> bool,
+) -> LoginRequest<'a, FetchedCredentials> {
     LoginRequest { deadline: context.deadline, forced: context.forced, replaces: rejected.is_some(), accepts }
 }
 

@@ -8,11 +8,11 @@ use super::role::{AssumedRole, WebIdentity};
 use super::variables::from_variables;
 use crate::error::Result;
 use crate::secrets::aws::errors::config_error;
-use crate::secrets::aws::settings::Settings;
+use crate::secrets::aws::settings::AwsSettings;
 
 /// Returns the provider that the settings select: a role in the provider's own settings, which is assumed with the
 /// credentials of [`source`], or that itself.
-pub(in crate::secrets::aws) fn resolve(settings: &Settings<'_>) -> Result<CredentialProvider> {
+pub(in crate::secrets::aws) fn resolve(settings: &AwsSettings<'_>) -> Result<CredentialProvider> {
     let source = source(settings)?;
     let Some(role) = &settings.provider_settings.role else { return Ok(source) };
     let role = AssumedRole::from_settings(role, settings.environment, source.origin())?;
@@ -21,7 +21,7 @@ pub(in crate::secrets::aws) fn resolve(settings: &Settings<'_>) -> Result<Creden
 
 /// Returns the first provider for which variables and files have settings: variables, a web identity in variables, the
 /// profile, the container, the instance. A profile in the provider's own settings takes precedence over the variables.
-pub(in crate::secrets::aws) fn source(settings: &Settings<'_>) -> Result<CredentialProvider> {
+pub(in crate::secrets::aws) fn source(settings: &AwsSettings<'_>) -> Result<CredentialProvider> {
     let environment = settings.environment;
     if settings.provider_settings.profile.is_none() {
         if let Some(keys) = from_variables(environment)? {

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::context::{Context, Fetched, failed, limited};
+use super::context::{FetchContext, FetchedCredentials, failed, limited};
 use super::metadata::{CredentialFields, MAX_BODY, read_token};
 use crate::error::{Error, Result, Status};
 use crate::http::retry::{Attempts, FailedAttempt, Retry, RetryDelay};
 use crate::http::url::{self, Url};
-use crate::http::{self, Client, Proxy, Request};
+use crate::http::{self, Client, HttpRequest, Proxy};
 use crate::secrets::aws::keys::AwsCredentials;
 use crate::secrets::aws::service_error::{ErrorKind, ServiceError};
 use crate::secrets::json::SecretObject;
@@ -88,14 +88,14 @@ impl Container {
         })
     }
 
-    pub(super) fn fetch(&self, context: &Context<'_>) -> Result<Fetched> {
+    pub(super) fn fetch(&self, context: &FetchContext<'_>) -> Result<FetchedCredentials> {
         self.check_host(context)?;
         let token = self.token()?;
         let headers: Vec<(&str, Zeroizing<String>)> = [("accept", Zeroizing::new("application/json".to_owned()))]
             .into_iter()
             .chain(token.map(|token| ("authorization", token)))
             .collect();
-        let request = Request {
+        let request = HttpRequest {
             method: "GET",
             url: &self.url,
             headers: &headers,
@@ -120,11 +120,11 @@ impl Container {
             return Err(self.error(Status::Protocol, "its response has no AccessKeyId and SecretAccessKey"));
         };
         let credentials = AwsCredentials::new(parts.id, parts.secret, parts.token, parts.expires, &self.origin)?;
-        Ok(Fetched::new(credentials, std::time::SystemTime::now()))
+        Ok(FetchedCredentials::new(credentials, std::time::SystemTime::now()))
     }
 
     /// Checks that an `http` endpoint is on this machine or has one of the addresses that AWS uses for such endpoints.
-    fn check_host(&self, context: &Context<'_>) -> Result<()> {
+    fn check_host(&self, context: &FetchContext<'_>) -> Result<()> {
         let Ok(Url { origin: server, .. }) = Url::parse(&self.url) else { return Ok(()) };
         if server.tls {
             return Ok(());
@@ -168,11 +168,11 @@ impl Container {
 
 /// The path that ECS gives to a task is as secret as its keys, so it is not logged.
 fn client() -> Client {
-    Client::new(http::Settings {
+    Client::new(http::ClientSettings {
         proxy: Proxy::None,
         max_body: MAX_BODY,
         secret_paths: true,
-        ..http::Settings::default()
+        ..http::ClientSettings::default()
     })
 }
 

@@ -9,14 +9,14 @@ use crate::http::retry::Patience;
 use crate::secret_memory::SecretBytes;
 use crate::secrets::aws::client::AwsClient;
 use crate::secrets::aws::keys::AwsCredentials;
-use crate::secrets::aws::settings::Settings;
+use crate::secrets::aws::settings::AwsSettings;
 use crate::secrets::shared_login::LoginResult;
-use crate::share::fields::{Reader, Writer};
-use crate::share::{NewRecord, Record};
+use crate::share::fields::{FieldReader, FieldWriter};
+use crate::share::{NewRecord, SharedDocument};
 
 /// What fetching needs.
-pub(in crate::secrets::aws) struct Context<'a> {
-    pub(in crate::secrets::aws) settings: &'a Settings<'a>,
+pub(in crate::secrets::aws) struct FetchContext<'a> {
+    pub(in crate::secrets::aws) settings: &'a AwsSettings<'a>,
     /// The region of STS.
     pub(in crate::secrets::aws) region: &'a str,
     pub(in crate::secrets::aws) client: &'a AwsClient<'a>,
@@ -28,18 +28,18 @@ pub(in crate::secrets::aws) struct Context<'a> {
 }
 
 /// Credentials with their lifetime.
-pub(super) struct Fetched {
+pub(super) struct FetchedCredentials {
     pub(super) credentials: AwsCredentials,
     /// How long they are valid; `None` if they do not expire.
     pub(super) lifetime: Option<Duration>,
     pub(super) at: Instant,
 }
 
-impl Fetched {
+impl FetchedCredentials {
     /// `now` is the time by the clock of the server that issued them.
-    pub(super) fn new(credentials: AwsCredentials, now: SystemTime) -> Fetched {
+    pub(super) fn new(credentials: AwsCredentials, now: SystemTime) -> FetchedCredentials {
         let lifetime = credentials.expires.map(|expires| expires.duration_since(now).unwrap_or_default());
-        Fetched { credentials, lifetime, at: Instant::now() }
+        FetchedCredentials { credentials, lifetime, at: Instant::now() }
     }
 
     pub(super) fn age(&self) -> Duration {
@@ -47,12 +47,12 @@ impl Fetched {
     }
 }
 
-impl LoginResult for Fetched {
+impl LoginResult for FetchedCredentials {
     const NAME: &'static str = "AWS credentials";
 
     fn encode(&self) -> Result<NewRecord> {
         let AwsCredentials { access_key_id, secret_access_key, session_token, expires } = &self.credentials;
-        let mut fields = Writer::new()?;
+        let mut fields = FieldWriter::new()?;
         fields.bytes(access_key_id)?;
         fields.bytes(secret_access_key)?;
         fields.optional(session_token.as_deref())?;
@@ -61,9 +61,9 @@ impl LoginResult for Fetched {
         Ok(NewRecord { requested_at: self.at, ttl, refresh_after: None, payload })
     }
 
-    fn decode(record: &Record) -> Option<Fetched> {
+    fn decode(record: &SharedDocument) -> Option<FetchedCredentials> {
         let copy = |bytes: &[u8]| SecretBytes::copy_from(bytes).ok();
-        let mut fields = Reader::new(&record.payload);
+        let mut fields = FieldReader::new(&record.payload);
         let (access_key_id, secret_access_key) = (copy(fields.bytes()?)?, copy(fields.bytes()?)?);
         let session_token = match fields.optional()? {
             Some(token) => Some(copy(token)?),
@@ -71,7 +71,7 @@ impl LoginResult for Fetched {
         };
         let expires = Some(fields.time()?).filter(|time| *time != Duration::MAX).map(|time| UNIX_EPOCH + time);
         let credentials = AwsCredentials { access_key_id, secret_access_key, session_token, expires };
-        Some(Fetched { credentials, lifetime: record.ttl, at: record.requested_at })
+        Some(FetchedCredentials { credentials, lifetime: record.ttl, at: record.requested_at })
     }
 }
 
@@ -102,7 +102,7 @@ mod tests {
             session_token: None,
             expires: None,
         };
-        let fetched = Fetched::new(credentials, SystemTime::now());
+        let fetched = FetchedCredentials::new(credentials, SystemTime::now());
         assert_eq!(fetched.lifetime, None);
         assert_eq!(fetched.encode().unwrap().ttl, Some(UNLIMITED));
     }

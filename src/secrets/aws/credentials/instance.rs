@@ -4,16 +4,16 @@ use std::time::{Duration, SystemTime};
 
 use zeroize::Zeroizing;
 
-use super::context::{Context, Fetched, failed, limited};
+use super::context::{FetchContext, FetchedCredentials, failed, limited};
 use super::metadata::{CredentialFields, MetadataClient, first_line};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
-use crate::http::Response;
+use crate::http::HttpResponse;
 use crate::secrets::aws::endpoint::{checked_url, displayed_origin};
 use crate::secrets::aws::errors::{config_error, sanitize};
 use crate::secrets::aws::identifiers::checked_region;
 use crate::secrets::aws::keys::AwsCredentials;
-use crate::secrets::aws::settings::Settings;
+use crate::secrets::aws::settings::AwsSettings;
 use crate::secrets::json::SecretObject;
 use crate::settings::{Setting, SettingOrigin};
 use crate::share::Identity;
@@ -43,7 +43,7 @@ impl Instance {
     }
 
     /// Reads the settings; `None` if the service is disabled.
-    pub(super) fn from_settings(settings: &Settings<'_>) -> Result<Option<Instance>> {
+    pub(super) fn from_settings(settings: &AwsSettings<'_>) -> Result<Option<Instance>> {
         if let Some(disabled) = settings.environment.setting("AWS_EC2_METADATA_DISABLED")?
             && disabled.flag()?
         {
@@ -71,11 +71,11 @@ impl Instance {
         Ok(Some(Instance { url, timeout: Duration::from_secs_f64(timeout), attempts: attempts as u32, origin }))
     }
 
-    pub(super) fn fetch(&self, context: &Context<'_>) -> Result<Fetched> {
+    pub(super) fn fetch(&self, context: &FetchContext<'_>) -> Result<FetchedCredentials> {
         self.fetch_keys(context).map_err(|error| context.settings.profiles.explain(error))
     }
 
-    fn fetch_keys(&self, context: &Context<'_>) -> Result<Fetched> {
+    fn fetch_keys(&self, context: &FetchContext<'_>) -> Result<FetchedCredentials> {
         let deadline = limited(context.deadline, FETCH_TIMEOUT);
         let token = self.token(context.metadata, deadline)?;
         let list = self.get(ROLES, &token, context.metadata, deadline)?;
@@ -104,10 +104,10 @@ impl Instance {
             return Err(self.error(Status::Protocol, "its response has no AccessKeyId and SecretAccessKey"));
         };
         let credentials = AwsCredentials::new(parts.id, parts.secret, parts.token, parts.expires, &self.origin)?;
-        let fetched = Fetched::new(credentials, SystemTime::now());
+        let fetched = FetchedCredentials::new(credentials, SystemTime::now());
         // A service that cannot get new credentials returns expired ones, and AWS extends their validity.
         Ok(match fetched.lifetime {
-            Some(Duration::ZERO) => Fetched { lifetime: Some(extension()), ..fetched },
+            Some(Duration::ZERO) => FetchedCredentials { lifetime: Some(extension()), ..fetched },
             _ => fetched,
         })
     }
@@ -141,7 +141,7 @@ impl Instance {
         }
     }
 
-    fn get(&self, path: &str, token: &str, metadata: &MetadataClient<'_>, deadline: Deadline) -> Result<Response> {
+    fn get(&self, path: &str, token: &str, metadata: &MetadataClient<'_>, deadline: Deadline) -> Result<HttpResponse> {
         let headers = [("x-aws-ec2-metadata-token", Zeroizing::new(token.to_owned()))];
         let answer = self.send("GET", path, &headers, metadata, deadline);
         answer.map_err(|error| self.error(error.status(), error.message()))
@@ -155,7 +155,7 @@ impl Instance {
         headers: &[(&str, Zeroizing<String>)],
         metadata: &MetadataClient<'_>,
         deadline: Deadline,
-    ) -> Result<Response> {
+    ) -> Result<HttpResponse> {
         let url = format!("{}{path}", self.url);
         let mut attempt = 1;
         loop {
@@ -194,7 +194,7 @@ impl Instance {
 
 /// Returns the region of this machine, if it is an instance.
 pub(in crate::secrets::aws) fn region(
-    settings: &Settings<'_>,
+    settings: &AwsSettings<'_>,
     metadata: &MetadataClient<'_>,
     deadline: Deadline,
 ) -> Result<Option<String>> {

@@ -10,13 +10,13 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use zeroize::Zeroizing;
 
-use super::context::{Context, Fetched, failed};
+use super::context::{FetchContext, FetchedCredentials, failed};
 use super::dpop;
 use super::metadata::MAX_BODY;
 use crate::error::{Error, Result, Status};
 use crate::files;
 use crate::log::{self, Level};
-use crate::secrets::aws::call::Call;
+use crate::secrets::aws::call::AwsCall;
 use crate::secrets::aws::client::{AwsResponse, CallError};
 use crate::secrets::aws::endpoint::Service;
 use crate::secrets::aws::errors::config_error;
@@ -24,7 +24,7 @@ use crate::secrets::aws::identifiers::checked_region;
 use crate::secrets::aws::ini::IniValue;
 use crate::secrets::aws::keys::AwsCredentials;
 use crate::secrets::aws::profiles::Profile;
-use crate::secrets::aws::settings::Settings;
+use crate::secrets::aws::settings::AwsSettings;
 use crate::secrets::aws::times;
 use crate::secrets::json;
 use crate::secrets::json::SecretObject;
@@ -48,7 +48,7 @@ pub(in crate::secrets::aws) struct Login {
 }
 
 /// The contents of the cache file.
-struct Stored {
+struct CachedLogin {
     text: Zeroizing<String>,
     fields: SecretObject,
     access: SecretObject,
@@ -56,7 +56,11 @@ struct Stored {
 }
 
 impl Login {
-    pub(super) fn from_profile(settings: &Settings<'_>, profile: &Profile<'_>, session: IniValue<'_>) -> Result<Login> {
+    pub(super) fn from_profile(
+        settings: &AwsSettings<'_>,
+        profile: &Profile<'_>,
+        session: IniValue<'_>,
+    ) -> Result<Login> {
         let origin = profile.location(session);
         let directory = match settings.environment.setting(DIRECTORY)? {
             Some(directory) => directory.path(),
@@ -82,7 +86,7 @@ impl Login {
         &self.cache_file
     }
 
-    pub(super) fn fetch(&self, context: &Context<'_>) -> Result<Fetched> {
+    pub(super) fn fetch(&self, context: &FetchContext<'_>) -> Result<FetchedCredentials> {
         let stored = self.stored()?;
         let now = SystemTime::now();
         if stored.expires > now + REFRESH_MARGIN {
@@ -98,14 +102,14 @@ impl Login {
         }
     }
 
-    fn fetched(&self, stored: &Stored) -> Result<Fetched> {
+    fn fetched(&self, stored: &CachedLogin) -> Result<FetchedCredentials> {
         let text = |name| self.text(&stored.access, name);
         let (id, secret, token) = (text("accessKeyId")?, text("secretAccessKey")?, text("sessionToken")?);
         let credentials = AwsCredentials::new(id, secret, Some(token), Some(stored.expires), &self.origin)?;
-        Ok(Fetched::new(credentials, SystemTime::now()))
+        Ok(FetchedCredentials::new(credentials, SystemTime::now()))
     }
 
-    fn stored(&self) -> Result<Stored> {
+    fn stored(&self) -> Result<CachedLogin> {
         if !self.cache_file.exists() {
             return Err(self.error(Status::AccessDenied, format!("there is no login; run: {}", self.remedy())));
         }
@@ -114,15 +118,15 @@ impl Login {
         self.parse(Zeroizing::new(text.to_owned()))
     }
 
-    fn parse(&self, text: Zeroizing<String>) -> Result<Stored> {
+    fn parse(&self, text: Zeroizing<String>) -> Result<CachedLogin> {
         let fields = SecretObject::parse(text.as_bytes()).ok_or_else(|| self.malformed())?;
         let access = fields.object("accessToken").ok_or_else(|| self.malformed())?;
         let expires = times::time(&access, "expiresAt").ok_or_else(|| self.malformed())?;
-        Ok(Stored { text, fields, access, expires })
+        Ok(CachedLogin { text, fields, access, expires })
     }
 
     /// Renews the credentials. The file is updated, because a refresh token may be valid for one use only.
-    fn renew(&self, stored: &Stored, context: &Context<'_>) -> Result<Stored> {
+    fn renew(&self, stored: &CachedLogin, context: &FetchContext<'_>) -> Result<CachedLogin> {
         let region = match stored.fields.text("signInRegion") {
             Some(region) => checked_region(&Setting::new(SettingOrigin::Named(self.origin.clone()), region))?,
             None => context.region.to_owned(),
@@ -137,7 +141,7 @@ impl Login {
             body = json::set(&body, name, value).map_err(|_| self.malformed())?;
         }
         let headers = [("content-type", Zeroizing::new("application/json".to_owned())), ("dpop", proof)];
-        let call = Call {
+        let call = AwsCall {
             service: Service::Signin,
             region: &region,
             method: "POST",
@@ -160,7 +164,7 @@ impl Login {
     }
 
     /// Returns the text of the file with the credentials of a response; `None` if it has none.
-    fn updated(&self, stored: &Stored, response: &[u8], now: SystemTime) -> Option<Zeroizing<String>> {
+    fn updated(&self, stored: &CachedLogin, response: &[u8], now: SystemTime) -> Option<Zeroizing<String>> {
         let fields = SecretObject::parse(response).filter(|_| response.len() <= MAX_BODY)?;
         let access = fields.object("accessToken")?;
         let lifetime: u64 = fields.text("expiresIn")?.parse().ok()?;

@@ -11,7 +11,7 @@ use crate::clock::Deadline;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::fork_safe::Mutex;
-use crate::http::{self, Client, Proxy, Request, Response};
+use crate::http::{self, Client, HttpRequest, HttpResponse, Proxy};
 use crate::secret_memory::SecretBytes;
 use crate::secrets::aws::errors::config_error;
 use crate::secrets::aws::times;
@@ -50,7 +50,8 @@ pub(in crate::secrets::aws) struct MetadataClient<'a> {
 
 impl<'a> MetadataClient<'a> {
     pub(in crate::secrets::aws) fn new(state: &'a InstanceState) -> MetadataClient<'a> {
-        let settings = http::Settings { proxy: Proxy::None, max_body: MAX_BODY, ..http::Settings::default() };
+        let settings =
+            http::ClientSettings { proxy: Proxy::None, max_body: MAX_BODY, ..http::ClientSettings::default() };
         MetadataClient { client: Client::new(settings), state, token: RefCell::default(), is_absent: Cell::new(false) }
     }
 
@@ -61,8 +62,8 @@ impl<'a> MetadataClient<'a> {
         headers: &[(&str, Zeroizing<String>)],
         connect_timeout: Duration,
         deadline: Deadline,
-    ) -> Result<Response> {
-        let request = Request { method, url, headers, body: &[], connect_timeout: Some(connect_timeout) };
+    ) -> Result<HttpResponse> {
+        let request = HttpRequest { method, url, headers, body: &[], connect_timeout: Some(connect_timeout) };
         self.client.send(&request, deadline)
     }
 }

@@ -29,7 +29,7 @@ mod variables;
 
 pub(super) use cache::{CachedCredentials, CredentialCache};
 pub(super) use chain::{resolve, source};
-pub(super) use context::Context;
+pub(super) use context::FetchContext;
 pub(super) use instance::region as region_of_instance;
 pub(super) use metadata::{InstanceState, MetadataClient, read_token};
 pub(super) use provider::CredentialProvider;

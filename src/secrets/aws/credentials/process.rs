@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::context::{Fetched, failed};
+use super::context::{FetchedCredentials, failed};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
 use crate::log::{self, Level};
@@ -45,7 +45,7 @@ impl CredentialProcess {
     }
 
     /// Runs the program. At the deadline it is killed, with the processes that it started.
-    pub(super) fn fetch(&self, deadline: Deadline) -> Result<Fetched> {
+    pub(super) fn fetch(&self, deadline: Deadline) -> Result<FetchedCredentials> {
         let program = &self.words[0];
         let output = process::run(&self.words, &LIMITS, deadline).map_err(|failure| match failure {
             RunFailure::Start(error) => self.error(Status::Config, format!("cannot start {program}: {error}")),
@@ -68,7 +68,7 @@ impl CredentialProcess {
         }
     }
 
-    fn parse(&self, output: &[u8]) -> Result<Fetched> {
+    fn parse(&self, output: &[u8]) -> Result<FetchedCredentials> {
         let invalid = |why: &str| Err(self.error(Status::Protocol, why));
         let Some(fields) = SecretObject::parse(output) else { return invalid("its output is not a JSON object") };
         if fields.text("Version") != Some("1") {
@@ -83,7 +83,7 @@ impl CredentialProcess {
             }
             _ => times::time(&fields, "Expiration"),
         };
-        let fetched = Fetched::new(
+        let fetched = FetchedCredentials::new(
             AwsCredentials::new(id, secret, fields.text("SessionToken"), expires, &self.origin)?,
             SystemTime::now(),
         );

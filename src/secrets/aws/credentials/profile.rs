@@ -14,7 +14,7 @@ use crate::secrets::aws::errors::config_error;
 use crate::secrets::aws::ini::IniValue;
 use crate::secrets::aws::keys::AwsCredentials;
 use crate::secrets::aws::profiles::Profile;
-use crate::secrets::aws::settings::Settings;
+use crate::secrets::aws::settings::AwsSettings;
 use crate::shell::quoted;
 
 /// The longest chain of profiles that are sources of each other.
@@ -23,7 +23,7 @@ const MAX_CHAIN: usize = 32;
 /// Returns the provider of a profile; `None` if it has no settings for credentials. `seen` are the profiles that led
 /// here. The keys of such a source take precedence over its role, as in the AWS tools.
 pub(super) fn resolve(
-    settings: &Settings<'_>,
+    settings: &AwsSettings<'_>,
     profile: &Profile<'_>,
     seen: &mut Vec<String>,
 ) -> Result<Option<CredentialProvider>> {
@@ -77,7 +77,7 @@ fn static_keys(profile: &Profile<'_>, id: IniValue<'_>) -> Result<CredentialProv
 }
 
 fn resolve_role(
-    settings: &Settings<'_>,
+    settings: &AwsSettings<'_>,
     profile: &Profile<'_>,
     role: IniValue<'_>,
     seen: &mut Vec<String>,
@@ -109,7 +109,7 @@ fn resolve_role(
 }
 
 fn source_profile(
-    settings: &Settings<'_>,
+    settings: &AwsSettings<'_>,
     profile: &Profile<'_>,
     source: IniValue<'_>,
     seen: &mut Vec<String>,
@@ -125,7 +125,7 @@ fn source_profile(
 }
 
 fn credential_source(
-    settings: &Settings<'_>,
+    settings: &AwsSettings<'_>,
     profile: &Profile<'_>,
     source: IniValue<'_>,
 ) -> Result<CredentialProvider> {

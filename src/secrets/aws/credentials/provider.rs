@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::container::Container;
-use super::context::{Context, Fetched};
+use super::context::{FetchContext, FetchedCredentials};
 use super::instance::Instance;
 use super::login::Login;
 use super::process::CredentialProcess;
@@ -11,7 +11,7 @@ use super::role::{AssumedRole, WebIdentity};
 use super::sso::SsoLogin;
 use super::static_keys::StaticCredentials;
 use crate::error::Result;
-use crate::secrets::aws::settings::Settings;
+use crate::secrets::aws::settings::AwsSettings;
 use crate::share::Identity;
 
 /// Where credentials come from, with all that is needed to fetch them. Credentials of equal providers can replace each
@@ -65,7 +65,7 @@ impl CredentialProvider {
     }
 
     /// Returns who would fetch the credentials; `None` if that needs no request and no program.
-    pub(super) fn identity(&self, context: &Context<'_>) -> Option<Identity> {
+    pub(super) fn identity(&self, context: &FetchContext<'_>) -> Option<Identity> {
         if matches!(self, CredentialProvider::Static(_)) {
             return None;
         }
@@ -77,7 +77,7 @@ impl CredentialProvider {
     }
 
     /// Adds where the credentials come from, and what they are fetched with.
-    pub(in crate::secrets::aws) fn identify(&self, settings: &Settings<'_>, identity: &mut Identity) -> Result<()> {
+    pub(in crate::secrets::aws) fn identify(&self, settings: &AwsSettings<'_>, identity: &mut Identity) -> Result<()> {
         match self {
             CredentialProvider::Static(keys) => keys.credentials.identify(identity),
             CredentialProvider::Process(process) => process.identify(identity),
@@ -97,7 +97,7 @@ impl CredentialProvider {
     }
 
     /// Fetches new credentials.
-    pub(super) fn fetch(&self, context: &Context<'_>) -> Result<Fetched> {
+    pub(super) fn fetch(&self, context: &FetchContext<'_>) -> Result<FetchedCredentials> {
         match self {
             CredentialProvider::Static(keys) => keys.fetch(),
             CredentialProvider::Process(process) => process.fetch(context.deadline),

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use zeroize::Zeroizing;
 
-use super::context::{Context, Fetched};
+use super::context::{FetchContext, FetchedCredentials};
 use super::metadata::read_token;
 use crate::error::Result;
 use crate::secrets::aws::endpoint::Service;
@@ -77,8 +77,8 @@ impl RoleSession {
         parameter: Option<(&str, &str)>,
         credentials: Option<&AwsCredentials>,
         origin: &str,
-        context: &Context<'_>,
-    ) -> Result<Fetched> {
+        context: &FetchContext<'_>,
+    ) -> Result<FetchedCredentials> {
         let session_name = self.session_name();
         let duration = self.duration.map(|seconds| seconds.to_string());
         let mut parameters = vec![("RoleArn", self.role_arn.as_str()), ("RoleSessionName", &session_name)];
@@ -89,7 +89,7 @@ impl RoleSession {
             StsCall { action, parameters: &parameters, region: context.region, endpoint: &endpoint, credentials };
         let origin = format!("{origin} (role {})", self.role_arn);
         let (credentials, now) = call.fetch_credentials(context.client, &origin, context.deadline)?;
-        Ok(Fetched::new(credentials, now))
+        Ok(FetchedCredentials::new(credentials, now))
     }
 }
 
@@ -111,7 +111,7 @@ impl AssumedRole {
     }
 
     /// Assumes the role with these credentials.
-    pub(super) fn fetch(&self, source: &AwsCredentials, context: &Context<'_>) -> Result<Fetched> {
+    pub(super) fn fetch(&self, source: &AwsCredentials, context: &FetchContext<'_>) -> Result<FetchedCredentials> {
         let external_id = self.session.external_id.as_deref().map(|id| ("ExternalId", id));
         self.session.fetch("AssumeRole", external_id, Some(source), &self.origin, context)
     }
@@ -156,7 +156,7 @@ impl WebIdentity {
         read_token(&self.token_file, &self.origin)
     }
 
-    pub(super) fn fetch(&self, context: &Context<'_>) -> Result<Fetched> {
+    pub(super) fn fetch(&self, context: &FetchContext<'_>) -> Result<FetchedCredentials> {
         let token = self.token()?;
         let parameter = Some(("WebIdentityToken", token.as_str()));
         self.session.fetch("AssumeRoleWithWebIdentity", parameter, None, &self.origin, context)

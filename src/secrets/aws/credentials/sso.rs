@@ -8,20 +8,20 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use zeroize::Zeroizing;
 
-use super::context::{Context, Fetched, failed};
+use super::context::{FetchContext, FetchedCredentials, failed};
 use super::metadata::MAX_BODY;
 use crate::error::{Error, Result, Status};
 use crate::files;
 use crate::http::url::percent_encode;
 use crate::log::{self, Level};
-use crate::secrets::aws::call::Call;
+use crate::secrets::aws::call::AwsCall;
 use crate::secrets::aws::client::{AwsResponse, CallError};
 use crate::secrets::aws::endpoint::Service;
 use crate::secrets::aws::errors::config_error;
 use crate::secrets::aws::identifiers::checked_region;
 use crate::secrets::aws::keys::AwsCredentials;
 use crate::secrets::aws::profiles::Profile;
-use crate::secrets::aws::settings::Settings;
+use crate::secrets::aws::settings::AwsSettings;
 use crate::secrets::aws::times;
 use crate::secrets::json;
 use crate::secrets::json::SecretObject;
@@ -62,7 +62,7 @@ fn parse(body: &[u8]) -> Option<SecretObject> {
 
 impl SsoLogin {
     /// Adds the login, and its token, to the identity of a process.
-    pub(super) fn identify(&self, settings: &Settings<'_>, identity: &mut Identity) -> Result<()> {
+    pub(super) fn identify(&self, settings: &AwsSettings<'_>, identity: &mut Identity) -> Result<()> {
         for (name, value) in [("sso region", &self.region), ("sso account", &self.account), ("sso role", &self.role)] {
             identity.add(name, value);
         }
@@ -72,7 +72,7 @@ impl SsoLogin {
     }
 
     /// Returns the login of a profile; `None` if it has none.
-    pub(super) fn from_profile(settings: &Settings<'_>, profile: &Profile<'_>) -> Result<Option<SsoLogin>> {
+    pub(super) fn from_profile(settings: &AwsSettings<'_>, profile: &Profile<'_>) -> Result<Option<SsoLogin>> {
         let session = profile.get("sso_session");
         let Some(first) = session.or_else(|| profile.get("sso_start_url")) else { return Ok(None) };
         let has_role = ["sso_account_id", "sso_role_name"].iter().any(|key| profile.get(key).is_some());
@@ -115,14 +115,15 @@ impl SsoLogin {
         &self.cache_file
     }
 
-    pub(super) fn fetch(&self, context: &Context<'_>) -> Result<Fetched> {
+    pub(super) fn fetch(&self, context: &FetchContext<'_>) -> Result<FetchedCredentials> {
         let token = self.token(context)?;
         let endpoint = context.settings.endpoint(Service::Sso, &self.region)?;
         let (role, account) = (percent_encode(&self.role), percent_encode(&self.account));
         let url = format!("{}federation/credentials?role_name={role}&account_id={account}", endpoint.url);
         let secrets = [token.access.as_bytes()];
         let headers = [("x-amz-sso_bearer_token", token.access.clone())];
-        let call = Call { method: "GET", url: &url, headers: &headers, secrets: &secrets, ..self.call(Service::Sso) };
+        let call =
+            AwsCall { method: "GET", url: &url, headers: &headers, secrets: &secrets, ..self.call(Service::Sso) };
         let sent = context.client.call(&call, context.deadline).map_err(|call_error| self.failed(call_error))?;
         let AwsResponse { response, server_time } = sent;
         let fields = parse(&response.body).and_then(|fields| fields.object("roleCredentials"));
@@ -132,11 +133,11 @@ impl SsoLogin {
         let expires = times::milliseconds(&fields, "expiration").ok_or_else(malformed)?;
         let (id, secret) = (text("accessKeyId")?, text("secretAccessKey")?);
         let credentials = AwsCredentials::new(id, secret, Some(text("sessionToken")?), Some(expires), &self.origin)?;
-        Ok(Fetched::new(credentials, server_time))
+        Ok(FetchedCredentials::new(credentials, server_time))
     }
 
     /// Returns the token of the login, refreshed if it expires soon and can be refreshed.
-    fn token(&self, context: &Context<'_>) -> Result<SsoToken> {
+    fn token(&self, context: &FetchContext<'_>) -> Result<SsoToken> {
         let token = self.cached()?;
         let fields = SecretObject::parse(token.text.as_bytes());
         let Some(expires) = fields.as_ref().and_then(|fields| times::time(fields, "expiresAt")) else {
@@ -168,7 +169,7 @@ impl SsoLogin {
 
     /// Refreshes the login; `None` if it has no refresh token. The file is updated, because a refresh token may be
     /// valid for one use only.
-    fn refresh(&self, fields: &SecretObject, token: &SsoToken, context: &Context<'_>) -> Result<Option<SsoToken>> {
+    fn refresh(&self, fields: &SecretObject, token: &SsoToken, context: &FetchContext<'_>) -> Result<Option<SsoToken>> {
         let [Some(id), Some(secret), Some(refresh)] =
             ["clientId", "clientSecret", "refreshToken"].map(|name| fields.text(name))
         else {
@@ -186,7 +187,7 @@ impl SsoLogin {
         let url = format!("{}token", endpoint.url);
         let secrets = [secret.as_bytes(), refresh.as_bytes()];
         let (headers, body) = (headers.as_slice(), body.as_bytes());
-        let call = Call { url: &url, headers, body, secrets: &secrets, ..self.call(Service::SsoOidc) };
+        let call = AwsCall { url: &url, headers, body, secrets: &secrets, ..self.call(Service::SsoOidc) };
         let sent = context.client.call(&call, context.deadline).map_err(|call_error| self.failed(call_error))?;
         let AwsResponse { response, .. } = sent;
         let fields = parse(&response.body).ok_or_else(malformed)?;
@@ -211,8 +212,8 @@ impl SsoLogin {
         Ok(Some(SsoToken { access: Zeroizing::new(access.to_owned()), text }))
     }
 
-    fn call(&self, service: Service) -> Call<'_> {
-        Call {
+    fn call(&self, service: Service) -> AwsCall<'_> {
+        AwsCall {
             service,
             region: &self.region,
             method: "POST",

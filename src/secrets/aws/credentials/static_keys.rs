@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::context::Fetched;
+use super::context::FetchedCredentials;
 use crate::error::{Error, Result, Status};
 use crate::secrets::aws::keys::AwsCredentials;
 
@@ -15,8 +15,8 @@ pub(in crate::secrets::aws) struct StaticCredentials {
 
 impl StaticCredentials {
     /// Returns the credentials, unless they have expired.
-    pub(super) fn fetch(&self) -> Result<Fetched> {
-        let fetched = Fetched::new(self.credentials.clone(), SystemTime::now());
+    pub(super) fn fetch(&self) -> Result<FetchedCredentials> {
+        let fetched = FetchedCredentials::new(self.credentials.clone(), SystemTime::now());
         if fetched.lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
             let message = format!("the AWS credentials of {} have expired; replace them", self.origin);
             return Err(Error::new(Status::AccessDenied, message));

@@ -5,7 +5,7 @@ fn with<T>(
     own: &[(&str, &str)],
     variables: &[(&str, &str)],
     text: &str,
-    test: impl FnOnce(Result<Settings<'_>>) -> T,
+    test: impl FnOnce(Result<AwsSettings<'_>>) -> T,
 ) -> T {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("config");
@@ -17,8 +17,8 @@ fn with<T>(
     config.set("aws_secret_name", "x").unwrap();
     own.iter().for_each(|(key, value)| config.set(key, value).unwrap());
     let selection = Selection::of_config(&config, &environment).unwrap().unwrap();
-    let own = ProviderSettings::read(&config, Target::Secrets(selection)).unwrap();
-    test(Settings::read(&own, &environment))
+    let own = ProviderSettings::read(&config, AwsTarget::Secrets(selection)).unwrap();
+    test(AwsSettings::read(&own, &environment))
 }
 
 #[test]

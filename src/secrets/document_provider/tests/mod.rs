@@ -224,8 +224,8 @@ fn warm(pairs: Pairs) -> (Scripted, DocumentProvider<Scripted>) {
     (source, provider)
 }
 
-fn within(time: Duration) -> Request {
-    Request::new(time, false)
+fn within(time: Duration) -> LookupLimits {
+    LookupLimits::new(time, false)
 }
 
 /// Returns what [`SecretProvider::find`] returns, and checks that [`SecretProvider::peek`] agrees without a query.
@@ -252,11 +252,11 @@ fn peek(provider: &DocumentProvider<Scripted>, key: &str) -> Option<Option<Vec<u
 }
 
 fn ask_now(provider: &DocumentProvider<Scripted>, key: &str) -> Result<Option<Secret>> {
-    provider.find(key, &Request::new(LONG, true))
+    provider.find(key, &LookupLimits::new(LONG, true))
 }
 
 fn refresh(provider: &DocumentProvider<Scripted>) -> Result<()> {
-    provider.refresh(&Request::new(LONG, true))
+    provider.refresh(&LookupLimits::new(LONG, true))
 }
 
 fn status(answer: Result<Option<Secret>>) -> Status {

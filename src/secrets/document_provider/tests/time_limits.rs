@@ -78,7 +78,7 @@ fn backoff_after_a_short_time_limit_applies_to_such_callers_only() {
         hold_backoff(&provider);
     }
     // A refresh with little time leaves that back-off as it is.
-    provider.refresh(&Request::new(SHORT, true)).unwrap_err();
+    provider.refresh(&LookupLimits::new(SHORT, true)).unwrap_err();
     assert_eq!(source.asked(), 4);
     assert_eq!(status(provider.find("A", &within(AMPLE))), Status::Timeout);
     assert_eq!(source.asked(), 4);

@@ -19,7 +19,7 @@ mod node;
 
 pub(super) use edit::{delete, set};
 use node::{BAD_KEY, Budget, CUSTOM_TAG, NodeSeed, Shape, ShapeSeed, TOO_LARGE, UNSTABLE};
-pub(super) use node::{Key, Node, Pair};
+pub(super) use node::{Node, Pair, YamlKey};
 
 const BOM: char = '\u{feff}';
 /// The most brackets that may be open. serde allows 128 levels, but brackets in scalars are counted too.

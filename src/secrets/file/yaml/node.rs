@@ -29,11 +29,11 @@ pub(in crate::secrets::file) enum Node {
 
 /// An entry of a map, in the order of the file.
 pub(in crate::secrets::file) struct Pair {
-    pub(in crate::secrets::file) key: Key,
+    pub(in crate::secrets::file) key: YamlKey,
     pub(in crate::secrets::file) value: Node,
 }
 
-pub(in crate::secrets::file) struct Key {
+pub(in crate::secrets::file) struct YamlKey {
     pub(in crate::secrets::file) text: String,
     /// Whether it is `<<` without quotes, whose value is merged into the map.
     pub(in crate::secrets::file) merge: bool,
@@ -222,30 +222,30 @@ impl<'de> Visitor<'de> for NodeSeed<'_> {
 struct KeySeed<'a>(NodeSeed<'a>);
 
 impl<'de> DeserializeSeed<'de> for KeySeed<'_> {
-    type Value = Key;
+    type Value = YamlKey;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Key, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<YamlKey, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
 impl<'de> Visitor<'de> for KeySeed<'_> {
-    type Value = Key;
+    type Value = YamlKey;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a key")
     }
 
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Key, E> {
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<YamlKey, E> {
         self.0.budget.spend(text.len())?;
-        Ok(Key { text: text.to_owned(), merge: false })
+        Ok(YamlKey { text: text.to_owned(), merge: false })
     }
 
     /// A key that is a slice of the source, as every key without quotes is.
-    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Key, E> {
+    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<YamlKey, E> {
         let offset = text.as_ptr().addr().wrapping_sub(self.0.source.as_ptr().addr());
         let quoted = self.0.source.get(..offset).is_none_or(|before| before.ends_with(['"', '\'']));
         let key = self.visit_str::<E>(text)?;
-        Ok(Key { merge: key.text == "<<" && !quoted, ..key })
+        Ok(YamlKey { merge: key.text == "<<" && !quoted, ..key })
     }
 }

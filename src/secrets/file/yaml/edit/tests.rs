@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::super::Entries;
 use super::*;
 use crate::secrets::entries::Position;
-use crate::secrets::file::document::{Change, Format};
+use crate::secrets::file::document::{EntryChange, FileFormat};
 
 const FOREVER: Duration = Duration::MAX;
 
@@ -13,11 +13,11 @@ fn parse(text: &str) -> Result<Entries, Problem> {
 
 // With the comparison that is part of each change.
 fn set(text: &str, key: &str, value: &str) -> Result<Zeroizing<String>, Problem> {
-    Ok(Change::Set(value).apply(Format::Yaml, text.as_bytes(), key, Deadline::after(FOREVER))?.unwrap())
+    Ok(EntryChange::Set(value).apply(FileFormat::Yaml, text.as_bytes(), key, Deadline::after(FOREVER))?.unwrap())
 }
 
 fn delete(text: &str, key: &str) -> Result<Option<Zeroizing<String>>, Problem> {
-    Change::Delete.apply(Format::Yaml, text.as_bytes(), key, Deadline::after(FOREVER))
+    EntryChange::Delete.apply(FileFormat::Yaml, text.as_bytes(), key, Deadline::after(FOREVER))
 }
 
 const FILE: &str = "\

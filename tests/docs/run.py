@@ -182,7 +182,7 @@ def check_tables():
     for status in re.findall(r"^#define (ST_[A-Z_]+) -\d+$", HEADER, re.MULTILINE):
         if f"`{status}`" not in errors:
             problem(ROOT / "docs/errors.md", 1, f"{status} is missing")
-    settings = re.findall(r'^    \("([a-z_]+)", Kind::', SOURCE, re.MULTILINE)
+    settings = re.findall(r'^    \("([a-z_]+)", SettingKind::', SOURCE, re.MULTILINE)
     assert len(settings) > 40, "the table of settings was not found"
     pages = "".join(path.read_text(encoding="utf-8") for path in OURS if path.parent.name == "docs")
     for setting in settings:

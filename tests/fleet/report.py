@@ -62,6 +62,10 @@ def replace(name, text):
     DOCUMENT.write_text(pattern.sub(lambda found: f"{found[1]}\n{text}\n{found[2]}", document), encoding="utf-8")
 
 
+def digits(number):
+    return "–" if number is None else f"{number:,}".replace(",", " ")
+
+
 def table(results):
     heads = (
         "run",
@@ -87,10 +91,11 @@ def table(results):
             report["failed"],
             report["wrong"],
         ]
-        counted.append(result.most_per_host())
+        # Requests to an address that all hosts share are not counted by host.
+        counted.append(result.most_per_host() if result.by_host or not result.requests() else None)
         last = f"{times[0]['max']:.1f} s" if times[0] else "–"
         span = f"{times[1]['p50'] * 1e3:.1f} ms" if times[1] else "–"
-        rows.append([f"`{result.name}`", *(f"{number:,}".replace(",", " ") for number in counted), last, span])
+        rows.append([f"`{result.name}`", *map(digits, counted), last, span])
     return "".join(f"| {' | '.join(str(cell) for cell in row)} |\n" for row in rows)
 
 

@@ -4,66 +4,29 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-#[cfg(feature = "aws")]
-use super::aws::{self, AwsCommon, AwsSource};
-#[cfg(feature = "azure")]
-use super::azure;
 use super::changes::Changes;
-#[cfg(any(feature = "azure", feature = "google", feature = "infisical", feature = "onepassword"))]
-use super::cloud;
-use super::credentials::CredentialsProvider;
 use super::custom::CustomProvider;
-use super::document::DocumentSource;
-use super::document_provider::DocumentProvider;
-use super::env::EnvProvider;
-#[cfg(feature = "exec")]
-use super::exec::ExecSource;
 use super::file::FileProvider;
-#[cfg(feature = "google")]
-use super::google;
-use super::huggingface::HuggingFaceProvider;
-#[cfg(feature = "infisical")]
-use super::infisical;
 use super::key::check_key;
-#[cfg(feature = "kubernetes")]
-use super::kubernetes::{self, KubernetesSource};
 use super::lookup_cache::{CacheTimes, LookupCache};
-use super::not_configured::{NotConfigured, NotConfiguredProvider};
-#[cfg(feature = "onepassword")]
-use super::onepassword;
+use super::opening::{Opened, is_valid_name, open_providers};
 use super::provider::{LookupLimits, SecretProvider};
-use super::provider_table::{self, MAX_NAME};
+use super::provider_table::MAX_NAME;
 use super::providers::Providers;
 use super::remote_group::at_provider;
-use super::secret::{ProviderId, Secret};
-#[cfg(any(
-    feature = "aws",
-    feature = "azure",
-    feature = "google",
-    feature = "infisical",
-    feature = "onepassword",
-    feature = "vault"
-))]
-use super::shared_login::SharedLogins;
+use super::secret::Secret;
 use super::stats::ManagerCounts;
-#[cfg(feature = "vault")]
-use super::vault::{self, DynamicSource, VaultCommon, VaultSource};
 use super::watches::Watches;
 use super::well_known;
 use crate::clock::Deadline;
-use crate::config::{Config, ProviderSetting, SetProvider, nearest};
+use crate::config::{Config, SetProvider};
 use crate::error::{Error, Result, Source, Status};
-use crate::features;
 use crate::fork;
 use crate::fork_safe::{Published, RwLock};
 use crate::process_default::ProcessDefault;
 use crate::settings::Environment;
 use crate::share::Share;
 
-const DEFAULT_PROVIDERS: [&str; 5] = ["env", "file", "aws", "vault", "huggingface"];
-/// Built-in providers that `providers` has to list; `credentials` only if there are none.
-const OTHER_PROVIDERS: [&str; 7] =
-    ["aws_parameters", "azure", "credentials", "google", "infisical", "kubernetes", "onepassword"];
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest time that closing a manager takes.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -105,109 +68,11 @@ impl Manager {
     /// Opens a manager with these settings. It reads no file and sends no request yet.
     pub fn open(config: &Config) -> Result<Manager> {
         let _guard = fork::protect();
-        let default = default_providers();
         let timeout = config.time("timeout", DEFAULT_TIMEOUT);
         let times = CacheTimes::of(config);
         let share = Share::open(config, &Environment::Process)?;
         let changes = Arc::new(Changes::new(share.clone()));
-        #[cfg(any(
-            feature = "aws",
-            feature = "azure",
-            feature = "exec",
-            feature = "google",
-            feature = "infisical",
-            feature = "kubernetes",
-            feature = "onepassword",
-            feature = "vault"
-        ))]
-        let remote = Remote { times, share: share.clone(), changes: changes.clone() };
-        #[cfg(any(
-            feature = "aws",
-            feature = "azure",
-            feature = "google",
-            feature = "infisical",
-            feature = "onepassword",
-            feature = "vault"
-        ))]
-        let logins = SharedLogins::new(share.clone(), times.max_backoff);
-        #[cfg(feature = "aws")]
-        let aws = Arc::new(AwsCommon::new(logins.clone()));
-        #[cfg(any(feature = "azure", feature = "google", feature = "infisical", feature = "onepassword"))]
-        let clouds = Arc::new(cloud::Common::new(logins.clone())?);
-        #[cfg(feature = "vault")]
-        let vaults = VaultCommon {
-            logins: logins.clone(),
-            #[cfg(feature = "aws")]
-            aws: aws.clone(),
-        };
-        let mut providers = Providers::default();
-        let mut file = None;
-        for setting in config.providers().unwrap_or(&default) {
-            check_compiled(setting)?;
-            let provider: Arc<dyn SecretProvider> = match setting {
-                ProviderSetting::Table(table) => match provider_table::kind(table) {
-                    #[cfg(feature = "aws")]
-                    Some("aws_secret" | "aws_secrets") => remote.own(AwsSource::open_table(table, config, &aws)?)?,
-                    #[cfg(feature = "azure")]
-                    Some("azure_secret" | "azure_secrets") => remote.own(azure::open_table(table, config, &clouds)?)?,
-                    #[cfg(feature = "google")]
-                    Some("google_secret" | "google_secrets") => {
-                        remote.own(google::open_table(table, config, &clouds)?)?
-                    }
-                    #[cfg(feature = "exec")]
-                    Some("exec") => remote.own(ExecSource::open(table)?)?,
-                    #[cfg(feature = "kubernetes")]
-                    Some("kubernetes_secret") => remote.own(KubernetesSource::open_table(table, config)?)?,
-                    #[cfg(feature = "infisical")]
-                    Some("infisical_path" | "infisical_secret") => {
-                        remote.own(infisical::open_table(table, config, &clouds)?)?
-                    }
-                    #[cfg(feature = "onepassword")]
-                    Some("onepassword_item") => remote.own(onepassword::open_table(table, config, &clouds)?)?,
-                    #[cfg(feature = "vault")]
-                    Some("vault_dynamic") => remote.own(DynamicSource::open(table, config, &vaults)?)?,
-                    #[cfg(feature = "vault")]
-                    Some("vault_secret") => remote.own(VaultSource::open_table(table, config, &vaults)?)?,
-                    _ => return Err(provider_table::unknown_kind(table)),
-                },
-                ProviderSetting::Name(name) => match name.as_str() {
-                    "env" => Arc::new(EnvProvider::open(config)?),
-                    "credentials" => Arc::new(CredentialsProvider::open(config)),
-                    "file" => file.insert(Arc::new(FileProvider::open(config, changes.clone())?)).clone(),
-                    #[cfg(feature = "aws")]
-                    "aws" => {
-                        let why = "no secret is named; set `aws_secret_name` or SIMPLETUNER_AWS_SECRET_NAME".to_owned();
-                        let missing = NotConfigured { why, is_wanted: false };
-                        remote.provider(&aws::ID, AwsSource::open(config, &aws)?.ok_or(missing))?
-                    }
-                    #[cfg(feature = "aws")]
-                    "aws_parameters" => {
-                        let why = "no path is set; set `aws_parameters_path`".to_owned();
-                        let missing = NotConfigured { why, is_wanted: false };
-                        let opened = AwsSource::open_parameters(config, &aws)?.ok_or(missing);
-                        remote.provider(&aws::PARAMETERS_ID, opened)?
-                    }
-                    #[cfg(feature = "azure")]
-                    "azure" => remote.provider(&azure::ID, azure::open(config, &clouds)?)?,
-                    #[cfg(feature = "google")]
-                    "google" => remote.provider(&google::ID, google::open(config, &clouds)?)?,
-                    #[cfg(feature = "kubernetes")]
-                    "kubernetes" => remote.provider(&kubernetes::ID, KubernetesSource::open(config)?)?,
-                    #[cfg(feature = "infisical")]
-                    "infisical" => remote.provider(&infisical::ID, infisical::open(config, &clouds)?)?,
-                    #[cfg(feature = "onepassword")]
-                    "onepassword" => remote.provider(&onepassword::ID, onepassword::open(config, &clouds)?)?,
-                    #[cfg(feature = "vault")]
-                    "vault" => remote.provider(&vault::ID, VaultSource::open(config, &vaults)?)?,
-                    "huggingface" => Arc::new(HuggingFaceProvider::open(config)),
-                    _ => return Err(unknown_provider(name)),
-                },
-            };
-            if providers.iter().any(|other| other.name() == provider.name()) {
-                return Err(listed_twice(&*provider, setting));
-            }
-            providers.push(provider);
-        }
+        let Opened { providers, file } = open_providers(config, times, share.as_ref(), &changes)?;
         let (lookup_cache, providers) = (LookupCache::new(times)?, Arc::new(providers));
         let current = Published::new(Some(providers.clone()));
         let set_provider = config.set_provider()?;
@@ -477,91 +342,4 @@ impl Drop for Manager {
         // The destructors of custom providers and watches may use the library.
         fork::unprotected(|| drop((providers, watches)));
     }
-}
-
-/// What remote providers are opened with.
-struct Remote {
-    times: CacheTimes,
-    share: Option<Arc<Share>>,
-    changes: Arc<Changes>,
-}
-
-impl Remote {
-    /// Returns a provider over a source with settings of its own.
-    fn own(&self, source: impl DocumentSource + 'static) -> Result<Arc<dyn SecretProvider>> {
-        check_own_name(source.id().name())?;
-        self.over(Box::new(source))
-    }
-
-    /// Returns a provider over this source or, if it is not configured, one that says why.
-    fn provider(
-        &self,
-        id: &'static ProviderId,
-        opened: Result<impl DocumentSource + 'static, NotConfigured>,
-    ) -> Result<Arc<dyn SecretProvider>> {
-        match opened {
-            Ok(opened) => self.over(Box::new(opened)),
-            Err(missing) => Ok(Arc::new(NotConfiguredProvider { id, missing })),
-        }
-    }
-
-    fn over(&self, source: Box<dyn DocumentSource>) -> Result<Arc<dyn SecretProvider>> {
-        let provider = DocumentProvider::new(source, self.times, self.share.clone())?;
-        Ok(Arc::new(provider.with_changes(self.changes.clone())))
-    }
-}
-
-fn is_valid_name(name: &str) -> bool {
-    (1..=MAX_NAME).contains(&name.len()) && !name.contains(char::is_control)
-}
-
-fn check_own_name(name: &str) -> Result<()> {
-    let what = if !is_valid_name(name) {
-        format!("must have 1 to {MAX_NAME} bytes and no control characters")
-    } else if DEFAULT_PROVIDERS.contains(&name) || OTHER_PROVIDERS.contains(&name) {
-        format!("is {name:?}, which is a built-in provider; choose another name")
-    } else {
-        return Ok(());
-    };
-    Err(provider_table::invalid(format!("the \"name\" of a provider {what}")))
-}
-
-fn listed_twice(provider: &dyn SecretProvider, setting: &ProviderSetting) -> Error {
-    let kind = match setting {
-        ProviderSetting::Name(_) => None,
-        ProviderSetting::Table(table) => provider_table::kind(table),
-    };
-    let remedy = kind.map_or(String::new(), |kind| format!("; give each {kind:?} a \"name\" of its own"));
-    let name = provider.name();
-    Error::new(Status::Config, format!("the configuration key `providers` lists {name:?} twice{remedy}"))
-}
-
-fn check_compiled(setting: &ProviderSetting) -> Result<()> {
-    let name = match setting {
-        ProviderSetting::Name(name) => Some(name.as_str()),
-        ProviderSetting::Table(table) => provider_table::kind(table),
-    };
-    name.map_or(Ok(()), features::check)
-}
-
-/// The chain without `providers`. A service with credentials has them after its variables.
-fn default_providers() -> Vec<ProviderSetting> {
-    let mut names: Vec<&str> = DEFAULT_PROVIDERS.into_iter().filter(|name| features::is_compiled(name)).collect();
-    if CredentialsProvider::is_available() {
-        names.insert(1, "credentials");
-    }
-    names.into_iter().map(|name| ProviderSetting::Name(name.to_owned())).collect()
-}
-
-fn unknown_provider(name: &str) -> Error {
-    let shown: String = name.chars().take(64).collect();
-    let known = [&DEFAULT_PROVIDERS[..], &OTHER_PROVIDERS].concat();
-    let hint = match nearest(name, known.iter().copied()) {
-        _ if name == "exec" => {
-            "write the program and its arguments: {\"exec\": [\"program\", \"argument\"]}".to_owned()
-        }
-        Some(known) => format!("did you mean {known:?}?"),
-        None => format!("the known ones are {}", known.join(", ")),
-    };
-    Error::new(Status::Config, format!("the configuration key `providers` lists an unknown provider {shown:?}; {hint}"))
 }

@@ -71,6 +71,7 @@ mod names;
 mod not_configured;
 #[cfg(feature = "onepassword")]
 mod onepassword;
+mod opening;
 mod peek;
 mod provider;
 mod provider_table;

@@ -31,9 +31,9 @@ struct Change {
 pub(crate) struct Changes {
     changes: Receiver<Change>,
     /// Readable when there is a change.
-    bell: UnixStream,
-    /// Keeps the other one open when the thread has ended.
-    _ring: UnixStream,
+    wake_reader: UnixStream,
+    /// Keeps the connection open when the thread has ended.
+    _wake_writer: UnixStream,
 }
 
 /// Starts the thread, which lives as long as this process. `known`: what the command has.
@@ -45,19 +45,19 @@ pub(crate) fn follow(
 ) -> Result<Changes, Failure> {
     let failed = |error: io::Error| Failure::failed(format!("cannot follow the secrets: {error}"));
     let (sender, changes) = channel();
-    let (bell, ring) = UnixStream::pair().map_err(failed)?;
-    bell.set_nonblocking(true).map_err(failed)?;
-    ring.set_nonblocking(true).map_err(failed)?;
-    let kept = ring.try_clone().map_err(failed)?;
+    let (wake_reader, wake_writer) = UnixStream::pair().map_err(failed)?;
+    wake_reader.set_nonblocking(true).map_err(failed)?;
+    wake_writer.set_nonblocking(true).map_err(failed)?;
+    let kept = wake_writer.try_clone().map_err(failed)?;
     let work = move || {
-        if let Err(failure) = report_changes(secrets, generation, known, get, (&sender, &ring)) {
+        if let Err(failure) = report_changes(secrets, generation, known, get, (&sender, &wake_writer)) {
             warn(&failure);
             terminal::warn("the secrets are not followed any more; the command keeps the values that it has");
             terminal::flush_warnings(None);
         }
     };
     thread::Builder::new().name("watch".to_owned()).spawn(work).map_err(failed)?;
-    Ok(Changes { changes, bell, _ring: kept })
+    Ok(Changes { changes, wake_reader, _wake_writer: kept })
 }
 
 fn report_changes(
@@ -65,7 +65,7 @@ fn report_changes(
     mut generation: u64,
     mut known: Vec<Variable>,
     get: impl Fn(&mut Secrets) -> Result<Vec<Variable>, Failure>,
-    (sender, ring): (&Sender<Change>, &UnixStream),
+    (sender, wake_writer): (&Sender<Change>, &UnixStream),
 ) -> Result<(), Failure> {
     // The last failure, which is reported once. Until it has passed, the secrets are read again.
     let mut failure: Option<Failure> = None;
@@ -80,7 +80,7 @@ fn report_changes(
                     known.clone_from(&found);
                     if !names.is_empty() && sender.send(Change { secrets: found, names }).is_ok() {
                         // If it is full, the parent has not yet read the last one.
-                        let _ = { ring }.write(&[0]);
+                        let _ = { wake_writer }.write(&[0]);
                     }
                 }
                 Err(new) => {
@@ -165,8 +165,8 @@ pub(crate) fn supervise(
                 }
                 // Once it is killed, its end is a signal.
                 let until = kill_at.filter(|kill_at| *kill_at > Instant::now());
-                let bell = PollFd::new(&changes.bell, PollFlags::IN);
-                child::wait_for(&mut [child.signals(), bell], until)?;
+                let wake = PollFd::new(&changes.wake_reader, PollFlags::IN);
+                child::wait_for(&mut [child.signals(), wake], until)?;
             }
         }
     }
@@ -187,8 +187,8 @@ fn restarting(child: &Child, begun: Option<Restart>, secrets: Vec<Variable>, run
 impl Changes {
     /// The last change that was not seen yet, with the names of all of them.
     fn last(&self) -> Option<Change> {
-        let mut rung = [0; 64];
-        while { &self.bell }.read(&mut rung).is_ok_and(|count| count > 0) {}
+        let mut bytes = [0; 64];
+        while { &self.wake_reader }.read(&mut bytes).is_ok_and(|count| count > 0) {}
         let mut last: Option<Change> = None;
         for mut change in self.changes.try_iter() {
             change.names.extend(last.map(|last| last.names).unwrap_or_default());

@@ -72,10 +72,10 @@ impl EtcdConnection {
         failure: &[Value],
     ) -> Result<TransactionOutcome, RefusedRequest> {
         let request = json!({"compare": compare, "success": success, "failure": failure});
-        let mut answer = self.requests.call("/v3/kv/txn", &request)?;
-        let succeeded = answer["succeeded"].as_bool().unwrap_or(false);
+        let mut response = self.requests.call("/v3/kv/txn", &request)?;
+        let succeeded = response["succeeded"].as_bool().unwrap_or(false);
         let expected = if succeeded { success } else { failure };
-        match answer["responses"].take() {
+        match response["responses"].take() {
             Value::Array(responses) if responses.len() == expected.len() => {
                 Ok(TransactionOutcome { succeeded, responses })
             }
@@ -110,8 +110,8 @@ impl EtcdConnection {
     /// Creates a lease, which ends after this time.
     fn lease(&mut self, time: Duration) -> Result<String, RefusedRequest> {
         let seconds = time.as_millis().div_ceil(1000).max(1);
-        let answer = self.requests.call("/v3/lease/grant", &json!({"TTL": seconds.to_string()}))?;
-        match number(&answer["ID"]) {
+        let response = self.requests.call("/v3/lease/grant", &json!({"TTL": seconds.to_string()}))?;
+        match number(&response["ID"]) {
             0 => Err(self.requests.malformed().into()),
             id => Ok(id.to_string()),
         }
@@ -202,7 +202,7 @@ impl TierConnection for EtcdConnection {
     fn hosts(&mut self) -> Result<Vec<Host>> {
         // `0` is the character after `/`.
         let request = json!({"key": self.key("hosts/"), "range_end": self.key("hosts0")});
-        let answer = self.requests.call("/v3/kv/range", &request)?;
+        let response = self.requests.call("/v3/kv/range", &request)?;
         let now = self.requests.time()?;
         let start = self.prefix.len() + "hosts/".len();
         let host = |entry: &Value| {
@@ -211,7 +211,7 @@ impl TierConnection for EtcdConnection {
             let name = String::from_utf8_lossy(key.get(start..)?).into_owned();
             Some(Host { name, silent_for: age(now, time), confirmed })
         };
-        Ok(answer["kvs"].as_array().into_iter().flatten().filter_map(host).collect())
+        Ok(response["kvs"].as_array().into_iter().flatten().filter_map(host).collect())
     }
 }
 

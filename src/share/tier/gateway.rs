@@ -93,10 +93,10 @@ impl Gateway {
 
     /// The error for a request that the server refused. Of its message nothing is shown.
     fn refusal(&self, status: u16, body: &[u8]) -> RefusedRequest {
-        let answer: Option<Value> = serde_json::from_slice(body).ok();
+        let response: Option<Value> = serde_json::from_slice(body).ok();
         let denied = |why: &str| Error::new(Status::AccessDenied, format!("{} {why}", self.name));
         let down = |why: &str| Error::new(Status::Unavailable, format!("{} {why}", self.name)).with_retryable(true);
-        let text = answer.as_ref().and_then(|answer| answer["message"].as_str().or(answer["error"].as_str()));
+        let text = response.as_ref().and_then(|response| response["message"].as_str().or(response["error"].as_str()));
         let Some(text) = text else {
             if body.starts_with(b"CommonName ") {
                 return denied("has users and so refuses a client certificate with a common name; use one without")
@@ -127,7 +127,7 @@ impl Gateway {
         } else {
             down(&format!(
                 "refuses a request (code {})",
-                answer.and_then(|answer| answer["code"].as_i64()).unwrap_or(0)
+                response.and_then(|response| response["code"].as_i64()).unwrap_or(0)
             ))
         }
         .into()
@@ -188,7 +188,7 @@ impl GatewayRequests {
                 self.send(path, body.as_bytes(), Some(&token))
             }
             Err(refused) => {
-                // A server that was replaced does not answer a token with a later number than its own last one.
+                // A server that was replaced does not respond to a token with a later number than its own last one.
                 self.gateway.set_token(None);
                 Err(refused)
             }
@@ -199,8 +199,8 @@ impl GatewayRequests {
     fn log_in(&mut self) -> Result<SecretBytes, RefusedRequest> {
         let gateway = self.gateway.clone();
         let Some((user, password)) = &gateway.login else { return Err(self.malformed().into()) };
-        let mut answer = self.send("/v3/auth/authenticate", &login(user, password), None)?;
-        let Value::String(token) = answer["token"].take() else { return Err(self.malformed().into()) };
+        let mut response = self.send("/v3/auth/authenticate", &login(user, password), None)?;
+        let Value::String(token) = response["token"].take() else { return Err(self.malformed().into()) };
         let token = SecretBytes::copy_from(Zeroizing::new(token).as_bytes())?;
         gateway.set_token(Some(token.clone()));
         Ok(token)
@@ -250,10 +250,10 @@ impl GatewayRequests {
         if response.status != 200 {
             return Err(self.gateway.refusal(response.status, &response.body));
         }
-        let answer: Option<Value> = serde_json::from_slice(&response.body).ok().filter(Value::is_object);
-        let answer = answer.ok_or_else(|| self.malformed())?;
+        let object: Option<Value> = serde_json::from_slice(&response.body).ok().filter(Value::is_object);
+        let object = object.ok_or_else(|| self.malformed())?;
         self.time = time_of(&response).map(|time| (time, Instant::now()));
-        Ok(answer)
+        Ok(object)
     }
 }
 

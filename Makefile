@@ -198,7 +198,9 @@ lint:
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --features wiping-allocator,test-panic -- -D warnings
 	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
-	$(CARGO) clippy --locked --lib --no-default-features --features vault -- -D warnings
+	set -e; for provider in aws azure exec google infisical kubernetes onepassword vault; do \
+	    $(CARGO) clippy --locked --lib --no-default-features --features $$provider -- -D warnings; \
+	done
 	$(CARGO) clippy --locked --features command --bin st-secrets --test command -- -D warnings
 	$(CARGO) clippy --locked --lib -- -D warnings --cfg fuzzing
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items

@@ -65,7 +65,15 @@ mod listen;
 mod lookup;
 mod lookup_cache;
 mod manager;
-#[cfg(any(feature = "aws", feature = "azure", feature = "google", feature = "kubernetes", feature = "vault"))]
+#[cfg(any(
+    feature = "aws",
+    feature = "azure",
+    feature = "google",
+    feature = "infisical",
+    feature = "kubernetes",
+    feature = "onepassword",
+    feature = "vault"
+))]
 mod merge;
 mod names;
 mod not_configured;

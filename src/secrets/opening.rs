@@ -60,7 +60,8 @@ pub(super) struct Opened {
     pub(super) file: Option<Arc<FileProvider>>,
 }
 
-/// Opens the providers of the setting `providers`, or those of the default chain. It reads no file and sends no request.
+/// Opens the providers of the setting `providers`, or those of the default chain. It reads no file and sends no
+/// request.
 pub(super) fn open_providers(
     config: &Config,
     times: CacheTimes,

@@ -18,10 +18,10 @@
 //! runs this file.
 
 #[cfg(loom)]
-use loom::sync::atomic::{AtomicU32, AtomicU64, fence};
-use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
+use loom::sync::atomic::{AtomicU32, fence};
 #[cfg(not(loom))]
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 use std::time::{Duration, Instant};
 
 use crate::sys;
@@ -39,13 +39,13 @@ const BLOCKED: u32 = 1;
 const ASLEEP: u32 = 2;
 const DRAINING: u32 = 4;
 
-/// States of a slot: no thread has used it yet (writers skip it), no thread uses it, a reader is in it.
+/// States of a slot: no thread has used it yet, no thread uses it, a reader is in it.
 const UNUSED: u32 = 0;
 const FREE: u32 = 1;
 const READING: u32 = 2;
 
-/// The number of bits of [`ReaderSlots::used`].
-const MOST_SLOTS: usize = 64;
+/// The highest number of slots. The model checker cannot track as many.
+pub(crate) const MOST_SLOTS: usize = if cfg!(loom) { 4 } else { 64 };
 
 /// How often a waiting thread checks before it sleeps. What it waits for takes some nanoseconds, unless a thread was
 /// interrupted; then the processor is better left to that thread.
@@ -70,9 +70,12 @@ struct LockWord(AtomicU32);
 #[repr(align(128))]
 pub(crate) struct ReaderSlots<T> {
     state: AtomicU32,
-    /// The slots that were ever used, one bit each.
-    used: AtomicU64,
-    slots: Box<[ReaderSlot<T>]>,
+    /// One more than the highest number of a slot that was ever used.
+    used: AtomicU32,
+    /// How many of the slots readers may use.
+    count: usize,
+    /// Part of this struct and as many for each cache, so that a reader finds its slot without reading anything first.
+    slots: [ReaderSlot<T>; MOST_SLOTS],
     lock: LockWord,
 }
 
@@ -86,13 +89,14 @@ pub(crate) enum Refused {
 }
 
 impl<T: Default> ReaderSlots<T> {
-    /// `count` is between 1 and 64.
+    /// `count` is between 1 and [`MOST_SLOTS`].
     pub(crate) fn new(count: usize) -> ReaderSlots<T> {
         let slot = |_| ReaderSlot { state: AtomicU32::new(UNUSED), data: T::default() };
         ReaderSlots {
             state: AtomicU32::new(0),
-            used: AtomicU64::new(0),
-            slots: (0..count.min(MOST_SLOTS)).map(slot).collect(),
+            used: AtomicU32::new(0),
+            count: count.min(MOST_SLOTS),
+            slots: std::array::from_fn(slot),
             lock: LockWord(AtomicU32::new(0)),
         }
     }
@@ -101,13 +105,14 @@ impl<T: Default> ReaderSlots<T> {
 impl<T> ReaderSlots<T> {
     #[inline]
     pub(crate) fn count(&self) -> usize {
-        self.slots.len()
+        self.count
     }
 
     /// Returns a slot. A reader in it may be using its data at the same time.
     #[inline(always)]
     pub(crate) fn slot(&self, number: usize) -> &ReaderSlot<T> {
-        &self.slots[number]
+        // The remainder replaces a check that could panic; numbers are smaller.
+        &self.slots[number % MOST_SLOTS]
     }
 
     /// Enters as a reader in this slot.
@@ -137,8 +142,8 @@ impl<T> ReaderSlots<T> {
         if state == READING {
             return Err(Refused::Taken);
         }
-        // Before the slot is marked, so that a writer which does not see this bit has its block seen by this reader.
-        self.used.fetch_or(1 << number, SeqCst);
+        // Before the slot is marked, so that a writer which does not see this has its block seen by this reader.
+        self.used.fetch_max(number as u32 + 1, SeqCst);
         let slot = self.slot(number);
         let marked = slot.state.compare_exchange(UNUSED, READING, SeqCst, Relaxed).is_ok()
             || slot.state.compare_exchange(FREE, READING, SeqCst, Relaxed).is_ok();
@@ -201,13 +206,11 @@ impl<T> ReaderSlots<T> {
         self.state.fetch_or(BLOCKED, SeqCst);
         #[cfg(loom)]
         fence(SeqCst);
-        let mut used = self.used.load(SeqCst);
-        while used != 0 {
-            let number = used.trailing_zeros() as usize;
-            if self.slots[number].state.load(SeqCst) == READING {
-                self.wait_until_left(number);
+        let used = self.used.load(SeqCst) as usize;
+        for slot in self.slots.get(..used).unwrap_or(&self.slots) {
+            if slot.state.load(SeqCst) == READING {
+                self.wait_until_left(slot);
             }
-            used &= used - 1;
         }
     }
 
@@ -281,8 +284,8 @@ impl<T> ReaderSlots<T> {
 
     /// Returns when no reader was seen in this slot. The caller holds the lock.
     #[cold]
-    pub(crate) fn wait_until_left(&self, number: usize) {
-        let slot = &self.slots[number].state;
+    pub(crate) fn wait_until_left(&self, slot: &ReaderSlot<T>) {
+        let slot = &slot.state;
         if spin_until(|| slot.load(SeqCst) != READING) {
             return;
         }
@@ -298,7 +301,7 @@ impl<T> ReaderSlots<T> {
 impl<T> ReaderSlots<T> {
     /// Does the first step of [`ReaderSlots::enter`].
     pub(crate) fn mark(&self, number: usize) {
-        self.used.fetch_or(1 << number, SeqCst);
+        self.used.fetch_max(number as u32 + 1, SeqCst);
         self.slots[number].state.store(READING, SeqCst);
     }
 }

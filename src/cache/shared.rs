@@ -53,7 +53,7 @@ impl<R, W> Shared<R, W> {
     /// Enters as a reader, for a short time. The thread must not use this data in another way meanwhile.
     #[inline(always)]
     pub(super) fn read(&self) -> SlotGuard<'_, R, W> {
-        let number = thread::slot() & (self.slots.count() - 1);
+        let number = thread::slot(self.slots.count());
         let (slot, number) = match self.slots.enter(number) {
             Ok(slot) => (slot, number),
             Err(refused) => self.enter_slowly(number, refused),
@@ -88,7 +88,7 @@ impl<R, W> Shared<R, W> {
                     return (slot, next);
                 }
             }
-            self.slots.wait_until_left(number);
+            self.slots.wait_until_left(self.slots.slot(number));
         }
     }
 
@@ -173,7 +173,7 @@ impl<'a, R, W> WriteGuard<'a, R, W> {
     #[inline]
     pub(super) fn slot(&self) -> (&'a SlotRecency, usize) {
         let slots = &self.0.slots;
-        let number = thread::slot() & (slots.count() - 1);
+        let number = thread::slot(slots.count());
         (&slots.slot(number).data, number)
     }
 }

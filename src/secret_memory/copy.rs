@@ -2,6 +2,14 @@
 
 use std::ptr;
 
+/// Sixteen bytes in one register. The compiler may keep arrays, or larger numbers, on the stack.
+#[cfg(target_arch = "aarch64")]
+type Part = std::arch::aarch64::uint8x16_t;
+#[cfg(target_arch = "x86_64")]
+type Part = std::arch::x86_64::__m128i;
+#[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
+type Part = u128;
+
 /// Copies bytes, which may overlap with their copy. Bytes of the usual lengths are loaded and then stored in two or
 /// four overlapping parts, which takes a few instructions; a copy of any length would be a call.
 ///
@@ -9,7 +17,6 @@ use std::ptr;
 /// All bytes fit at `to`.
 #[inline(always)]
 pub(crate) unsafe fn copy(bytes: &[u8], to: *mut u8) {
-    type Part = [u8; 16];
     let (from, len) = (bytes.as_ptr(), bytes.len());
     // SAFETY: each part begins and ends within the bytes, and so does its copy. Parts need no alignment.
     unsafe {

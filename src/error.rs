@@ -139,7 +139,7 @@ pub enum Source {
     Google = 10,
     /// Azure Key Vault.
     Azure = 11,
-    /// Secrets of a Kubernetes API server.
+    /// Kubernetes Secrets, through the API server.
     Kubernetes = 12,
     /// Items of 1Password, through a Connect server.
     OnePassword = 13,

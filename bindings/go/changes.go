@@ -12,7 +12,7 @@ import (
 const listenSlice = time.Second
 
 // Generation returns a number that increases when anything that the manager serves changed: a document, a file, or what
-// another process of this host published or invalidated. It reads memory only.
+// another process on this host published or invalidated. It reads memory only.
 func (s *Secrets) Generation() (uint64, error) {
 	return calling(s.handle, func(c *call) (uint64, error) {
 		err := c.error(C.st_secrets_generation(s.native(), &c.number, &c.err))
@@ -44,7 +44,7 @@ type Confirmation struct {
 	Complete bool
 }
 
-// Invalidate makes all processes of this host drop what they have cached, and returns when all have confirmed that, or
+// Invalidate makes all processes on this host drop what they have cached, and returns when all have confirmed that, or
 // after timeout, or with an error when ctx is done. The setting share must be host. key is the key that changed, or
 // empty for all; at present everything is dropped in both cases.
 func (s *Secrets) Invalidate(ctx context.Context, key string, timeout time.Duration) (Confirmation, error) {

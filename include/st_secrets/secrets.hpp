@@ -34,7 +34,7 @@ struct Secret {
     bool cached = false;
     /// An earlier provider failed; it might have returned another value.
     bool degraded = false;
-    /// Another process of this host loaded the value; see the setting `share`.
+    /// Another process on this host loaded the value; see the setting `share`.
     bool shared = false;
     /// The value has a lease, and is revoked at its end, which is that of `expires_in`.
     bool leased = false;
@@ -186,8 +186,8 @@ public:
         return handle_.call<void>(
             [&](const st_secrets *secrets, st_error *error) { ::st_secrets_refresh(secrets, timeout.count(), error); });
     }
-    /// Loads the documents of AWS and Vault now, unless they are cached. With the setting `share`, the other processes
-    /// of this host then use them too.
+    /// Loads the AWS and Vault documents now, unless they are cached. With the setting `share`, the other processes on
+    /// this host then use them too.
     void prefetch(Seconds timeout = default_timeout) const { try_prefetch(timeout).value(); }
     Result<void> try_prefetch(Seconds timeout = default_timeout) const noexcept {
         return handle_.call<void>([&](const st_secrets *secrets, st_error *error) {
@@ -234,7 +234,7 @@ public:
             ::st_secrets_listen(secrets, since, timeout.count(), &generation, error);
         });
     }
-    /// Makes all processes of this host drop what they have cached, and returns as JSON which have confirmed that and
+    /// Makes all processes on this host drop what they have cached, and returns as JSON which have confirmed that and
     /// which are silent, within `timeout`. `scope` is ST_SCOPE_HOST.
     std::string invalidate(std::string_view key, Seconds timeout, std::uint32_t scope = ST_SCOPE_HOST) const {
         return try_invalidate(key, timeout, scope).value();
@@ -255,7 +255,7 @@ public:
     /// Returns the health of every provider, as JSON without any secret.
     std::string check() const { return try_check().value(); }
     Result<std::string> try_check() const { return handle_.text(::st_secrets_check); }
-    /// Returns what is shared with other processes of this host, as JSON without any secret.
+    /// Returns what is shared with other processes on this host, as JSON without any secret.
     std::string share() const { return try_share().value(); }
     Result<std::string> try_share() const { return handle_.text(::st_secrets_share); }
     /// Returns the path of the file or directory that the file provider reads, or of the file that `set` creates.

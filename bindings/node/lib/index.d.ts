@@ -52,7 +52,7 @@ export interface ExecProvider extends Named {
   readonly format?: 'json' | 'dotenv' | 'value';
   /** The key of the value, if the whole output is one. */
   readonly as?: string;
-  /** Files with which the output changes; with the setting `share`, the processes of a host share it. */
+  /** Files with which the output changes; with the setting `share`, the processes on a host share it. */
   readonly depends_on?: readonly string[];
 }
 /** A secret of AWS Secrets Manager that is one value. */
@@ -85,7 +85,7 @@ export interface AzureSecretProvider extends OneSecret {
 export interface AzureSecretsProvider extends ManySecrets {
   readonly azure_secrets: { readonly prefix?: string; readonly tags?: Texts };
 }
-/** One or several Secrets of a Kubernetes API server; of several, the first that has a key supplies it. */
+/** One or several Kubernetes Secrets, through the API server; of several, the first that has a key supplies it. */
 export interface KubernetesSecretProvider extends Named {
   readonly kubernetes_secret: string | readonly string[];
   /** Default: the setting `kubernetes_namespace`. */
@@ -160,7 +160,7 @@ export interface SecretInfo {
   readonly cached: boolean;
   /** An earlier provider failed; it might have returned another value. */
   readonly degraded: boolean;
-  /** Another process of this host loaded the value; see the setting `share`. */
+  /** Another process on this host loaded the value; see the setting `share`. */
   readonly shared: boolean;
   /** The value has a lease, and is revoked at its end, which is that of `expiresIn`. */
   readonly leased: boolean;
@@ -257,7 +257,7 @@ export interface ProviderStats {
   /** How often its source was read; `load_failures` of them failed, in whole or in part. */
   loads: number;
   load_failures: number;
-  /** Documents that another process of this host had loaded. */
+  /** Documents that another process on this host had loaded. */
   shared_loads: number;
   /** Requests that were repeated. */
   retries: number;
@@ -284,7 +284,7 @@ export interface OpenTelemetryMeter {
 }
 /** Creates observable instruments for the counters of a manager. The names begin with `st_secrets.`. */
 export function observeMetrics(meter: OpenTelemetryMeter, secrets: Secrets): void;
-/** What a manager shares with other processes of this host, without any secret. Times are in seconds. */
+/** What a manager shares with other processes on this host, without any secret. Times are in seconds. */
 export interface Sharing {
   /** The setting `share`. */
   share: 'host' | 'off';
@@ -355,8 +355,8 @@ export class Secrets extends Handle {
   refresh(options?: CallOptions & { timeout?: number }): Promise<void>;
   refreshSync(options?: { timeout?: number }): void;
   /**
-   * Loads the documents of AWS and Vault now, unless they are cached. With the setting `share`, the other processes of
-   * this host then use them too.
+   * Loads the AWS and Vault documents now, unless they are cached. With the setting `share`, the other processes on this
+   * host then use them too.
    */
   prefetch(options?: CallOptions & { timeout?: number }): Promise<void>;
   prefetchSync(options?: { timeout?: number }): void;
@@ -371,7 +371,7 @@ export class Secrets extends Handle {
    */
   listen(since?: number, options?: CallOptions & { timeout?: number }): Promise<number>;
   /**
-   * Makes all processes of this host drop what they have cached, and returns when all have confirmed that, or after
+   * Makes all processes on this host drop what they have cached, and returns when all have confirmed that, or after
    * `timeout` seconds (10). The setting `share` must be `host`. At present everything is dropped, whatever the key.
    */
   invalidate(key?: string | null, options?: CallOptions & { timeout?: number }): Promise<Confirmation>;
@@ -387,7 +387,7 @@ export class Secrets extends Handle {
   /** Returns the health of every provider, with remedies. */
   check(options?: CallOptions): Promise<Check>;
   checkSync(): Check;
-  /** Returns what is shared with other processes of this host, without a query. */
+  /** Returns what is shared with other processes on this host, without a query. */
   share(options?: CallOptions): Promise<Sharing>;
   shareSync(): Sharing;
   /** Returns the path of the file or directory that the file provider reads, or of the file that `set` creates. */

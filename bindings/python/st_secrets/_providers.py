@@ -188,7 +188,7 @@ class OnePasswordProvider(BuiltInProvider):
 
 
 class KubernetesProvider(BuiltInProvider):
-    """Secrets of a Kubernetes API server: one or several by name, or those that a label selector matches."""
+    """Kubernetes Secrets, through the API server: one or several by name, or those that a label selector matches."""
 
     _provider = "kubernetes"
 

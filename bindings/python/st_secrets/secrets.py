@@ -266,7 +266,7 @@ class SecretsManager(_native.Secrets):
         return report
 
     def share(self) -> Sharing:
-        """Returns what is shared with other processes of this host, without any secret and without a query."""
+        """Returns what is shared with other processes on this host, without any secret and without a query."""
         report: Sharing = json.loads(self._share())
         return report
 
@@ -296,7 +296,7 @@ class SecretsManager(_native.Secrets):
                 return generation
 
     def invalidate(self, key: str | None = None, timeout: float | timedelta = 10.0) -> Confirmation:
-        """Makes all processes of this host drop what they have cached, and returns when all have confirmed that, or
+        """Makes all processes on this host drop what they have cached, and returns when all have confirmed that, or
         after `timeout` seconds: `{"scope": "host", "confirmed": [1201], "silent": [], "complete": True}`, with process
         IDs. The setting `share` must be `host`. At present everything is dropped, whatever the key.
         """

@@ -27,7 +27,7 @@ impl Secrets {
         Secrets::with(config::load(common)?, common)
     }
 
-    /// The same, which shares what it loads with other processes of this host.
+    /// The same, which shares what it loads with other processes on this host.
     pub(crate) fn open_shared(common: &Common) -> Result<Secrets, Failure> {
         let mut config = config::load(common)?;
         config.set("share", "host")?;

@@ -126,12 +126,12 @@ pub(crate) enum Command {
     /// Reports whether each provider works, the identity at AWS and Vault, and whether the memory for secrets is
     /// locked. The exit code is 4 if a provider fails.
     Check(Check),
-    /// Show what the processes of this host share
+    /// Show what the processes on this host share
     ///
-    /// Lists the documents of AWS and Vault that these settings name, and asks no server. The exit code is 4 if the
+    /// Lists the AWS and Vault documents that these settings name, and asks no server. The exit code is 4 if the
     /// directory of the share cannot be used. The setting `share` need not be on.
     Share(Share),
-    /// Load the documents of AWS and Vault, for the processes of this host that share them
+    /// Load the AWS and Vault documents, for the processes on this host that share them
     ///
     /// Documents that are shared and fresh are not loaded again. The setting `share` need not be on.
     Prefetch,

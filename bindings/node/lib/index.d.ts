@@ -355,8 +355,8 @@ export class Secrets extends Handle {
   refresh(options?: CallOptions & { timeout?: number }): Promise<void>;
   refreshSync(options?: { timeout?: number }): void;
   /**
-   * Loads the AWS and Vault documents now, unless they are cached. With the setting `share`, the other processes on this
-   * host then use them too.
+   * Loads the AWS and Vault documents now, unless they are cached. With the setting `share`, the other processes on
+   * this host then use them too.
    */
   prefetch(options?: CallOptions & { timeout?: number }): Promise<void>;
   prefetchSync(options?: { timeout?: number }): void;

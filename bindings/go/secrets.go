@@ -21,7 +21,7 @@ const (
 type GetFlags uint32
 
 const (
-	// Refresh bypasses all caches and asks every provider.
+	// Refresh bypasses all caches and queries every provider.
 	Refresh GetFlags = C.ST_GET_REFRESH
 	// CachedOnly only uses cached and local values and does not wait for a remote provider.
 	CachedOnly GetFlags = C.ST_GET_CACHED_ONLY

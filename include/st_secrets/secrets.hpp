@@ -13,7 +13,7 @@ namespace st {
 /// Options of a lookup.
 struct GetOptions {
     Seconds timeout = default_timeout;
-    /// Bypass all caches and ask every provider.
+    /// Bypass all caches and query every provider.
     bool refresh = false;
     /// Only use cached and local values; do not wait for a remote provider.
     bool cached_only = false;
@@ -164,7 +164,7 @@ public:
     }
 
     /// Adds a custom provider: `get(key)` returns text, st::Bytes, or std::optional or st::Result of these; `get(key,
-    /// st::Reply &)` answers through the reply. Its answers are cached. It may be called from several threads at once
+    /// st::Reply &)` answers through the reply. Its results are cached. It may be called from several threads at once
     /// and is destroyed with the chain.
     template <class F>
     void add_provider(std::string_view name, F &&get, std::size_t position = last) const {
@@ -197,7 +197,7 @@ public:
     /// Removes all cached values. A value is wiped when its last reference is released.
     void clear_cache() const { try_clear_cache().value(); }
     Result<void> try_clear_cache() const noexcept { return handle_.call<void>(::st_secrets_clear_cache); }
-    /// Returns a number that increases when anything changed; see `listen`.
+    /// Returns a number that increases when anything changes; see `listen`.
     std::uint64_t generation() const { return try_generation().value(); }
     Result<std::uint64_t> try_generation() const noexcept {
         return handle_.call<std::uint64_t>([&](const st_secrets *secrets, std::uint64_t &generation, st_error *error) {
@@ -226,16 +226,16 @@ public:
         return handle_.call<void>(
             [&](const st_secrets *secrets, st_error *error) { ::st_secrets_unwatch(secrets, id, error); });
     }
-    /// Waits until the generation is another one than `since`, or for `timeout`, and returns it. Looks for changes
-    /// meanwhile, in this thread.
+    /// Waits until the generation differs from `since`, or for `timeout`, and returns it. Looks for changes meanwhile,
+    /// in this thread.
     std::uint64_t listen(std::uint64_t since, Seconds timeout) const { return try_listen(since, timeout).value(); }
     Result<std::uint64_t> try_listen(std::uint64_t since, Seconds timeout) const noexcept {
         return handle_.call<std::uint64_t>([&](const st_secrets *secrets, std::uint64_t &generation, st_error *error) {
             ::st_secrets_listen(secrets, since, timeout.count(), &generation, error);
         });
     }
-    /// Makes all processes on this host drop what they have cached, and returns as JSON which have confirmed that and
-    /// which are silent, within `timeout`. `scope` is ST_SCOPE_HOST.
+    /// Drops the cached values of all processes on this host, and returns as JSON which have confirmed it and which are
+    /// silent, within `timeout`. `scope` is ST_SCOPE_HOST.
     std::string invalidate(std::string_view key, Seconds timeout, std::uint32_t scope = ST_SCOPE_HOST) const {
         return try_invalidate(key, timeout, scope).value();
     }

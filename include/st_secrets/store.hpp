@@ -377,7 +377,7 @@ public:
         });
     }
     /// Sends the entries that match the filter to a webhook (a JSON object of settings), oldest first. Returns the id
-    /// of the last one that was delivered or passed over, 0 if none matches.
+    /// of the last one that was delivered or skipped, 0 if none matches.
     std::int64_t audit_send(std::string_view filter, std::string_view webhook) const {
         return try_audit_send(filter, webhook).value();
     }

@@ -129,8 +129,9 @@ impl Manager {
             }
             Err(error) => {
                 let detail = format!("documents are shared in {directory}, but not with other hosts: {error}");
-                Health::new(HealthState::Warning, detail)
-                    .with_advice("correct what is named; until then this host queries the sources itself")
+                Health::new(HealthState::Warning, detail).with_advice(
+                    "fix the problem that the message names; until then this host queries the sources itself",
+                )
             }
         }
     }
@@ -143,7 +144,7 @@ impl Manager {
                 self.checked_share(&directory)
             }
             Some(error) => Health::new(HealthState::Warning, format!("nothing is shared: {error}"))
-                .with_advice("correct what is named; until then each process loads for itself"),
+                .with_advice("fix the problem that the message names; until then each process loads for itself"),
         })
     }
 }

@@ -232,7 +232,7 @@ static PyMethodDef methods[] = {
      "clear_cache($self)\n--\n\nRemoves all cached values, which wipes them."},
     {"generation", (PyCFunction)secrets_generation, METH_NOARGS,
      "generation($self)\n--\n\n"
-     "Returns a number that increases when anything that the manager serves changed: a document, a file, or what another\n"
+     "Returns a number that increases when anything that the manager serves changes: a document, a file, or what another\n"
      "process of this host published or invalidated."},
     {"_listen", (PyCFunction)secrets_listen, METH_VARARGS, NULL},
     {"_invalidate", (PyCFunction)secrets_invalidate, METH_VARARGS, NULL},

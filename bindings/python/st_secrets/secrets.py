@@ -271,7 +271,7 @@ class SecretsManager(_native.Secrets):
         return report
 
     def listen(self, since: int, timeout: float | timedelta | None = None) -> int:
-        """Waits until the generation is another one than `since`, at most for `timeout` seconds, and returns it.
+        """Waits until the generation differs from `since`, at most for `timeout` seconds, and returns it.
 
         While it waits, it looks for changes: of files once a second, and of documents when they are due.
         """
@@ -296,7 +296,7 @@ class SecretsManager(_native.Secrets):
                 return generation
 
     def invalidate(self, key: str | None = None, timeout: float | timedelta = 10.0) -> Confirmation:
-        """Makes all processes on this host drop what they have cached, and returns when all have confirmed that, or
+        """Drops the cached values of all processes on this host, and returns when all have confirmed it, or
         after `timeout` seconds: `{"scope": "host", "confirmed": [1201], "silent": [], "complete": True}`, with process
         IDs. The setting `share` must be `host`. At present everything is dropped, whatever the key.
         """

@@ -211,7 +211,7 @@ pub(crate) fn warn_of_doubt(name: &str, secret: &Secret) {
         terminal::warn(&format!("{name} comes from provider {provider}, but a provider before it failed"));
     }
     if secret.is_stale() {
-        terminal::warn(&format!("{name} is the last value of provider {provider}, which does not answer now"));
+        terminal::warn(&format!("{name} is the last value of provider {provider}, which is not responding"));
     }
 }
 

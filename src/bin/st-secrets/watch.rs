@@ -52,7 +52,7 @@ pub(crate) fn follow(
     let work = move || {
         if let Err(failure) = report_changes(secrets, generation, known, get, (&sender, &wake_writer)) {
             warn(&failure);
-            terminal::warn("the secrets are not followed any more; the command keeps the values that it has");
+            terminal::warn("the secrets are no longer followed; the command keeps its values");
             terminal::flush_warnings(None);
         }
     };

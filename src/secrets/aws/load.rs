@@ -22,7 +22,7 @@ pub(super) fn load(state: &AwsState, files: &WatchedFiles, deadline: Deadline, p
     let first = load_in(state, None, files, part(replicas.len() + 1), patience);
     let Some(mut why) = outage(&first) else { return first };
     for (at, region) in replicas.iter().enumerate() {
-        log::emit(Level::Warn, "aws", || format!("region {region} is asked instead: {why}"));
+        log::emit(Level::Warn, "aws", || format!("querying region {region} instead: {why}"));
         let other = load_in(state, Some(region), files, part(replicas.len() - at), patience);
         let problem = match &other {
             Ok(document) => document.missing.clone().or(outage(&other).map(|error| error.message().to_owned())),

@@ -941,7 +941,7 @@ st_status st_log_set(int32_t max_level,
 
 /**
  * As `st_log_set`, for a function that receives the fields of each message too. The process has one log function: this
- * one replaces that of `st_log_set`, and the other way round.
+ * one replaces that of `st_log_set`, and vice versa.
  */
 st_status st_log_set_fields(int32_t max_level,
                             st_log_fields_fn log,
@@ -1547,7 +1547,7 @@ st_status st_cache_invalidate_prefix(const struct st_cache *cache,
 
 /**
  * Reports the state of a cache. All numbers are from one moment except `expired_count`: expired entries are counted
- * after that, one by one (some milliseconds for a million entries), while other callers go on.
+ * after that, one by one (some milliseconds for a million entries), while other callers continue.
  */
 st_status st_cache_stats(const struct st_cache *cache,
                          struct st_cache_counts *out,
@@ -1647,8 +1647,8 @@ st_status st_cache_load_begin(const struct st_cache *cache,
  * cache is freed (the last two are `ST_ABANDONED`). It may be called before this function returns, so the outputs of
  * this function must not be in memory that `ended` frees. `waiter` is a number for `st_cache_load_notify_cancel`.
  *
- * If the status of the load is `ST_ABANDONED`, nobody loads the value any more, and the caller may begin again. With
- * any other outcome, and if this call fails, `ended` is not called.
+ * If the status of the load is `ST_ABANDONED`, the value is no longer being loaded, and the caller may begin again.
+ * With any other outcome, and if this call fails, `ended` is not called.
  *
  * The library has no thread that watches the time. A caller that wants to wait for a limited time uses a timer of its
  * own, which cancels. So does a caller that waits for a lease that may expire; then it begins again.
@@ -2394,9 +2394,9 @@ st_status st_audit_retain(const struct st_store *store,
                           struct st_error *error);
 
 /**
- * Writes a copy of a database to the file `path`, while all programs go on using the database. The copy is its state
- * at one point in time, and complete without other files. It is checked, and has mode 0600. Missing directories are
- * created; `~` is the home directory.
+ * Writes a copy of a database to the file `path`, while other programs use the database. The copy is its state at one
+ * point in time, and complete without other files. It is checked, and has mode 0600. Missing directories are created;
+ * `~` is the home directory.
  *
  * Without flags, the database of the provider configuration is copied, which normally contains the credentials too.
  * With `ST_BACKUP_AUDIT` it is the audit trail: copy it after the other one, since an entry is older than its change.
@@ -2436,7 +2436,7 @@ void st_redactor_free(struct st_redactor *redactor);
 /**
  * Opens the redactor of the process. From now on, a call that redacts replaces each value that `st_secrets_get`,
  * `st_credential_get`, `st_credential_resolve`, `st_decrypt` and their variants returned before it. If such a value
- * cannot be stored for lack of memory, it is returned all the same, and the next call that redacts logs an error.
+ * cannot be stored for lack of memory, it is still returned, and the next call that redacts logs an error.
  *
  * `config` is as for `st_redactor_open`. Without this call, the redactor is opened with default settings when NULL is
  * first passed as a redactor. It remains open until the process ends. Call this at the start of the program: values

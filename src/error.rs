@@ -246,7 +246,7 @@ impl Error {
     }
 
     /// The same error, marked as authoritative: the source itself reported a denial or a deletion, and earlier answers
-    /// of it must not be used any more. Every other error of a remote source is an outage, during which they may be.
+    /// of it must no longer be used. Every other error of a remote source is an outage, during which they may be.
     pub(crate) fn authoritative(mut self) -> Error {
         self.0.authoritative = true;
         self

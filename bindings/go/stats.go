@@ -42,7 +42,7 @@ type ProviderStats struct {
 	LongestLoadSeconds float64 `json:"longest_load_seconds"`
 }
 
-// Stats returns the counters of the manager, without a query. The child of a fork goes on from those of its parent.
+// Stats returns the counters of the manager, without a query. The child of a fork continues with those of its parent.
 func (s *Secrets) Stats() (Stats, error) {
 	return parsed[Stats](s.copied(context.Background(), func(c *call) C.st_status {
 		return C.st_secrets_stats(s.native(), &c.bytes, &c.err)

@@ -419,9 +419,9 @@ private:
         explicit Progress(F &progress) noexcept : progress_(progress) {}
         static bool call(void *context, std::uint64_t done, std::uint64_t total) noexcept {
             auto *self = static_cast<Progress *>(context);
-            bool go_on = false;
-            self->catching([&] { go_on = self->progress_(done, total); });
-            return go_on;
+            bool proceed = false;
+            self->catching([&] { proceed = self->progress_(done, total); });
+            return proceed;
         }
 
     private:

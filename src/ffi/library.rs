@@ -153,7 +153,7 @@ pub type st_log_fields_fn = Option<
 >;
 
 /// As `st_log_set`, for a function that receives the fields of each message too. The process has one log function: this
-/// one replaces that of `st_log_set`, and the other way round.
+/// one replaces that of `st_log_set`, and vice versa.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_log_set_fields(
     max_level: i32,

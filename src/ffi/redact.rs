@@ -53,7 +53,7 @@ pub unsafe extern "C" fn st_redactor_free(redactor: *mut st_redactor) {
 
 /// Opens the redactor of the process. From now on, a call that redacts replaces each value that `st_secrets_get`,
 /// `st_credential_get`, `st_credential_resolve`, `st_decrypt` and their variants returned before it. If such a value
-/// cannot be stored for lack of memory, it is returned all the same, and the next call that redacts logs an error.
+/// cannot be stored for lack of memory, it is still returned, and the next call that redacts logs an error.
 ///
 /// `config` is as for `st_redactor_open`. Without this call, the redactor is opened with default settings when NULL is
 /// first passed as a redactor. It remains open until the process ends. Call this at the start of the program: values

@@ -181,7 +181,7 @@ mod tests {
             error.size = size as u32;
             // SAFETY: the struct is complete, whatever its `size`.
             unsafe { report_failure(&mut error, &failure) };
-            // SAFETY: as above, the other way round.
+            // SAFETY: as above, in the other direction.
             let bytes: [u8; size_of::<st_error>()] = unsafe { std::mem::transmute(error) };
             assert!(bytes[size.clamp(4, 532)..].iter().all(|byte| *byte == 0x5A), "size {size}");
             if size > 20 {

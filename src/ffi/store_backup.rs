@@ -15,9 +15,9 @@ pub const ST_BACKUP_AUDIT: u32 = 2;
 /// For `st_store_backup`: copies the database of the credentials, where it is a file of its own.
 pub const ST_BACKUP_CREDENTIALS: u32 = 4;
 
-/// Writes a copy of a database to the file `path`, while all programs go on using the database. The copy is its state
-/// at one point in time, and complete without other files. It is checked, and has mode 0600. Missing directories are
-/// created; `~` is the home directory.
+/// Writes a copy of a database to the file `path`, while other programs use the database. The copy is its state at one
+/// point in time, and complete without other files. It is checked, and has mode 0600. Missing directories are created;
+/// `~` is the home directory.
 ///
 /// Without flags, the database of the provider configuration is copied, which normally contains the credentials too.
 /// With `ST_BACKUP_AUDIT` it is the audit trail: copy it after the other one, since an entry is older than its change.

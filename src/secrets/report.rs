@@ -41,8 +41,8 @@ impl Manager {
     /// `{"gets": 105, "not_found": 1, "failed": 0, "providers": [{"name": "aws", "found": 104, "hits": 103, "stale": 0,
     /// "loads": 1, "load_failures": 0, "shared_loads": 0, "retries": 0, "load_seconds": 0.12, "last_load_seconds":
     /// 0.12, "longest_load_seconds": 0.12}]}`. All but `last_load_seconds` only grow. The documentation of
-    /// [`st_secrets_stats`](crate::ffi::st_secrets_stats) describes them. The child of a `fork()` goes on from those of
-    /// its parent.
+    /// [`st_secrets_stats`](crate::ffi::st_secrets_stats) describes them. The child of a `fork()` continues with those
+    /// of its parent.
     pub fn stats(&self) -> String {
         let _guard = fork::protect();
         let (not_found, failed) = self.counts.without_value();

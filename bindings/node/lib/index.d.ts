@@ -180,7 +180,7 @@ export class Secret {
   readonly byteLength: number;
   /** The origin of the value; null for a decrypted value. */
   readonly info: SecretInfo | null;
-  /** Releases the value, which is wiped with its last reference. It cannot be read any more. */
+  /** Releases the value, which is wiped with its last reference. It can no longer be read. */
   dispose(): void;
   /** For `using`. */
   [Symbol.dispose](): void;

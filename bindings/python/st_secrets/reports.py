@@ -78,7 +78,7 @@ class SharedDocument(TypedDict):
     place: str
     """The secret or path."""
     age: float | None
-    """Seconds since it was requested; None if this process cannot decrypt it or nobody has loaded it."""
+    """Seconds since it was requested; None if this process cannot decrypt it or no process has loaded it."""
     expires_in: float | None
     loading: bool
     loader_pid: int | None

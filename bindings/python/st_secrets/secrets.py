@@ -1,7 +1,7 @@
 """Secrets from the environment, files, AWS Secrets Manager, Vault and custom providers.
 
-The names are those of SimpleTuner's `cloud.secrets`, and so are the answers: a provider that fails is logged and passed
-over, `get` returns the default, `set_secret` returns False. `require`, `find` and `strict=True` raise the failure.
+The names are those of SimpleTuner's `cloud.secrets`, and so are the answers: a provider that fails is logged and skipped,
+`get` returns the default, `set_secret` returns False. `require`, `find` and `strict=True` raise the failure.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from . import _async, _native
-from ._log import forget_logged, passed_over
+from ._log import forget_logged, log_skipped
 from ._providers import (
     AWSParametersProvider,
     AWSSecretsManagerProvider,
@@ -167,14 +167,14 @@ class SecretsManager(_native.Secrets):
     async def get_async(self, key: str, default: D) -> str | D: ...
     async def get_async(self, key: str, default: Any = None) -> Any:
         """As `get`, for coroutines: a lookup that has to wait does so in another thread, without blocking the event
-        loop. If the task is cancelled, the lookup goes on and what it finds is cached.
+        loop. If the task is cancelled, the lookup continues and its result is cached.
         """
         try:
             value = self._peek(key)
             if value is _native.MISSING:
                 value = await _async.call_once((id(self), key), functools.partial(self._value, key))
         except Error as error:
-            passed_over(error)
+            log_skipped(error)
             return default
         return default if value is None else value
 

@@ -1,4 +1,4 @@
-//! Everything that is asked of the library's chain of providers.
+//! Queries to the provider chain of the library.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -172,7 +172,7 @@ pub(crate) fn supervise(
     }
 }
 
-/// Asks the command to end. A restart that has begun goes on, with newer values.
+/// Asks the command to end. A restart that has begun continues, with newer values.
 fn restarting(child: &Child, begun: Option<Restart>, secrets: Vec<Variable>, run: &Run) -> Restart {
     let kill_at = match begun {
         Some(begun) => begun.kill_at,

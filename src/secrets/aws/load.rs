@@ -11,8 +11,8 @@ use crate::http::retry::Patience;
 use crate::log::{self, Level};
 use crate::secrets::document::Document;
 
-/// Loads everything that the provider reads. If a region is unavailable, those with replicas are asked in their order,
-/// each with its part of the time.
+/// Loads everything that the provider reads. If a region is unavailable, those with replicas are queried in order, each
+/// with its part of the time.
 pub(super) fn load(state: &AwsState, files: &WatchedFiles, deadline: Deadline, patience: Patience) -> Result<Document> {
     if let Some((agent, selection)) = state.provider_settings.agent() {
         return agent_load::load(state, agent, selection, deadline, patience);

@@ -30,7 +30,7 @@ Examples:
 The spellings HF_TOKEN, hf_token and hf-token name the same secret.
 Providers are queried in order: environment, file, AWS Secrets Manager, Vault.";
 
-/// Secrets for commands, shells and people.
+/// Secrets for commands, shells and users.
 ///
 /// Gets secrets from the environment, a secrets file, AWS Secrets Manager and Vault, and gives them to a command. It
 /// prints a value only on request.

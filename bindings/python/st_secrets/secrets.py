@@ -1,7 +1,7 @@
 """Secrets from the environment, files, AWS Secrets Manager, Vault and custom providers.
 
-The names are those of SimpleTuner's `cloud.secrets`, and so are the answers: a provider that fails is logged and skipped,
-`get` returns the default, `set_secret` returns False. `require`, `find` and `strict=True` raise the failure.
+The names are those of SimpleTuner's `cloud.secrets`, and so is the behaviour: a provider that fails is logged and
+skipped, `get` returns the default, `set_secret` returns False. `require`, `find` and `strict=True` raise the failure.
 """
 
 from __future__ import annotations

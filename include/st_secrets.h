@@ -30,7 +30,7 @@
  * longjmp may leave them.
  *
  * Processes. The library starts no thread, prints nothing, and installs no signal handler. After fork(), the child may
- * use all handles and values of its parent. fork() must not be called from a signal handler. Linux with glibc.
+ * use all handles and values of its parent. fork() must not be called from a signal handler. Linux with glibc or musl.
  */
 
 #ifndef ST_SECRETS_H

@@ -170,6 +170,7 @@ mod tests {
             (Source::Credentials, ST_SOURCE_CREDENTIALS),
         ];
         assert!(sources.iter().all(|(source, number)| *source as i32 == *number));
+        assert_eq!(sources.map(|(source, _)| source), Source::ALL);
     }
 
     #[test]

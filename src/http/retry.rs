@@ -48,7 +48,8 @@ pub(crate) enum RetryDelay {
     /// For AWS and webhooks: decorrelated, from 50 ms up to 20 s. A `Retry-After` is respected up to 5 s. Retries have
     /// a quota.
     Decorrelated,
-    /// For Vault: between 1 s and 1.5 s for every attempt. A `Retry-After` is respected in full.
+    /// For Vault, Kubernetes and the providers in `cloud`: between 1 s and 1.5 s for every attempt. A `Retry-After` is
+    /// respected in full.
     Steady,
 }
 

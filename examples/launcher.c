@@ -132,7 +132,7 @@ static int check(const st_secrets *secrets) {
     }
     puts((const char *)json.data);
     st_bytes_free(&json);
-    /* The report is for people. The status of a refresh says whether every provider works. */
+    /* The report is for humans to read. The status of a refresh says whether every provider works. */
     return st_secrets_refresh(secrets, ST_TIMEOUT_DEFAULT, &error) == ST_OK ? 0 : report(&error);
 }
 

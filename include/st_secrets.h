@@ -30,7 +30,7 @@
  * longjmp may leave them.
  *
  * Processes. The library starts no thread, prints nothing, and installs no signal handler. After fork(), the child may
- * use all handles and values of its parent. fork() must not be called from a signal handler. Linux with glibc.
+ * use all handles and values of its parent. fork() must not be called from a signal handler. Linux with glibc or musl.
  */
 
 #ifndef ST_SECRETS_H
@@ -111,7 +111,7 @@
 #define ST_SOURCE_HUGGINGFACE 8
 
 /**
- * In `source`: a program that `providers` of the configuration names.
+ * In `source`: a program that the setting `providers` names.
  */
 #define ST_SOURCE_EXEC 9
 
@@ -126,22 +126,22 @@
 #define ST_SOURCE_AZURE 11
 
 /**
- * In `source`: Secrets of a Kubernetes API server.
+ * In `source`: Kubernetes Secrets, through the API server.
  */
 #define ST_SOURCE_KUBERNETES 12
 
 /**
- * In `source`: items of 1Password, through a Connect server.
+ * In `source`: 1Password items, through a Connect server.
  */
 #define ST_SOURCE_ONEPASSWORD 13
 
 /**
- * In `source`: secrets of Infisical.
+ * In `source`: Infisical secrets.
  */
 #define ST_SOURCE_INFISICAL 14
 
 /**
- * In `source`: parameters of AWS Systems Manager.
+ * In `source`: AWS Systems Manager parameters.
  */
 #define ST_SOURCE_AWS_PARAMETERS 15
 
@@ -230,18 +230,18 @@
 #define ST_SECRET_DEGRADED 4
 
 /**
- * In `st_secret_info.flags`: another process of this host loaded the value. See the setting `share`.
+ * In `st_secret_info.flags`: another process on this host loaded the value. See the setting `share`.
  */
 #define ST_SECRET_SHARED 8
 
 /**
- * In `st_secret_info.flags`: the value has a lease, as a dynamic secret of Vault. It is valid until the end of
- * `expires_in`, and is never returned after that. Then every call gets another one.
+ * In `st_secret_info.flags`: the value has a lease, such as a dynamic secret of Vault. It is valid for `expires_in`
+ * seconds and is never returned after that; the next get requests a new one.
  */
 #define ST_SECRET_LEASED 16
 
 /**
- * For `st_secrets_invalidate`: all processes of this host that share. See the setting `share`.
+ * For `st_secrets_invalidate`: all processes on this host that share with this one. See the setting `share`.
  */
 #define ST_SCOPE_HOST 1
 
@@ -266,7 +266,7 @@
 #define ST_LOAD_BUSY 3
 
 /**
- * For `st_credential_source`: there is neither.
+ * `st_credential_source` found no credential.
  */
 #define ST_CREDENTIAL_NONE 0
 
@@ -327,9 +327,11 @@
 typedef struct st_cache st_cache;
 
 /**
- * The keys that encrypt credentials, in SimpleTuner's format. A cipher may be used from any number of threads at once,
- * and in the child of a `fork()`. Where a function takes a cipher, NULL means the cipher of the process, which is
- * opened on first use with the settings of the environment, and is replaced by `st_cipher_reset`.
+ * The keys that encrypt credentials, in SimpleTuner's format: a Fernet token (https://github.com/fernet/spec), encoded
+ * once more as URL-safe base64. Its key is derived from a secret with PBKDF2-HMAC-SHA256 and 100 000 iterations. A
+ * cipher may be used from any number of threads at once, and in the child of a `fork()`. Where a function takes a
+ * cipher, NULL means the cipher of the process, which is opened on first use with the settings of the environment, and
+ * is replaced by `st_cipher_reset`.
  *
  * The newest key encrypts. It comes from `SIMPLETUNER_CREDENTIAL_KEY`, otherwise from `~/.simpletuner/credential.key`;
  * if there is neither, a new key is generated and saved there with mode 0600. Previous keys decrypt too. They come
@@ -345,45 +347,45 @@ typedef struct st_cache st_cache;
 typedef struct st_cipher st_cipher;
 
 /**
- * A configuration: settings by name, each with a default. One thread at a time may use it. Whatever is opened with it
- * copies it.
+ * A configuration: settings by name, each with a default. One thread at a time may use it. Each function that opens
+ * something with a configuration copies it.
  *
  * Keys of the secrets manager:
  *
  * - `providers`: JSON array, the providers in the order in which they are queried; default
  *   `["env","file","aws","vault","huggingface"]`, with `credentials` after `env` in a service of systemd that has
- *   some. An element may also be an object that names a program whose output has secrets, such as
- *   `{"exec": ["sops", "-d", "secrets.json"], "name": "sops"}`, described in `docs/exec.md`, or a secret of AWS that
- *   is one value, such as `{"aws_secret": "prod/tls", "as": "TLS_KEY"}`, or all with a prefix or tags, such as
+ *   some. An element may also be an object that names a program whose output contains secrets, such as `{"exec":
+ *   ["sops", "-d", "secrets.json"], "name": "sops"}`, described in `docs/exec.md`, or an AWS secret that is a single
+ *   value, such as `{"aws_secret": "prod/tls", "as": "TLS_KEY"}`, or all AWS secrets with a prefix or tags, such as
  *   `{"aws_secrets": {"prefix": "prod/"}}`, described in `docs/aws.md`.
  * - `env_prefix`: text; with `MYAPP` the key `hf-token` is the variable `MYAPP_HF_TOKEN`; default none
  * - `file_path`: text, a JSON, YAML, dotenv or TOML file, or a directory with one file per secret; `~` is the home
  *   directory; default the first of `~/.simpletuner/secrets.json`, `.yaml` and `.yml` that exists
  * - `strict_permissions`: true or false, reject a file that other users can read or change; default false
  * - `timeout`: seconds above 0 for one call; default 10
- * - `cache_ttl`: seconds for which a document of AWS or Vault, the output of a program, or an answer of a custom
+ * - `cache_ttl`: seconds for which an AWS or Vault document, the output of a program, or an answer of a custom
  *   provider, is cached; default 300. The environment and the file are read on every get.
  * - `miss_ttl`: seconds for which it is cached that AWS or Vault has no document, or that a custom provider has no
  *   value; default 5
- * - `max_stale`: seconds after `cache_ttl` for which the last document of AWS or Vault is used during an outage;
- *   default 3600
- * - `max_backoff`: seconds, the longest back-off from AWS or Vault after a failure; after a timeout, up to four times
+ * - `max_stale`: seconds after `cache_ttl` for which the last AWS or Vault document is used during an outage; default
+ *   3600
+ * - `max_backoff`: seconds, the longest pause after a failed load from AWS or Vault; after a timeout, up to four times
  *   as long; default 15
- * - `max_attempts`: whole number, how often a request is sent at most; default 3, and a request that the server
- *   throttles is repeated until the deadline while nothing is cached
+ * - `max_attempts`: whole number, the maximum number of attempts for one request; default 3. If it is not set, a
+ *   request that the server throttles is retried until the deadline as long as nothing is cached
  * - `aws_secret_name`, `aws_region`, `aws_profile`, `aws_role_arn`, `aws_external_id`, `aws_role_session_name`,
  *   `aws_endpoint_url`, `aws_version_id`, `aws_version_stage`: AWS Secrets Manager; text, described in `docs/aws.md`;
  *   `aws_secret_name` and `aws_region` also a JSON array of texts
- * - `aws_parameters_path` (text or a JSON array of texts), `aws_parameters_endpoint_url`: the provider
- *   `aws_parameters`, which `providers` has to list: parameters of AWS Systems Manager below a path; described in
+ * - `aws_parameters_path` (text or a JSON array of texts), `aws_parameters_endpoint_url`: settings of the provider
+ *   `aws_parameters`, which must be listed in `providers`: AWS Systems Manager parameters below a path; described in
  *   `docs/aws.md`
- * - `aws_agent_url`, `aws_agent_token_file`: AWS's agent or Lambda extension, which secrets are read from instead;
- *   text, described in `docs/aws.md`
- * - `google_secret_name`, `google_project`, `google_location`, `google_credentials_file`, `google_endpoint_url`: the
- *   provider `google`, which `providers` has to list: Google Secret Manager; text, described in `docs/google.md`;
- *   `google_secret_name` also a JSON array of texts
- * - `azure_vault_url`, `azure_secret_name`, `azure_auth`: the provider `azure`, which `providers` has to list: Azure
- *   Key Vault; text, described in `docs/azure.md`; `azure_secret_name` also a JSON array of texts
+ * - `aws_agent_url`, `aws_agent_token_file`: the AWS agent or Lambda extension that secrets are read from, instead of
+ *   AWS itself; text, described in `docs/aws.md`
+ * - `google_secret_name`, `google_project`, `google_location`, `google_credentials_file`, `google_endpoint_url`:
+ *   settings of the provider `google`, which must be listed in `providers`: Google Secret Manager; text, described in
+ *   `docs/google.md`; `google_secret_name` also a JSON array of texts
+ * - `azure_vault_url`, `azure_secret_name`, `azure_auth`: settings of the provider `azure`, which must be listed in
+ *   `providers`: Azure Key Vault; text, described in `docs/azure.md`; `azure_secret_name` also a JSON array of texts
  * - `set_provider`: `"file"`, `"aws"` or `"vault"`, the provider that `st_secrets_set` and `st_secrets_delete` write
  *   to; default `"file"`; described in `docs/aws.md` and `docs/vault.md`
  * - `vault_url`, `vault_mount`, `vault_path`, `vault_kv_version` (`"1"`, `"2"` or `"auto"`), `vault_namespace`,
@@ -394,17 +396,17 @@ typedef struct st_cipher st_cipher;
  *   `docs/vault.md`; `vault_path` also a JSON array of texts
  * - `kubernetes_secret` (text or a JSON array of texts), `kubernetes_selector`, `kubernetes_namespace`,
  *   `kubernetes_url`, `kubernetes_ca_cert`, `kubernetes_token_file`, `kubernetes_client_cert`,
- *   `kubernetes_client_key`: the provider `kubernetes`, which `providers` has to list: Secrets of a Kubernetes API
- *   server; text, described in `docs/kubernetes.md`
+ *   `kubernetes_client_key`: settings of the provider `kubernetes`, which must be listed in `providers`: Secrets of a
+ *   Kubernetes API server; text, described in `docs/kubernetes.md`
  * - `onepassword_item` (text or a JSON array of texts), `onepassword_vault`, `onepassword_url`, `onepassword_token`,
- *   `onepassword_token_file`: the provider `onepassword`, which `providers` has to list: items of 1Password, through a
- *   Connect server; text, described in `docs/onepassword.md`
+ *   `onepassword_token_file`: settings of the provider `onepassword`, which must be listed in `providers`: 1Password
+ *   items, through a Connect server; text, described in `docs/onepassword.md`
  * - `infisical_environment`, `infisical_project`, `infisical_path` (text or a JSON array of texts), `infisical_url`,
  *   `infisical_client_id`, `infisical_client_secret`, `infisical_client_secret_file`, `infisical_token`,
- *   `infisical_token_file`: the provider `infisical`, which `providers` has to list: secrets of Infisical; text,
- *   described in `docs/infisical.md`
- * - `share` (`"off"` or `"host"`), `share_dir`, `share_key`: whether the processes of this user on this host share
- *   what one of them has loaded from AWS or Vault; text, described in `docs/share.md`; default `"off"`
+ *   `infisical_token_file`: settings of the provider `infisical`, which must be listed in `providers`: Infisical
+ *   secrets; text, described in `docs/infisical.md`
+ * - `share` (`"off"` or `"host"`), `share_dir`, `share_key`: whether the processes of this user on this host share the
+ *   documents that one of them has loaded from AWS or Vault; text, described in `docs/share.md`; default `"off"`
  * - `share_url`, `share_ca_cert`, `share_client_cert`, `share_client_key`: the server through which hosts share, and
  *   the certificates for it; text, described in `docs/tier.md`; default none
  *
@@ -456,9 +458,9 @@ typedef struct st_redact_stream st_redact_stream;
  * function takes a redactor, NULL means the redactor of the process, which has the values of secrets, credentials and
  * decrypted tokens that the library returns: see `st_redactor_start`.
  *
- * A value is found as it is; escaped as in JSON, as Python's `repr` does it, or as for a shell; percent-encoded; in
- * hexadecimal; in base64 and base64url, whatever is encoded in front of it and behind it, also in lines of 76
- * characters; and in UTF-16LE. Of a value of several lines, each line is found too.
+ * A value is found verbatim; escaped as in JSON, in Python's `repr`, or for a shell; percent-encoded; in hexadecimal;
+ * in base64 and base64url, whatever is encoded in front of it and behind it, also in lines of 76 characters; and in
+ * UTF-16LE. If a value has several lines, each line is found too.
  *
  * Not found are: values shorter than `redact_min`; values that are transformed otherwise, such as compressed or
  * encrypted ones; values with other text in between, such as control codes of a terminal or line breaks.
@@ -571,7 +573,7 @@ typedef struct st_log_field {
      */
     const char *name;
     /**
-     * `ST_FIELD_…`. A kind that the program does not know is to be skipped.
+     * `ST_FIELD_…`. Skip a field whose kind the program does not know.
      */
     int32_t kind;
     /**
@@ -661,8 +663,8 @@ typedef struct st_secret_info {
      */
     char provider[32];
     /**
-     * The provider's own name of this version of the secret, NUL-terminated and truncated if it is too long; empty if
-     * it has none.
+     * The provider's identifier of this version of the secret, NUL-terminated and truncated if it is too long; empty
+     * if the provider has no versions.
      */
     char version[64];
 } st_secret_info;
@@ -939,7 +941,7 @@ st_status st_log_set(int32_t max_level,
 
 /**
  * As `st_log_set`, for a function that receives the fields of each message too. The process has one log function: this
- * one replaces that of `st_log_set`, and the other way round.
+ * one replaces that of `st_log_set`, and vice versa.
  */
 st_status st_log_set_fields(int32_t max_level,
                             st_log_fields_fn log,
@@ -1160,8 +1162,8 @@ st_status st_secrets_get_webhook_secret(const struct st_secrets *secrets,
  * start. Writers in several processes wait for each other. The next get still queries the providers in order: an
  * environment variable of the same name takes precedence over the file.
  *
- * With the setting `set_provider`, the secret is written to that provider instead; errors are those of the provider,
- * and `ST_BUSY`: others wrote to it all the time.
+ * With the setting `set_provider`, the secret is written to that provider instead; errors are those of the provider.
+ * `ST_BUSY`: other clients kept changing the document during the call; try again.
  *
  * If the call fails, the file is unchanged. `ST_PROTOCOL`: the file cannot be parsed, or its layout cannot be changed
  * safely. `ST_READ_ONLY`: the path is a directory of secrets. `ST_BUSY`: another process did not finish within the
@@ -1195,16 +1197,17 @@ st_status st_secrets_delete(const struct st_secrets *secrets,
 
 /**
  * Adds a custom provider, which is the callback `get`. `name` (1 to 31 bytes of UTF-8, no control characters)
- * identifies it in errors, logs and `st_secret_info`. `position` is its place in the order of the providers: 0 is
- * first, `ST_LAST` is last, but before `huggingface` if that is last, whose aliases come after all other providers. A
- * provider cannot be removed.
+ * identifies it in errors, logs and `st_secret_info`. `position` is its index in the chain of providers: 0 is first.
+ * `ST_LAST` is last, except that `huggingface` stays behind it if it is the last provider, because its aliases have
+ * the lowest precedence. A provider cannot be removed.
  *
  * Its values are cached for `cache_ttl` or the TTL that it set, and the absence of a value for `miss_ttl`. While one
  * call queries it again, other calls get its last value, with `ST_SECRET_STALE` after `cache_ttl`. A value is never
  * used after the TTL that the provider set, nor after the provider returned `ST_ACCESS_DENIED` for its key.
  *
- * If `get` returns `ST_TIMEOUT` after all of its time, or after more than a second, it is not called for a while, and
- * then by one call at a time with at most a second, until it answers. A refresh calls it at once.
+ * If `get` returns `ST_TIMEOUT` after it used up its time or ran for more than a second, it is not called during a
+ * pause. After the pause, one call at a time calls it, with a timeout of at most one second, until it responds. A
+ * refresh calls it at once.
  *
  * The library takes ownership of `context`, even if the call fails. It calls `drop` (may be NULL) with it exactly
  * once: when the manager is freed, or when this call fails.
@@ -1234,7 +1237,7 @@ st_status st_secrets_refresh(const struct st_secrets *secrets,
 
 /**
  * Loads the documents of AWS, Vault and programs now, unless they are cached. With the setting `share`, the other
- * processes of this host then use those of AWS and Vault too. The call takes at most `timeout` seconds
+ * processes on this host then use those of AWS and Vault too. The call takes at most `timeout` seconds
  * (`ST_TIMEOUT_DEFAULT`: that of the configuration; `INFINITY`: no limit).
  *
  * The error is that of the first provider that failed, in whole or in part. The other documents are loaded even then.
@@ -1245,7 +1248,7 @@ st_status st_secrets_prefetch(const struct st_secrets *secrets,
 
 /**
  * Drops all values that the manager has cached, and wipes those that no caller holds. The next get queries the
- * sources. With the setting `share`, the other processes of this host drop them too.
+ * sources. With the setting `share`, the other processes on this host drop them too.
  */
 st_status st_secrets_clear_cache(const struct st_secrets *secrets,
                                  struct st_error *error);
@@ -1279,26 +1282,29 @@ st_status st_secrets_check(const struct st_secrets *secrets,
  * [{"name": "aws", "found": 104, "hits": 103, "stale": 0, "loads": 1, "load_failures": 0, "shared_loads": 0,
  * "retries": 0, "load_seconds": 0.12, "last_load_seconds": 0.12, "longest_load_seconds": 0.12}]}`.
  *
- * `gets` is the number of gets, each key of `st_secrets_get_many` being one; `not_found` and `failed` of them had no
- * value. A cached-only get of what is not cached is not counted. For each provider, in their order: `found` gets had
- * their value from it, `hits` of them from memory, without a query of its source, and `stale` of them an expired one.
- * `loads` is how often its source was read or its callback called; `load_failures` of them failed, at least in part.
- * `shared_loads` is how many documents another process of this host had loaded. `retries` is how many requests were
- * repeated. `load_seconds` is the time of all loads, the others are that of the last and of the longest one. Later
- * versions may add members.
+ * - `gets`: the number of gets; each key of `st_secrets_get_many` counts as one. A cached-only get of a value that is
+ *   not cached does not count. `not_found` and `failed` are the gets that returned no value.
+ * - `providers`, in their order. `found`: gets that returned a value of this provider; of these, `hits` were served
+ *   from memory without a query of the source, and `stale` returned an expired value. `loads`: how often the source
+ *   was read or the callback called; `load_failures`: loads that failed, in whole or in part. `shared_loads`:
+ *   documents that another process on this host had loaded. `retries`: requests that were repeated. `load_seconds`,
+ *   `last_load_seconds` and `longest_load_seconds`: the duration of all loads together, of the last, and of the
+ *   longest.
  *
- * Only `last_load_seconds` ever decreases. The child of a `fork()` goes on from the numbers of its parent.
+ * Later versions may add members.
+ *
+ * All numbers but `last_load_seconds` only increase. The child of a `fork()` continues with the numbers of its parent.
  */
 st_status st_secrets_stats(const struct st_secrets *secrets,
                            struct st_bytes *json,
                            struct st_error *error);
 
 /**
- * Returns what is shared with other processes of this host, as JSON; see the setting `share`. It contains no value of
- * a secret, and no source is queried. The caller frees `json` with `st_bytes_free`. An example:
- * `{"share": "host", "directory": "/dev/shm/st-secrets-1000", "owner": 1000, "refused": null, "documents": [{"id": …,
- * "provider": "aws", "place": …, "age": 12.5, "expires_in": 287.5, "loading": false, "loader_pid": null,
- * "failing": null, "retry_in": null}]}`.
+ * Returns what is shared with other processes on this host, as JSON; see the setting `share`. It contains no value of
+ * a secret, and no source is queried. The caller frees `json` with `st_bytes_free`. An example: `{"share": "host",
+ * "directory": "/dev/shm/st-secrets-1000", "owner": 1000, "refused": null, "documents": [{"id": …, "provider": "aws",
+ * "place": …, "age": 12.5, "expires_in": 287.5, "loading": false, "loader_pid": null, "failing": null, "retry_in":
+ * null}]}`.
  *
  * `share` is `host` or `off`. `refused` is the reason why nothing is shared, or `null`. The times of a document are in
  * seconds; they are `null` if the document was not loaded, or if this process cannot decrypt it. `failing` is the
@@ -1319,25 +1325,25 @@ st_status st_secrets_file_path(const struct st_secrets *secrets,
                                struct st_error *error);
 
 /**
- * Writes to `generation` a number that increases when anything that this manager serves changed: a document was loaded
- * with other contents or dropped, a file changed, another process invalidated something. It never decreases,
- * and may increase more than once for one change. If it is still the same, nothing changed that a get of this
- * process has noticed.
+ * Writes to `generation` a number that increases when anything that this manager serves changes: a document is loaded
+ * with different contents or dropped, a file changes, another process invalidates something. It never decreases, and
+ * may increase more than once for one change. If it is unchanged, no get of this process has noticed a change.
  *
- * With the setting `share`, the changes that other processes of the host publish count as soon as they do so, without
- * a get. The call reads memory only, except the first one.
+ * With the setting `share`, changes that other processes on the host publish count at once, without a get. All calls
+ * but the first one only read memory.
  */
 st_status st_secrets_generation(const struct st_secrets *secrets,
                                 uint64_t *generation,
                                 struct st_error *error);
 
 /**
- * Calls `changed` when the value of `key` changed; with NULL as the key, when anything changed. The callback is called
- * on a thread of the program: within a get that found a change, or within `st_secrets_listen`. The library has no
- * thread that would call it. `id` (may be NULL) receives the number for `st_secrets_unwatch`.
+ * Registers `changed`, which is called when the value of `key` changes; with NULL as the key, when anything changes.
+ * The library has no thread of its own: the callback runs on a thread of the program, within a get that finds a change
+ * or within `st_secrets_listen`. `id` (may be NULL) receives the number for `st_secrets_unwatch`.
  *
- * The first value is the one that is cached now; if none is, the one that the next check finds. A key that gets or
- * loses its value has changed. Variables and the values of custom providers are compared by `st_secrets_listen` only.
+ * Changes are relative to the value that is cached now or, if none is, to the one that the next check finds. A key
+ * that gains or loses its value counts as changed. Only `st_secrets_listen` compares variables and the values of
+ * custom providers.
  *
  * The library takes ownership of `context`, even if the call fails. It calls `drop` (may be NULL) with it exactly
  * once: after `st_secrets_unwatch`, when the manager is freed, or when this call fails.
@@ -1362,14 +1368,14 @@ st_status st_secrets_unwatch(const struct st_secrets *secrets,
                              struct st_error *error);
 
 /**
- * Waits until the generation is another one than `since`, or `timeout` seconds have passed (0: does not wait;
- * `INFINITY`: no limit), and writes it to `generation`: if that is `since`, nothing changed. So a program loops with
- * the result of the last call, and misses nothing in between.
+ * Waits until the generation differs from `since`, or until `timeout` seconds have passed (0: does not wait;
+ * `INFINITY`: no limit), and writes it to `generation`. If the result equals `since`, nothing changed. A program that
+ * passes the result of each call to the next one misses no change.
  *
- * The call occupies the thread of the caller, and does there what watches need: it looks at files and watched keys
- * once a second, and loads documents again that are due. Of the processes that share a document, one does that; the
- * others wait, and are woken by what it publishes. Callbacks of watches are called before the call returns. A signal
- * does not end the wait: use a short `timeout` where one must.
+ * The call blocks its thread and does the work of the watches there: once a second it checks files and watched keys,
+ * and it reloads documents that are due. If several processes share a document, one of them reloads it and wakes the
+ * others. Callbacks of watches are called before the call returns. A signal does not end the wait: use a short
+ * `timeout` if it has to.
  */
 st_status st_secrets_listen(const struct st_secrets *secrets,
                             uint64_t since,
@@ -1378,24 +1384,24 @@ st_status st_secrets_listen(const struct st_secrets *secrets,
                             struct st_error *error);
 
 /**
- * Makes all processes in `scope` drop what they have cached, and returns when all have confirmed that, or after
- * `timeout` seconds (`INFINITY`: no limit). `key` is the key that changed, or NULL for all. At present everything is
+ * Drops the cached values of all processes in `scope`. Returns when all of them have confirmed it, or after `timeout`
+ * seconds (`INFINITY`: no limit). `key` is the key that changed, or NULL for all keys. At present everything is
  * dropped in both cases, because documents are loaded as a whole.
  *
  * `report` receives the result as JSON, which the caller frees with `st_bytes_free`: `{"scope": "host", "confirmed":
  * [1201, 1202], "silent": [1203], "complete": true}`, with process IDs. In a process that confirmed, no get that
- * begins after this call returns an older value. A process that makes no call confirms too: its next one begins with a
- * look at the memory that all share. A silent process is stopped, possibly in the middle of a get, which would return
- * what it has read. The call succeeds even if processes are silent: check `silent`. `complete` is false if the host
- * has had more processes than the list has places (4088).
+ * begins after this call returns an older value. An idle process counts as confirmed, because its next call begins by
+ * checking the shared memory. A silent process is stopped, possibly in the middle of a get that returns an older value
+ * when the process continues. The call succeeds even if processes are silent: check `silent`. `complete` is false if
+ * the host has had more processes than the list can hold (4088).
  *
- * With `ST_SCOPE_CLUSTER`, `confirmed` and `silent` are the names of hosts, as texts. A host that has made no call for
- * 15 seconds is named as silent and not waited for; one of 60 seconds is in neither. Its next get looks at the tier
- * first.
+ * With `ST_SCOPE_CLUSTER`, `confirmed` and `silent` are arrays of host names. A host that has made no call for 15
+ * seconds is listed as silent without waiting for it; after 60 seconds without a call it is not listed. In both cases
+ * its next get checks the tier first.
  *
  * `ST_CONFIG`: with `ST_SCOPE_HOST`, the setting `share` is off; with `ST_SCOPE_CLUSTER`, there is no `share_url`.
- * `ST_UNAVAILABLE`, `ST_TIMEOUT`, `ST_ACCESS_DENIED` or `ST_PROTOCOL`: the tier fails.
- * `ST_ACCESS_DENIED` or `ST_IO`: the directory of the share cannot be used.
+ * `ST_UNAVAILABLE`, `ST_TIMEOUT`, `ST_ACCESS_DENIED` or `ST_PROTOCOL`: the tier failed. `ST_ACCESS_DENIED` or `ST_IO`:
+ * the directory of the share cannot be used.
  */
 st_status st_secrets_invalidate(const struct st_secrets *secrets,
                                 const char *key,
@@ -1541,7 +1547,7 @@ st_status st_cache_invalidate_prefix(const struct st_cache *cache,
 
 /**
  * Reports the state of a cache. All numbers are from one moment except `expired_count`: expired entries are counted
- * after that, one by one (some milliseconds for a million entries), while other callers go on.
+ * after that, one by one (some milliseconds for a million entries), while other callers continue.
  */
 st_status st_cache_stats(const struct st_cache *cache,
                          struct st_cache_counts *out,
@@ -1641,8 +1647,8 @@ st_status st_cache_load_begin(const struct st_cache *cache,
  * cache is freed (the last two are `ST_ABANDONED`). It may be called before this function returns, so the outputs of
  * this function must not be in memory that `ended` frees. `waiter` is a number for `st_cache_load_notify_cancel`.
  *
- * If the status of the load is `ST_ABANDONED`, nobody loads the value any more, and the caller may begin again. With
- * any other outcome, and if this call fails, `ended` is not called.
+ * If the status of the load is `ST_ABANDONED`, the value is no longer being loaded, and the caller may begin again.
+ * With any other outcome, and if this call fails, `ended` is not called.
  *
  * The library has no thread that watches the time. A caller that wants to wait for a limited time uses a timer of its
  * own, which cancels. So does a caller that waits for a lease that may expire; then it begins again.
@@ -2001,7 +2007,7 @@ st_status st_hardware_info_get(const struct st_store *store,
 
 /**
  * Returns the default prices, in the form of `st_hardware_info_get`: those of SimpleTuner's documentation (`gpu-l40s`,
- * `gpu-a100-large`), and that of `gpu-h100`, which its code alone has. Free `json` with `st_bytes_free`.
+ * `gpu-a100-large`), and the price of `gpu-h100`, which only its code has. Free `json` with `st_bytes_free`.
  */
 st_status st_hardware_info_defaults(struct st_bytes *json,
                                     struct st_error *error);
@@ -2033,9 +2039,8 @@ st_status st_hardware_cost_per_hour(const struct st_store *store,
                                     struct st_error *error);
 
 /**
- * Returns in `cost` the hourly price, in US dollars, of the device that SimpleTuner counts with by default,
- * `gpu-l40s`. Where the prices of `st_hardware_info_get` lack it, or its `cost_per_second`, the price is that of
- * `st_hardware_info_defaults`.
+ * Returns in `cost` the hourly price, in US dollars, of SimpleTuner's default device, `gpu-l40s`. Where the prices of
+ * `st_hardware_info_get` lack it, or its `cost_per_second`, the price is that of `st_hardware_info_defaults`.
  *
  * `ST_WRONG_TYPE`: its price is not a valid number.
  */
@@ -2153,7 +2158,7 @@ st_status st_credential_list(const struct st_store *store,
  * with length 0 as `global_key` means that there is no secret that all users share. `source` (may be NULL) receives
  * which one it is, `ST_CREDENTIAL_…`. Free `value` with `st_bytes_free`, which wipes it.
  *
- * `ST_NOT_FOUND`: neither is there. If the user's own credential exists but cannot be decrypted, the call fails; the
+ * `ST_NOT_FOUND`: neither exists. If the user's own credential exists but cannot be decrypted, the call fails; the
  * global secret is not used instead.
  */
 st_status st_credential_resolve(const struct st_store *store,
@@ -2306,8 +2311,8 @@ st_status st_audit_stats(const struct st_store *store,
  * The first five are those of SimpleTuner. A range is valid if it follows the entry before it. Entries that
  * `st_audit_retain` removed are not missing.
  *
- * The signature covers the time, event type, actor id, action, details and the previous signature. It does not cover
- * the actor's name and address, nor the target.
+ * The signature, HMAC-SHA256, covers the time, event type, actor id, action, details and the previous signature. It
+ * does not cover the actor's name and address, nor the target.
  */
 st_status st_audit_verify(const struct st_store *store,
                           int64_t first,
@@ -2317,8 +2322,8 @@ st_status st_audit_verify(const struct st_store *store,
                           struct st_error *error);
 
 /**
- * Exports entries as text, oldest first, which can be continued: `last_id` (may be NULL) receives the number of the
- * last entry, or 0 if there is none, and `after_id` of the next call continues there. `filter_json` is as for
+ * Exports entries as text, oldest first. `last_id` (may be NULL) receives the number of the last exported entry, or 0
+ * if there is none; pass it as `after_id` to continue there with the next call. `filter_json` is as for
  * `st_audit_query`, except that `limit` is 10000 by default. Free `exported` with `st_bytes_free`.
  *
  * `format` is `ST_AUDIT_JSON_LINES` or `ST_AUDIT_CSV`. CSV begins with the names of the columns, unless there is an
@@ -2340,17 +2345,17 @@ st_status st_audit_export(const struct st_store *store,
  * - `url`: `https://…`; required
  * - `token`: the header `Authorization`, as it is if it begins with `Bearer ` or `ApiKey `, else after `ApiKey `. It
  *   is not sent to `http://` of another machine
- * - `security_only`: whether to pass over all but the security events (default false)
- * - `batch`: how many entries a request has, at most 1000. 1, the default, is `application/json` as SimpleTuner sends
- *   it; more are `application/x-ndjson`, one object per line
+ * - `security_only`: whether to skip all entries that are not security events (default false)
+ * - `batch`: the number of entries per request, at most 1000. 1, the default, is sent as `application/json`, as
+ *   SimpleTuner does; more are sent as `application/x-ndjson`, one object per line
  * - `timeout`: seconds for a request with its retries (default 5)
- * - `retries`: how often a request is repeated when the server is busy, fails or cannot be reached (default 2)
+ * - `retries`: how often a request is repeated if the server is busy, fails or is unreachable (default 2)
  * - `ca_file`: a PEM file with the certificate authorities to trust, instead of those of the system
  *
- * Proxies are those of `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`. The call returns when all entries have
- * been sent; use a thread that may wait.
+ * Proxies are those of `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`. The call blocks until all entries have
+ * been sent.
  *
- * `last_id` (may be NULL) receives the number of the last entry that was delivered or passed over, or 0 if no entry
+ * `last_id` (may be NULL) receives the number of the last entry that was delivered or skipped, or 0 if no entry
  * matches. If a request fails after others were delivered, the call succeeds, and the next one, with `after_id`,
  * reports the failure if it persists. A receiver may get an entry twice, but never out of order.
  *
@@ -2389,22 +2394,22 @@ st_status st_audit_retain(const struct st_store *store,
                           struct st_error *error);
 
 /**
- * Writes a copy of a database to the file `path`, while all programs go on using the database. The copy is its state
- * at one point in time, and complete without other files. It is checked, and has mode 0600. Missing directories are
- * created; `~` is the home directory.
+ * Writes a copy of a database to the file `path`, while other programs use the database. The copy is its state at one
+ * point in time, and complete without other files. It is checked, and has mode 0600. Missing directories are created;
+ * `~` is the home directory.
  *
  * Without flags, the database of the provider configuration is copied, which normally contains the credentials too.
  * With `ST_BACKUP_AUDIT` it is the audit trail: copy it after the other one, since an entry is older than its change.
  * Keys are not copied.
  *
- * The file gets its name when it is complete, so a failure or a killed process leaves no half of it, only a hidden
- * file beside it, which the next backup uses. An existing database of this name is overwritten with
- * `ST_BACKUP_REPLACE` only, any other file never. A database that a program has open must not be overwritten, and a
- * file beside the place with changes of a former database, `-wal` or `-journal`, is an error. The setting `timeout`
- * limits the call; other calls of this process that need the database wait meanwhile.
+ * The file is renamed to `path` when it is complete, so a failure or a killed process leaves at most a hidden file
+ * beside it, which the next backup reuses. An existing database is overwritten only with `ST_BACKUP_REPLACE`, and a
+ * file of any other kind never. Do not overwrite a database that a program has open. A `-wal` or `-journal` file that
+ * an earlier database at `path` left behind is an error. The setting `timeout` limits the call; other calls of this
+ * process that need the database wait meanwhile.
  *
  * `ST_NOT_FOUND`: the database does not exist yet. `ST_IO`: the file exists (`detail` is `EEXIST`) or cannot be
- * written. `ST_CORRUPT`: the database is damaged. `ST_BUSY`: another backup to the same place is in progress.
+ * written. `ST_CORRUPT`: the database is damaged. `ST_BUSY`: another backup to the same path is in progress.
  */
 st_status st_store_backup(const struct st_store *store,
                           const char *path,
@@ -2431,7 +2436,7 @@ void st_redactor_free(struct st_redactor *redactor);
 /**
  * Opens the redactor of the process. From now on, a call that redacts replaces each value that `st_secrets_get`,
  * `st_credential_get`, `st_credential_resolve`, `st_decrypt` and their variants returned before it. If such a value
- * cannot be stored for lack of memory, it is returned all the same, and the next call that redacts logs an error.
+ * cannot be stored for lack of memory, it is still returned, and the next call that redacts logs an error.
  *
  * `config` is as for `st_redactor_open`. Without this call, the redactor is opened with default settings when NULL is
  * first passed as a redactor. It remains open until the process ends. Call this at the start of the program: values
@@ -2502,8 +2507,9 @@ st_status st_redact_stream_write(struct st_redact_stream *stream,
                                  struct st_error *error);
 
 /**
- * Returns what is held back: at the end of the text, or when no more arrives for a while. A value of which the rest
- * arrives later is then not found. The stream can be used for more text. The caller frees `out` with `st_bytes_free`.
+ * Returns the text that is held back. Call it at the end of the text, or when no text has arrived for a while; a value
+ * whose remaining part arrives later is then not found. The stream can be used for more text. The caller frees `out`
+ * with `st_bytes_free`.
  */
 st_status st_redact_stream_flush(struct st_redact_stream *stream,
                                  struct st_bytes *out,

@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variables_are_read_as_people_write_them() {
+    fn variables_are_read_in_common_spellings() {
         let text = "\u{feff}# comment\n\nexport A=1\r\nB = two words # comment\nC='it\\'s # not \\n'\nD=\"a\\nb\\\"c\\$\"\n\
                     E=\nF=a#b\nG=\"two\nlines\" # end\nH= # nothing\n";
         let expected = [

@@ -109,76 +109,65 @@ impl Status {
     }
 }
 
-/// The kind of the provider, or the part of the library, that an error or a value comes from. The numbers are those of
-/// `ST_SOURCE_…` in the C ABI.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(i32)]
-#[non_exhaustive]
-pub enum Source {
+/// One table for the sources: the enum, and the list of its variants.
+macro_rules! sources {
+    ($($(#[doc = $doc:literal])+ $name:ident = $code:literal;)+) => {
+        /// The kind of the provider, or the part of the library, that an error or a value comes from. The numbers are
+        /// those of `ST_SOURCE_…` in the C ABI.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(i32)]
+        #[non_exhaustive]
+        pub enum Source {
+            $($(#[doc = $doc])+ $name = $code,)+
+        }
+
+        impl Source {
+            pub(crate) const ALL: [Source; [$($code),+].len()] = [$(Source::$name),+];
+        }
+    };
+}
+
+sources! {
     /// None of these: the call itself, its arguments, or the configuration.
-    None = 0,
+    None = 0;
     /// Environment variables.
-    Env = 1,
+    Env = 1;
     /// The secrets file or directory.
-    File = 2,
+    File = 2;
     /// AWS Secrets Manager.
-    Aws = 3,
+    Aws = 3;
     /// HashiCorp Vault or OpenBao.
-    Vault = 4,
+    Vault = 4;
     /// A custom provider, added with [`Manager::add_provider`](crate::Manager::add_provider).
-    Custom = 5,
+    Custom = 5;
     /// The databases of the store.
-    Store = 6,
+    Store = 6;
     /// The keys that encrypt credentials.
-    Encryption = 7,
+    Encryption = 7;
     /// Hugging Face's own variables and token file.
-    HuggingFace = 8,
+    HuggingFace = 8;
     /// A program that the configuration names.
-    Exec = 9,
+    Exec = 9;
     /// Google Secret Manager.
-    Google = 10,
+    Google = 10;
     /// Azure Key Vault.
-    Azure = 11,
-    /// Secrets of a Kubernetes API server.
-    Kubernetes = 12,
+    Azure = 11;
+    /// Kubernetes Secrets, through the API server.
+    Kubernetes = 12;
     /// Items of 1Password, through a Connect server.
-    OnePassword = 13,
+    OnePassword = 13;
     /// Secrets of Infisical.
-    Infisical = 14,
+    Infisical = 14;
     /// Parameters of AWS Systems Manager.
-    AwsParameters = 15,
+    AwsParameters = 15;
     /// The credentials that systemd passes to a service.
-    Credentials = 16,
+    Credentials = 16;
 }
 
 impl Source {
     /// Returns the source with this number, if there is one.
     pub(crate) fn from_code(code: i32) -> Option<Source> {
-        use Source::{
-            Aws, AwsParameters, Azure, Credentials, Custom, Encryption, Env, Exec, File, Google, HuggingFace,
-            Infisical, Kubernetes, OnePassword,
-        };
-        use Source::{Store, Vault};
-        let all = [
-            Source::None,
-            Env,
-            File,
-            Aws,
-            Vault,
-            Custom,
-            Store,
-            Encryption,
-            HuggingFace,
-            Exec,
-            Google,
-            Azure,
-            Kubernetes,
-            OnePassword,
-            Infisical,
-            AwsParameters,
-            Credentials,
-        ];
-        all.into_iter().find(|source| *source as i32 == code)
+        Source::ALL.into_iter().find(|source| *source as i32 == code)
     }
 }
 
@@ -246,7 +235,7 @@ impl Error {
     }
 
     /// The same error, marked as authoritative: the source itself reported a denial or a deletion, and earlier answers
-    /// of it must not be used any more. Every other error of a remote source is an outage, during which they may be.
+    /// of it must no longer be used. Every other error of a remote source is an outage, during which they may be.
     pub(crate) fn authoritative(mut self) -> Error {
         self.0.authoritative = true;
         self

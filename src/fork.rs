@@ -13,7 +13,7 @@
 //! The slot also says whether the thread is reading a [`Published`](crate::fork_safe::Published) value: see [`read`].
 //!
 //! Readers with a lock of their own are registered with [`register_readers`]. They are paused around each fork, when no
-//! thread is protected any more.
+//! thread is still protected.
 
 use std::cell::Cell;
 use std::marker::PhantomData;

@@ -1,4 +1,4 @@
-//! Loading once: whatever the owner of a load does, nobody hangs and nothing old is stored.
+//! Loading once: whatever the owner of a load does, no caller hangs and nothing old is stored.
 
 mod common;
 
@@ -102,7 +102,7 @@ fn a_load_that_asks_for_its_own_key_is_refused() {
     let value = cache.get_or_load(b"key", LONG, |_| {
         let error = cache.get_or_load(b"key", LONG, |_| Ok(1)).unwrap_err();
         assert_eq!(error.status(), Status::Busy);
-        // Even if that load is outdated: it would go on without end.
+        // Even if that load is outdated: it would never end.
         cache.delete(b"key");
         let error = cache.get_or_load(b"key", LONG, |_| Ok(1)).unwrap_err();
         assert_eq!(error.status(), Status::Busy);
@@ -130,7 +130,7 @@ fn loads_that_wait_for_each_other_end() {
         thread::scope(|scope| {
             let other = scope.spawn(|| ask(second, first));
             let mine = ask(first, second).unwrap();
-            // One is refused, and goes on; the other gets what that brings.
+            // One is refused, and continues; the other gets what that brings.
             assert_eq!((mine, other.join().unwrap().unwrap()), (2, 2));
         });
     }

@@ -46,7 +46,7 @@ fn a_set_is_not_passed_without_end() {
     }
 }
 
-/// A value whose clone, which a reader makes inside the cache, takes until it is let go on.
+/// A value whose clone, which a reader makes inside the cache, takes until it is released.
 struct Held<'a>(&'a (Mutex<State>, Condvar));
 
 #[derive(PartialEq)]

@@ -55,14 +55,14 @@ fn a_moto_of_its_own_can_be_switched() {
     own.secret("training", "one");
     let get =
         |key: &Key| own.call_as(key, "secretsmanager", "get_secret_value", json!({"SecretId": "training"})).is_ok();
-    let anybody = Key::new("anybody", "x", None);
-    assert!(get(&anybody));
+    let anyone = Key::new("anyone", "x", None);
+    assert!(get(&anyone));
     own.enforce();
-    assert!(!get(&anybody) && get(&own.user(&[GET])));
+    assert!(!get(&anyone) && get(&own.user(&[GET])));
     own.relax();
-    assert!(get(&anybody));
+    assert!(get(&anyone));
     own.reset();
-    assert!(!get(&anybody));
+    assert!(!get(&anyone));
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn backup_is_one_complete_file() {
     restored.provider_update("p", "{\"b\": 2}").unwrap();
     let verified = restored.audit_verify(0, 0).unwrap();
     assert!(verified.is_intact() && verified.checked == 3, "{verified:?}");
-    // The original goes on as before.
+    // The original still works as before.
     store.provider_update("p", "{\"c\": 3}").unwrap();
     assert_eq!(config(&store, "p"), "{\"a\": 1, \"c\": 3}");
 }

@@ -217,7 +217,7 @@ fn webhook_receives_batches_and_only_security_events() {
     }
     let webhook = Webhook::start(&[]);
     let settings = webhook.settings(json!({"security_only": true, "batch": 2}));
-    assert_eq!(store.audit_send("", &settings).unwrap(), 5, "entries that are passed over count");
+    assert_eq!(store.audit_send("", &settings).unwrap(), 5, "entries that are skipped count");
     let requests = webhook.requests();
     let ids = |request: &Value| -> Vec<i64> {
         let body = request["body"].as_str().unwrap();

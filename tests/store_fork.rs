@@ -142,7 +142,7 @@ fn transaction_stays_in_the_parent_when_a_callback_forks() {
     let me = std::process::id();
     let result = store.credentials_reencrypt(&new, false, |done, _| {
         if done == 2 {
-            // SAFETY: the child goes on in this library, and ends below.
+            // SAFETY: the child continues in this library, and ends below.
             child = unsafe { libc::fork() };
         }
         true

@@ -250,7 +250,7 @@ fn built_in_cache_belongs_to_the_store_of_the_process() {
         old.provider_update("p", "{}").unwrap();
         assert!(cached().is_none() && cache::provider_config().unwrap().get(b"provider:p:derived").is_none());
 
-        // The next store of the process takes the cache over; the old one goes on without.
+        // The next store of the process takes the cache over; the old one continues without it.
         assert_eq!(config(&old, "p"), r#"{"of": 1}"#);
         let new = reset(second.path());
         assert!(cached().is_none());

@@ -63,7 +63,7 @@ fn audit_retain_leaves_a_chain_that_is_valid_for_both_programs() {
         "recent_hashes": before.iter().rev().map(|entry| &entry["entry_hash"]).collect::<Vec<_>>(),
     });
     assert_eq!(record["details"], expected);
-    // Both programs go on, and ranges are valid too.
+    // Both programs continue, and ranges are valid too.
     other.append(None);
     store.audit_log("config.changed", "test", None, "").unwrap();
     assert_valid(&store, &mut other, 9, (5, 13));
@@ -71,7 +71,7 @@ fn audit_retain_leaves_a_chain_that_is_valid_for_both_programs() {
         let verified = store.audit_verify(first, last).unwrap();
         assert!(verified.is_intact() && verified.checked == checked, "{first} to {last}: {verified:?}");
     }
-    // Nothing is old any more.
+    // No entry is old now.
     let again = store.audit_retain(Some(90)).unwrap();
     assert_eq!(again, Retention { removed: 0, range: None, record_id: None, before: again.before.clone() });
     assert_valid(&store, &mut other, 9, (5, 13));

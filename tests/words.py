@@ -41,6 +41,12 @@ BANNED = {
     r"layers?": "provider",
     r"out of reach": "unreachable",
     r"time (is|was) up": "timed out",
+    r"any more": "no longer",
+    r"(go|goes|went) on(?! to )": "continue",
+    r"pass(es|ed)? over": "skip",
+    r"somebody|anybody": "a caller, a process, a user",
+    r"people": "users",
+    r"other way round": "vice versa",
 }
 
 # (path, text of the line, reason), with wildcards: names of third parties, and lines where the ordinary sense is meant.

@@ -156,7 +156,7 @@ func (s *Store) ExportAudit(ctx context.Context, filter []byte, format AuditForm
 }
 
 // SendAudit sends the entries that match the filter to a webhook, a JSON object of settings, oldest first. It returns
-// the id of the last one that was delivered or passed over, 0 if none matches. If a request fails after others were
+// the id of the last one that was delivered or skipped, 0 if none matches. If a request fails after others were
 // delivered, the next call, with after_id, reports the failure if it persists. When ctx is done, the requests continue
 // on a goroutine of their own.
 func (s *Store) SendAudit(ctx context.Context, filter, webhook []byte) (lastID int64, err error) {
@@ -181,7 +181,7 @@ type AuditRetention struct {
 }
 
 // RetainAudit removes the entries at the beginning of the trail that are more than this many days old. 0 is the number
-// of days for which SimpleTuner is configured. The rest is signed again, as a chain that is valid for SimpleTuner too.
+// of days for which SimpleTuner is configured. The rest is re-signed as a chain that is valid for SimpleTuner too.
 // After an error of ctx, the entries may have been removed.
 func (s *Store) RetainAudit(ctx context.Context, days int32) (AuditRetention, error) {
 	return parsed[AuditRetention](s.copied(ctx, func(c *call) C.st_status {

@@ -11,8 +11,8 @@ import (
 // listenSlice is how long Listen waits in C at a time, so that a thread is free soon after the context is done.
 const listenSlice = time.Second
 
-// Generation returns a number that increases when anything that the manager serves changed: a document, a file, or what
-// another process of this host published or invalidated. It reads memory only.
+// Generation returns a number that increases when anything that the manager serves changes: a document, a file, or what
+// another process on this host published or invalidated. It reads memory only.
 func (s *Secrets) Generation() (uint64, error) {
 	return calling(s.handle, func(c *call) (uint64, error) {
 		err := c.error(C.st_secrets_generation(s.native(), &c.number, &c.err))
@@ -20,8 +20,8 @@ func (s *Secrets) Generation() (uint64, error) {
 	})
 }
 
-// Listen waits until the generation is another one than since, and returns it. While it waits, it looks for changes: of
-// files once a second, and of documents when they are due. It returns an error when ctx is done.
+// Listen waits until the generation differs from since, and returns it. While it waits, it looks for changes: of files
+// once a second, and of documents when they are due. It returns an error when ctx is done.
 func (s *Secrets) Listen(ctx context.Context, since uint64) (uint64, error) {
 	for {
 		generation, err := run(ctx, s.handle, func(c *call) (uint64, error) {
@@ -44,9 +44,9 @@ type Confirmation struct {
 	Complete bool
 }
 
-// Invalidate makes all processes of this host drop what they have cached, and returns when all have confirmed that, or
-// after timeout, or with an error when ctx is done. The setting share must be host. key is the key that changed, or
-// empty for all; at present everything is dropped in both cases.
+// Invalidate drops the cached values of all processes on this host, and returns when all have confirmed it, or after
+// timeout, or with an error when ctx is done. The setting share must be host. key is the key that changed, or empty for
+// all; at present everything is dropped in both cases.
 func (s *Secrets) Invalidate(ctx context.Context, key string, timeout time.Duration) (Confirmation, error) {
 	name, nameLen := optional(key)
 	limit := seconds(timeout)

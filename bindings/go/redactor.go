@@ -14,7 +14,7 @@ import (
 	"unsafe"
 )
 
-// Redactor replaces secret values in text, also where they are escaped or encoded.
+// Redactor replaces secret values in text, including escaped and encoded forms.
 type Redactor struct{ *handle }
 
 var defaultRedactor = &Redactor{newHandle(nil, func(unsafe.Pointer) {})}

@@ -21,7 +21,7 @@ const (
 type GetFlags uint32
 
 const (
-	// Refresh bypasses all caches and asks every provider.
+	// Refresh bypasses all caches and queries every provider.
 	Refresh GetFlags = C.ST_GET_REFRESH
 	// CachedOnly only uses cached and local values and does not wait for a remote provider.
 	CachedOnly GetFlags = C.ST_GET_CACHED_ONLY
@@ -38,7 +38,7 @@ type Info struct {
 	// not cached.
 	Age, ExpiresIn time.Duration
 	// Stale: the value is older than cache_ttl, or a requested refresh failed. Cached: the value comes from a cache.
-	// Degraded: an earlier provider failed. Shared: another process of this host loaded the value; see the setting share.
+	// Degraded: an earlier provider failed. Shared: another process on this host loaded the value; see the setting share.
 	// Leased: the value has a lease, and is revoked at its end.
 	Stale, Cached, Degraded, Shared, Leased bool
 }

@@ -52,8 +52,8 @@ func (s *Secrets) Refresh(ctx context.Context) error {
 	})
 }
 
-// Prefetch loads the documents of AWS and Vault now, unless they are cached. With the setting share, the other
-// processes of this host then use them too. It returns the error of the first provider that failed. ctx is used as in
+// Prefetch loads the AWS and Vault documents now, unless they are cached. With the setting share, the other
+// processes on this host then use them too. It returns the error of the first provider that failed. ctx is used as in
 // Get.
 func (s *Secrets) Prefetch(ctx context.Context) error {
 	return s.doWithin(ctx, func(c *call, timeout C.double) C.st_status {

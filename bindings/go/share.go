@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Sharing is what a manager shares with other processes of this host.
+// Sharing is what a manager shares with other processes on this host.
 type Sharing struct {
 	// Share is the setting share: "host" or "off".
 	Share string
@@ -47,7 +47,7 @@ func (t *SharingTier) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// SharedDocument is a document of AWS or Vault that processes share.
+// SharedDocument is an AWS or Vault document that processes share.
 type SharedDocument struct {
 	// ID is part of the names of its files.
 	ID       string
@@ -66,7 +66,7 @@ type SharedDocument struct {
 	RetryIn time.Duration
 }
 
-// Share returns what is shared with other processes of this host, without any secret and without a query.
+// Share returns what is shared with other processes on this host, without any secret and without a query.
 func (s *Secrets) Share() (Sharing, error) {
 	return parsed[Sharing](s.copied(context.Background(), func(c *call) C.st_status {
 		return C.st_secrets_share(s.native(), &c.bytes, &c.err)

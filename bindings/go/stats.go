@@ -32,7 +32,7 @@ type ProviderStats struct {
 	// Loads is how often the source was read or the provider called; LoadFailures of them failed, in whole or in part.
 	Loads        uint64 `json:"loads"`
 	LoadFailures uint64 `json:"load_failures"`
-	// SharedLoads is how many documents another process of this host had loaded.
+	// SharedLoads is how many documents another process on this host had loaded.
 	SharedLoads uint64 `json:"shared_loads"`
 	// Retries is how many requests were repeated.
 	Retries uint64 `json:"retries"`
@@ -42,7 +42,7 @@ type ProviderStats struct {
 	LongestLoadSeconds float64 `json:"longest_load_seconds"`
 }
 
-// Stats returns the counters of the manager, without a query. The child of a fork goes on from those of its parent.
+// Stats returns the counters of the manager, without a query. The child of a fork continues with those of its parent.
 func (s *Secrets) Stats() (Stats, error) {
 	return parsed[Stats](s.copied(context.Background(), func(c *call) C.st_status {
 		return C.st_secrets_stats(s.native(), &c.bytes, &c.err)
@@ -60,7 +60,7 @@ var providerMetrics = []metric{
 	{"provider_stale_total", "counter", "Gets that the provider answered with an expired value.", func(p ProviderStats) float64 { return float64(p.Stale) }},
 	{"provider_loads_total", "counter", "Loads of the source.", func(p ProviderStats) float64 { return float64(p.Loads) }},
 	{"provider_load_failures_total", "counter", "Loads of the source that failed.", func(p ProviderStats) float64 { return float64(p.LoadFailures) }},
-	{"provider_shared_loads_total", "counter", "Documents that another process of the host had loaded.", func(p ProviderStats) float64 { return float64(p.SharedLoads) }},
+	{"provider_shared_loads_total", "counter", "Documents that another process on the host had loaded.", func(p ProviderStats) float64 { return float64(p.SharedLoads) }},
 	{"provider_retries_total", "counter", "Requests that were repeated.", func(p ProviderStats) float64 { return float64(p.Retries) }},
 	{"provider_load_seconds_total", "counter", "Time of all loads in seconds.", func(p ProviderStats) float64 { return p.LoadSeconds }},
 	{"provider_last_load_seconds", "gauge", "Time of the last load in seconds.", func(p ProviderStats) float64 { return p.LastLoadSeconds }},

@@ -21,9 +21,12 @@ C_REFERENCE = "c/st__secrets_8h.html"
 C_CONVENTIONS = "c/index.html"
 RUST_REFERENCE = "rust/st_secrets/index.html"
 
-# The order of the navigation; others follow at the end of their group.
-ORDER = """README providers aws vault cache encryption store audit errors linking deployment cluster fleet testing
-    simpletuner metrics faq dependencies ARCHITECTURE CONTRIBUTING SECURITY RELEASING CHANGELOG""".split()
+# The order of the navigation is that of the links in the documentation table of the README.
+ORDER = re.findall(
+    r"\]\(([\w/]+\.md)\)", (ROOT / "README.md").read_text(encoding="utf-8").partition("## Documentation")[2]
+)
+# Tables with at most this many columns become blocks on a narrow screen; wider ones scroll.
+STACKED = 4
 FORMATTER = HtmlFormatter(nowrap=True)
 
 
@@ -41,12 +44,15 @@ PAGES = {path: target_of(path) for path in documents()}
 def title_of(path):
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("# "):
-            return line[2:].strip()
+            return line[2:].strip().replace("`", "")
     return path.stem
 
 
 def rank(path):
-    return (ORDER.index(path.stem) if path.stem in ORDER else len(ORDER), str(path))
+    name = str(path.relative_to(ROOT))
+    if name == "README.md":
+        return (-1, name)
+    return (ORDER.index(name) if name in ORDER else len(ORDER), name)
 
 
 def relative(to, page):
@@ -89,6 +95,24 @@ def code(text, language):
     return f"<pre><code>{body}</code></pre>"
 
 
+def label_cells(tokens):
+    """Gives the cells of narrow tables the names of their columns, which the style shows on a narrow screen."""
+    names, column = [], 0
+    for index, token in enumerate(tokens):
+        if token.type == "table_open":
+            table, names = token, []
+        elif token.type == "th_open":
+            names.append(tokens[index + 1].content.replace("`", ""))
+        elif token.type == "tbody_open" and len(names) <= STACKED:
+            table.attrSet("class", "stacked")
+        elif token.type == "tr_open":
+            column = 0
+        elif token.type == "td_open":
+            if names[column]:
+                token.attrSet("data-label", names[column])
+            column += 1
+
+
 def body_of(path):
     markdown = MarkdownIt("commonmark", {"html": True}).enable("table")
     tokens = markdown.parse(path.read_text(encoding="utf-8"))
@@ -103,9 +127,10 @@ def body_of(path):
             for attribute in ("href", "src"):
                 if attribute in child.attrs:
                     child.attrSet(attribute, resolved(str(child.attrs[attribute]), path))
+    label_cells(tokens)
     markdown.add_render_rule("fence", lambda self, tokens, i, *_: code(tokens[i].content, tokens[i].info.strip()))
     text = markdown.renderer.render(tokens, markdown.options, {})
-    text = text.replace("<table>", '<div class="table"><table>').replace("</table>", "</table></div>")
+    text = re.sub(r"<table[^>]*>", r'<div class="table">\g<0>', text).replace("</table>", "</table></div>")
     return re.sub(r'(<h[23] id="([^"]*)">.*?)(</h[23]>)', r'\1<a href="#\2" aria-label="link">#</a>\3', text)
 
 

@@ -146,7 +146,7 @@ public:
     ST_SETTING(vault_client_cert, PathText, text)
     ST_SETTING(vault_client_key, PathText, text)
 
-    // What processes of this host share.
+    // What processes on this host share.
     ST_SETTING(share, std::string_view, text)
     ST_SETTING(share_dir, PathText, text)
     ST_SETTING(share_key, std::string_view, text)

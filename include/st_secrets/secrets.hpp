@@ -13,7 +13,7 @@ namespace st {
 /// Options of a lookup.
 struct GetOptions {
     Seconds timeout = default_timeout;
-    /// Bypass all caches and ask every provider.
+    /// Bypass all caches and query every provider.
     bool refresh = false;
     /// Only use cached and local values; do not wait for a remote provider.
     bool cached_only = false;
@@ -34,7 +34,7 @@ struct Secret {
     bool cached = false;
     /// An earlier provider failed; it might have returned another value.
     bool degraded = false;
-    /// Another process of this host loaded the value; see the setting `share`.
+    /// Another process on this host loaded the value; see the setting `share`.
     bool shared = false;
     /// The value has a lease, and is revoked at its end, which is that of `expires_in`.
     bool leased = false;
@@ -164,7 +164,7 @@ public:
     }
 
     /// Adds a custom provider: `get(key)` returns text, st::Bytes, or std::optional or st::Result of these; `get(key,
-    /// st::Reply &)` answers through the reply. Its answers are cached. It may be called from several threads at once
+    /// st::Reply &)` answers through the reply. Its results are cached. It may be called from several threads at once
     /// and is destroyed with the chain.
     template <class F>
     void add_provider(std::string_view name, F &&get, std::size_t position = last) const {
@@ -186,8 +186,8 @@ public:
         return handle_.call<void>(
             [&](const st_secrets *secrets, st_error *error) { ::st_secrets_refresh(secrets, timeout.count(), error); });
     }
-    /// Loads the documents of AWS and Vault now, unless they are cached. With the setting `share`, the other processes
-    /// of this host then use them too.
+    /// Loads the AWS and Vault documents now, unless they are cached. With the setting `share`, the other processes on
+    /// this host then use them too.
     void prefetch(Seconds timeout = default_timeout) const { try_prefetch(timeout).value(); }
     Result<void> try_prefetch(Seconds timeout = default_timeout) const noexcept {
         return handle_.call<void>([&](const st_secrets *secrets, st_error *error) {
@@ -197,7 +197,7 @@ public:
     /// Removes all cached values. A value is wiped when its last reference is released.
     void clear_cache() const { try_clear_cache().value(); }
     Result<void> try_clear_cache() const noexcept { return handle_.call<void>(::st_secrets_clear_cache); }
-    /// Returns a number that increases when anything changed; see `listen`.
+    /// Returns a number that increases when anything changes; see `listen`.
     std::uint64_t generation() const { return try_generation().value(); }
     Result<std::uint64_t> try_generation() const noexcept {
         return handle_.call<std::uint64_t>([&](const st_secrets *secrets, std::uint64_t &generation, st_error *error) {
@@ -226,16 +226,16 @@ public:
         return handle_.call<void>(
             [&](const st_secrets *secrets, st_error *error) { ::st_secrets_unwatch(secrets, id, error); });
     }
-    /// Waits until the generation is another one than `since`, or for `timeout`, and returns it. Looks for changes
-    /// meanwhile, in this thread.
+    /// Waits until the generation differs from `since`, or for `timeout`, and returns it. Looks for changes meanwhile,
+    /// in this thread.
     std::uint64_t listen(std::uint64_t since, Seconds timeout) const { return try_listen(since, timeout).value(); }
     Result<std::uint64_t> try_listen(std::uint64_t since, Seconds timeout) const noexcept {
         return handle_.call<std::uint64_t>([&](const st_secrets *secrets, std::uint64_t &generation, st_error *error) {
             ::st_secrets_listen(secrets, since, timeout.count(), &generation, error);
         });
     }
-    /// Makes all processes of this host drop what they have cached, and returns as JSON which have confirmed that and
-    /// which are silent, within `timeout`. `scope` is ST_SCOPE_HOST.
+    /// Drops the cached values of all processes on this host, and returns as JSON which have confirmed it and which are
+    /// silent, within `timeout`. `scope` is ST_SCOPE_HOST.
     std::string invalidate(std::string_view key, Seconds timeout, std::uint32_t scope = ST_SCOPE_HOST) const {
         return try_invalidate(key, timeout, scope).value();
     }
@@ -255,7 +255,7 @@ public:
     /// Returns the health of every provider, as JSON without any secret.
     std::string check() const { return try_check().value(); }
     Result<std::string> try_check() const { return handle_.text(::st_secrets_check); }
-    /// Returns what is shared with other processes of this host, as JSON without any secret.
+    /// Returns what is shared with other processes on this host, as JSON without any secret.
     std::string share() const { return try_share().value(); }
     Result<std::string> try_share() const { return handle_.text(::st_secrets_share); }
     /// Returns the path of the file or directory that the file provider reads, or of the file that `set` creates.

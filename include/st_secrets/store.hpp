@@ -377,7 +377,7 @@ public:
         });
     }
     /// Sends the entries that match the filter to a webhook (a JSON object of settings), oldest first. Returns the id
-    /// of the last one that was delivered or passed over, 0 if none matches.
+    /// of the last one that was delivered or skipped, 0 if none matches.
     std::int64_t audit_send(std::string_view filter, std::string_view webhook) const {
         return try_audit_send(filter, webhook).value();
     }
@@ -419,9 +419,9 @@ private:
         explicit Progress(F &progress) noexcept : progress_(progress) {}
         static bool call(void *context, std::uint64_t done, std::uint64_t total) noexcept {
             auto *self = static_cast<Progress *>(context);
-            bool go_on = false;
-            self->catching([&] { go_on = self->progress_(done, total); });
-            return go_on;
+            bool proceed = false;
+            self->catching([&] { proceed = self->progress_(done, total); });
+            return proceed;
         }
 
     private:

@@ -164,7 +164,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     /// Does the same for a caller that does not block its thread. If another caller has the lease, it returns
     /// [`Acquired::Busy`] and the number of a registration: `notify` is called once when that load ends, on the thread
     /// that ends it, with no lock held. It gets the result of the load, which may not have been stored. Status
-    /// [`Status::Abandoned`] means that nobody loads the key any more. In all other cases `notify` is dropped.
+    /// [`Status::Abandoned`] means that the key is no longer being loaded. In all other cases `notify` is dropped.
     ///
     /// A load that takes longer than its lease ends when the next caller asks for the key. In a forked child the
     /// registrations of the parent are void, and their functions are not called.

@@ -206,7 +206,7 @@ pub(super) fn zeros(len: usize) -> Option<Vec<u64>> {
 pub(super) fn move_out<T>(place: &mut Option<T>, to: &mut Option<T>) {
     *to = None;
     // SAFETY: both are valid and differ, as they are borrowed for writing. `to` holds `None`, which needs no drop, and
-    // takes the value over; what is left in `place` is not used as a value any more, and in the end it holds `None`.
+    // takes the value over; what is left in `place` is no longer used as a value, and in the end it holds `None`.
     unsafe {
         std::ptr::copy_nonoverlapping(place, to, 1);
         std::ptr::from_mut(place).write_bytes(0, 1);

@@ -40,7 +40,7 @@ pub struct Stats {
 
 impl<V: Clone + Send + Sync> TtlCache<V> {
     /// Returns the state of the cache. All numbers are from one moment except `expired_count`: expired entries are
-    /// counted after that, in steps between which other callers go on. Entries that [`TtlCache::clear`] removes are
+    /// counted after that, in steps between which other callers continue. Entries that [`TtlCache::clear`] removes are
     /// counted when it returns.
     pub fn stats(&self) -> Stats {
         let _guard = fork::protect();

@@ -136,7 +136,7 @@ pub unsafe extern "C" fn st_cache_free(cache: *mut st_cache) {
         let live = unsafe { &*cache };
         live.end_registered_loads();
         live.drain();
-        // SAFETY: as above, and nobody uses it any more.
+        // SAFETY: as above, and nothing uses it after this.
         drop(unsafe { Box::from_raw(cache) });
     });
 }
@@ -325,7 +325,7 @@ pub unsafe extern "C" fn st_cache_invalidate_prefix(
 }
 
 /// Reports the state of a cache. All numbers are from one moment except `expired_count`: expired entries are counted
-/// after that, one by one (some milliseconds for a million entries), while other callers go on.
+/// after that, one by one (some milliseconds for a million entries), while other callers continue.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_stats(
     cache: *const st_cache,

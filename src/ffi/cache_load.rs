@@ -127,8 +127,8 @@ pub unsafe extern "C" fn st_cache_load_begin(
 /// cache is freed (the last two are `ST_ABANDONED`). It may be called before this function returns, so the outputs of
 /// this function must not be in memory that `ended` frees. `waiter` is a number for `st_cache_load_notify_cancel`.
 ///
-/// If the status of the load is `ST_ABANDONED`, nobody loads the value any more, and the caller may begin again. With
-/// any other outcome, and if this call fails, `ended` is not called.
+/// If the status of the load is `ST_ABANDONED`, the value is no longer being loaded, and the caller may begin again.
+/// With any other outcome, and if this call fails, `ended` is not called.
 ///
 /// The library has no thread that watches the time. A caller that wants to wait for a limited time uses a timer of its
 /// own, which cancels. So does a caller that waits for a lease that may expire; then it begins again.

@@ -6,45 +6,45 @@ use std::ptr;
 use super::{free_handle, guard, guard_quietly, into_handle, null, st_error, st_status, text};
 use crate::config::Config;
 
-/// A configuration: settings by name, each with a default. One thread at a time may use it. Whatever is opened with it
-/// copies it.
+/// A configuration: settings by name, each with a default. One thread at a time may use it. Each function that opens
+/// something with a configuration copies it.
 ///
 /// Keys of the secrets manager:
 ///
 /// - `providers`: JSON array, the providers in the order in which they are queried; default
 ///   `["env","file","aws","vault","huggingface"]`, with `credentials` after `env` in a service of systemd that has
-///   some. An element may also be an object that names a program whose output has secrets, such as
-///   `{"exec": ["sops", "-d", "secrets.json"], "name": "sops"}`, described in `docs/exec.md`, or a secret of AWS that
-///   is one value, such as `{"aws_secret": "prod/tls", "as": "TLS_KEY"}`, or all with a prefix or tags, such as
+///   some. An element may also be an object that names a program whose output contains secrets, such as `{"exec":
+///   ["sops", "-d", "secrets.json"], "name": "sops"}`, described in `docs/exec.md`, or an AWS secret that is a single
+///   value, such as `{"aws_secret": "prod/tls", "as": "TLS_KEY"}`, or all AWS secrets with a prefix or tags, such as
 ///   `{"aws_secrets": {"prefix": "prod/"}}`, described in `docs/aws.md`.
 /// - `env_prefix`: text; with `MYAPP` the key `hf-token` is the variable `MYAPP_HF_TOKEN`; default none
 /// - `file_path`: text, a JSON, YAML, dotenv or TOML file, or a directory with one file per secret; `~` is the home
 ///   directory; default the first of `~/.simpletuner/secrets.json`, `.yaml` and `.yml` that exists
 /// - `strict_permissions`: true or false, reject a file that other users can read or change; default false
 /// - `timeout`: seconds above 0 for one call; default 10
-/// - `cache_ttl`: seconds for which a document of AWS or Vault, the output of a program, or an answer of a custom
+/// - `cache_ttl`: seconds for which an AWS or Vault document, the output of a program, or an answer of a custom
 ///   provider, is cached; default 300. The environment and the file are read on every get.
 /// - `miss_ttl`: seconds for which it is cached that AWS or Vault has no document, or that a custom provider has no
 ///   value; default 5
-/// - `max_stale`: seconds after `cache_ttl` for which the last document of AWS or Vault is used during an outage;
-///   default 3600
-/// - `max_backoff`: seconds, the longest back-off from AWS or Vault after a failure; after a timeout, up to four times
+/// - `max_stale`: seconds after `cache_ttl` for which the last AWS or Vault document is used during an outage; default
+///   3600
+/// - `max_backoff`: seconds, the longest pause after a failed load from AWS or Vault; after a timeout, up to four times
 ///   as long; default 15
-/// - `max_attempts`: whole number, how often a request is sent at most; default 3, and a request that the server
-///   throttles is repeated until the deadline while nothing is cached
+/// - `max_attempts`: whole number, the maximum number of attempts for one request; default 3. If it is not set, a
+///   request that the server throttles is retried until the deadline as long as nothing is cached
 /// - `aws_secret_name`, `aws_region`, `aws_profile`, `aws_role_arn`, `aws_external_id`, `aws_role_session_name`,
 ///   `aws_endpoint_url`, `aws_version_id`, `aws_version_stage`: AWS Secrets Manager; text, described in `docs/aws.md`;
 ///   `aws_secret_name` and `aws_region` also a JSON array of texts
-/// - `aws_parameters_path` (text or a JSON array of texts), `aws_parameters_endpoint_url`: the provider
-///   `aws_parameters`, which `providers` has to list: parameters of AWS Systems Manager below a path; described in
+/// - `aws_parameters_path` (text or a JSON array of texts), `aws_parameters_endpoint_url`: settings of the provider
+///   `aws_parameters`, which must be listed in `providers`: AWS Systems Manager parameters below a path; described in
 ///   `docs/aws.md`
-/// - `aws_agent_url`, `aws_agent_token_file`: AWS's agent or Lambda extension, which secrets are read from instead;
-///   text, described in `docs/aws.md`
-/// - `google_secret_name`, `google_project`, `google_location`, `google_credentials_file`, `google_endpoint_url`: the
-///   provider `google`, which `providers` has to list: Google Secret Manager; text, described in `docs/google.md`;
-///   `google_secret_name` also a JSON array of texts
-/// - `azure_vault_url`, `azure_secret_name`, `azure_auth`: the provider `azure`, which `providers` has to list: Azure
-///   Key Vault; text, described in `docs/azure.md`; `azure_secret_name` also a JSON array of texts
+/// - `aws_agent_url`, `aws_agent_token_file`: the AWS agent or Lambda extension that secrets are read from, instead of
+///   AWS itself; text, described in `docs/aws.md`
+/// - `google_secret_name`, `google_project`, `google_location`, `google_credentials_file`, `google_endpoint_url`:
+///   settings of the provider `google`, which must be listed in `providers`: Google Secret Manager; text, described in
+///   `docs/google.md`; `google_secret_name` also a JSON array of texts
+/// - `azure_vault_url`, `azure_secret_name`, `azure_auth`: settings of the provider `azure`, which must be listed in
+///   `providers`: Azure Key Vault; text, described in `docs/azure.md`; `azure_secret_name` also a JSON array of texts
 /// - `set_provider`: `"file"`, `"aws"` or `"vault"`, the provider that `st_secrets_set` and `st_secrets_delete` write
 ///   to; default `"file"`; described in `docs/aws.md` and `docs/vault.md`
 /// - `vault_url`, `vault_mount`, `vault_path`, `vault_kv_version` (`"1"`, `"2"` or `"auto"`), `vault_namespace`,
@@ -55,17 +55,17 @@ use crate::config::Config;
 ///   `docs/vault.md`; `vault_path` also a JSON array of texts
 /// - `kubernetes_secret` (text or a JSON array of texts), `kubernetes_selector`, `kubernetes_namespace`,
 ///   `kubernetes_url`, `kubernetes_ca_cert`, `kubernetes_token_file`, `kubernetes_client_cert`,
-///   `kubernetes_client_key`: the provider `kubernetes`, which `providers` has to list: Secrets of a Kubernetes API
-///   server; text, described in `docs/kubernetes.md`
+///   `kubernetes_client_key`: settings of the provider `kubernetes`, which must be listed in `providers`: Secrets of a
+///   Kubernetes API server; text, described in `docs/kubernetes.md`
 /// - `onepassword_item` (text or a JSON array of texts), `onepassword_vault`, `onepassword_url`, `onepassword_token`,
-///   `onepassword_token_file`: the provider `onepassword`, which `providers` has to list: items of 1Password, through a
-///   Connect server; text, described in `docs/onepassword.md`
+///   `onepassword_token_file`: settings of the provider `onepassword`, which must be listed in `providers`: 1Password
+///   items, through a Connect server; text, described in `docs/onepassword.md`
 /// - `infisical_environment`, `infisical_project`, `infisical_path` (text or a JSON array of texts), `infisical_url`,
 ///   `infisical_client_id`, `infisical_client_secret`, `infisical_client_secret_file`, `infisical_token`,
-///   `infisical_token_file`: the provider `infisical`, which `providers` has to list: secrets of Infisical; text,
-///   described in `docs/infisical.md`
-/// - `share` (`"off"` or `"host"`), `share_dir`, `share_key`: whether the processes of this user on this host share
-///   what one of them has loaded from AWS or Vault; text, described in `docs/share.md`; default `"off"`
+///   `infisical_token_file`: settings of the provider `infisical`, which must be listed in `providers`: Infisical
+///   secrets; text, described in `docs/infisical.md`
+/// - `share` (`"off"` or `"host"`), `share_dir`, `share_key`: whether the processes of this user on this host share the
+///   documents that one of them has loaded from AWS or Vault; text, described in `docs/share.md`; default `"off"`
 /// - `share_url`, `share_ca_cert`, `share_client_cert`, `share_client_key`: the server through which hosts share, and
 ///   the certificates for it; text, described in `docs/tier.md`; default none
 ///

@@ -126,7 +126,7 @@ pub struct st_log_field {
     /// (of HTTP), `error` (such as `ST_TIMEOUT`), `detail` (of an error), `attempt`, `delay`, `duration`, `age`
     /// (seconds), `keys` (a number), `version`. Later versions may add names.
     pub name: *const c_char,
-    /// `ST_FIELD_…`. A kind that the program does not know is to be skipped.
+    /// `ST_FIELD_…`. Skip a field whose kind the program does not know.
     pub kind: i32,
     /// The text of `ST_FIELD_TEXT`: `len` bytes of UTF-8, followed by a NUL. Otherwise NULL.
     pub text: *const c_char,
@@ -153,7 +153,7 @@ pub type st_log_fields_fn = Option<
 >;
 
 /// As `st_log_set`, for a function that receives the fields of each message too. The process has one log function: this
-/// one replaces that of `st_log_set`, and the other way round.
+/// one replaces that of `st_log_set`, and vice versa.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_log_set_fields(
     max_level: i32,

@@ -17,9 +17,9 @@ use crate::secret_memory::SharedBytes;
 /// function takes a redactor, NULL means the redactor of the process, which has the values of secrets, credentials and
 /// decrypted tokens that the library returns: see `st_redactor_start`.
 ///
-/// A value is found as it is; escaped as in JSON, as Python's `repr` does it, or as for a shell; percent-encoded; in
-/// hexadecimal; in base64 and base64url, whatever is encoded in front of it and behind it, also in lines of 76
-/// characters; and in UTF-16LE. Of a value of several lines, each line is found too.
+/// A value is found verbatim; escaped as in JSON, in Python's `repr`, or for a shell; percent-encoded; in hexadecimal;
+/// in base64 and base64url, whatever is encoded in front of it and behind it, also in lines of 76 characters; and in
+/// UTF-16LE. If a value has several lines, each line is found too.
 ///
 /// Not found are: values shorter than `redact_min`; values that are transformed otherwise, such as compressed or
 /// encrypted ones; values with other text in between, such as control codes of a terminal or line breaks.
@@ -53,7 +53,7 @@ pub unsafe extern "C" fn st_redactor_free(redactor: *mut st_redactor) {
 
 /// Opens the redactor of the process. From now on, a call that redacts replaces each value that `st_secrets_get`,
 /// `st_credential_get`, `st_credential_resolve`, `st_decrypt` and their variants returned before it. If such a value
-/// cannot be stored for lack of memory, it is returned all the same, and the next call that redacts logs an error.
+/// cannot be stored for lack of memory, it is still returned, and the next call that redacts logs an error.
 ///
 /// `config` is as for `st_redactor_open`. Without this call, the redactor is opened with default settings when NULL is
 /// first passed as a redactor. It remains open until the process ends. Call this at the start of the program: values
@@ -181,8 +181,9 @@ pub unsafe extern "C" fn st_redact_stream_write(
     })
 }
 
-/// Returns what is held back: at the end of the text, or when no more arrives for a while. A value of which the rest
-/// arrives later is then not found. The stream can be used for more text. The caller frees `out` with `st_bytes_free`.
+/// Returns the text that is held back. Call it at the end of the text, or when no text has arrived for a while; a value
+/// whose remaining part arrives later is then not found. The stream can be used for more text. The caller frees `out`
+/// with `st_bytes_free`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_redact_stream_flush(
     stream: *mut st_redact_stream,

@@ -34,10 +34,10 @@ pub const ST_SECRET_STALE: u32 = 1;
 pub const ST_SECRET_CACHED: u32 = 2;
 /// In `st_secret_info.flags`: a provider of higher precedence failed, so it may have another value.
 pub const ST_SECRET_DEGRADED: u32 = 4;
-/// In `st_secret_info.flags`: another process of this host loaded the value. See the setting `share`.
+/// In `st_secret_info.flags`: another process on this host loaded the value. See the setting `share`.
 pub const ST_SECRET_SHARED: u32 = 8;
-/// In `st_secret_info.flags`: the value has a lease, as a dynamic secret of Vault. It is valid until the end of
-/// `expires_in`, and is never returned after that. Then every call gets another one.
+/// In `st_secret_info.flags`: the value has a lease, such as a dynamic secret of Vault. It is valid for `expires_in`
+/// seconds and is never returned after that; the next get requests a new one.
 pub const ST_SECRET_LEASED: u32 = 16;
 
 /// Where a value came from, and its age. The caller allocates the struct and initializes it with `ST_SECRET_INFO_INIT`.
@@ -59,8 +59,8 @@ pub struct st_secret_info {
     /// The name of the provider, NUL-terminated: "env", "file", "aws", "vault", "huggingface", or that of a program or
     /// of a custom provider.
     pub provider: [c_char; 32],
-    /// The provider's own name of this version of the secret, NUL-terminated and truncated if it is too long; empty if
-    /// it has none.
+    /// The provider's identifier of this version of the secret, NUL-terminated and truncated if it is too long; empty
+    /// if the provider has no versions.
     pub version: [c_char; 64],
 }
 

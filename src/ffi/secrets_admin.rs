@@ -20,8 +20,8 @@ use crate::secrets::{Manager, Secret};
 /// start. Writers in several processes wait for each other. The next get still queries the providers in order: an
 /// environment variable of the same name takes precedence over the file.
 ///
-/// With the setting `set_provider`, the secret is written to that provider instead; errors are those of the provider,
-/// and `ST_BUSY`: others wrote to it all the time.
+/// With the setting `set_provider`, the secret is written to that provider instead; errors are those of the provider.
+/// `ST_BUSY`: other clients kept changing the document during the call; try again.
 ///
 /// If the call fails, the file is unchanged. `ST_PROTOCOL`: the file cannot be parsed, or its layout cannot be changed
 /// safely. `ST_READ_ONLY`: the path is a directory of secrets. `ST_BUSY`: another process did not finish within the
@@ -74,16 +74,17 @@ pub unsafe extern "C" fn st_secrets_delete(
 }
 
 /// Adds a custom provider, which is the callback `get`. `name` (1 to 31 bytes of UTF-8, no control characters)
-/// identifies it in errors, logs and `st_secret_info`. `position` is its place in the order of the providers: 0 is
-/// first, `ST_LAST` is last, but before `huggingface` if that is last, whose aliases come after all other providers. A
-/// provider cannot be removed.
+/// identifies it in errors, logs and `st_secret_info`. `position` is its index in the chain of providers: 0 is first.
+/// `ST_LAST` is last, except that `huggingface` stays behind it if it is the last provider, because its aliases have
+/// the lowest precedence. A provider cannot be removed.
 ///
 /// Its values are cached for `cache_ttl` or the TTL that it set, and the absence of a value for `miss_ttl`. While one
 /// call queries it again, other calls get its last value, with `ST_SECRET_STALE` after `cache_ttl`. A value is never
 /// used after the TTL that the provider set, nor after the provider returned `ST_ACCESS_DENIED` for its key.
 ///
-/// If `get` returns `ST_TIMEOUT` after all of its time, or after more than a second, it is not called for a while, and
-/// then by one call at a time with at most a second, until it answers. A refresh calls it at once.
+/// If `get` returns `ST_TIMEOUT` after it used up its time or ran for more than a second, it is not called during a
+/// pause. After the pause, one call at a time calls it, with a timeout of at most one second, until it responds. A
+/// refresh calls it at once.
 ///
 /// The library takes ownership of `context`, even if the call fails. It calls `drop` (may be NULL) with it exactly
 /// once: when the manager is freed, or when this call fails.
@@ -139,7 +140,7 @@ pub unsafe extern "C" fn st_secrets_refresh(
 }
 
 /// Loads the documents of AWS, Vault and programs now, unless they are cached. With the setting `share`, the other
-/// processes of this host then use those of AWS and Vault too. The call takes at most `timeout` seconds
+/// processes on this host then use those of AWS and Vault too. The call takes at most `timeout` seconds
 /// (`ST_TIMEOUT_DEFAULT`: that of the configuration; `INFINITY`: no limit).
 ///
 /// The error is that of the first provider that failed, in whole or in part. The other documents are loaded even then.
@@ -157,7 +158,7 @@ pub unsafe extern "C" fn st_secrets_prefetch(
 }
 
 /// Drops all values that the manager has cached, and wipes those that no caller holds. The next get queries the
-/// sources. With the setting `share`, the other processes of this host drop them too.
+/// sources. With the setting `share`, the other processes on this host drop them too.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_secrets_clear_cache(secrets: *const st_secrets, error: *mut st_error) -> st_status {
     guard(error, || {
@@ -203,15 +204,18 @@ pub unsafe extern "C" fn st_secrets_check(
 /// [{"name": "aws", "found": 104, "hits": 103, "stale": 0, "loads": 1, "load_failures": 0, "shared_loads": 0,
 /// "retries": 0, "load_seconds": 0.12, "last_load_seconds": 0.12, "longest_load_seconds": 0.12}]}`.
 ///
-/// `gets` is the number of gets, each key of `st_secrets_get_many` being one; `not_found` and `failed` of them had no
-/// value. A cached-only get of what is not cached is not counted. For each provider, in their order: `found` gets had
-/// their value from it, `hits` of them from memory, without a query of its source, and `stale` of them an expired one.
-/// `loads` is how often its source was read or its callback called; `load_failures` of them failed, at least in part.
-/// `shared_loads` is how many documents another process of this host had loaded. `retries` is how many requests were
-/// repeated. `load_seconds` is the time of all loads, the others are that of the last and of the longest one. Later
-/// versions may add members.
+/// - `gets`: the number of gets; each key of `st_secrets_get_many` counts as one. A cached-only get of a value that is
+///   not cached does not count. `not_found` and `failed` are the gets that returned no value.
+/// - `providers`, in their order. `found`: gets that returned a value of this provider; of these, `hits` were served
+///   from memory without a query of the source, and `stale` returned an expired value. `loads`: how often the source
+///   was read or the callback called; `load_failures`: loads that failed, in whole or in part. `shared_loads`:
+///   documents that another process on this host had loaded. `retries`: requests that were repeated. `load_seconds`,
+///   `last_load_seconds` and `longest_load_seconds`: the duration of all loads together, of the last, and of the
+///   longest.
 ///
-/// Only `last_load_seconds` ever decreases. The child of a `fork()` goes on from the numbers of its parent.
+/// Later versions may add members.
+///
+/// All numbers but `last_load_seconds` only increase. The child of a `fork()` continues with the numbers of its parent.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_secrets_stats(
     secrets: *const st_secrets,
@@ -222,11 +226,11 @@ pub unsafe extern "C" fn st_secrets_stats(
     unsafe { report(secrets, "json", json, error, |manager| SecretBytes::copy_from(manager.stats().as_bytes())) }
 }
 
-/// Returns what is shared with other processes of this host, as JSON; see the setting `share`. It contains no value of
-/// a secret, and no source is queried. The caller frees `json` with `st_bytes_free`. An example:
-/// `{"share": "host", "directory": "/dev/shm/st-secrets-1000", "owner": 1000, "refused": null, "documents": [{"id": …,
-/// "provider": "aws", "place": …, "age": 12.5, "expires_in": 287.5, "loading": false, "loader_pid": null,
-/// "failing": null, "retry_in": null}]}`.
+/// Returns what is shared with other processes on this host, as JSON; see the setting `share`. It contains no value of
+/// a secret, and no source is queried. The caller frees `json` with `st_bytes_free`. An example: `{"share": "host",
+/// "directory": "/dev/shm/st-secrets-1000", "owner": 1000, "refused": null, "documents": [{"id": …, "provider": "aws",
+/// "place": …, "age": 12.5, "expires_in": 287.5, "loading": false, "loader_pid": null, "failing": null, "retry_in":
+/// null}]}`.
 ///
 /// `share` is `host` or `off`. `refused` is the reason why nothing is shared, or `null`. The times of a document are in
 /// seconds; they are `null` if the document was not loaded, or if this process cannot decrypt it. `failing` is the

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::secret_memory::SecretBytes;
 use crate::secrets::Scope;
 
-/// For `st_secrets_invalidate`: all processes of this host that share. See the setting `share`.
+/// For `st_secrets_invalidate`: all processes on this host that share with this one. See the setting `share`.
 pub const ST_SCOPE_HOST: u32 = 1;
 /// For `st_secrets_invalidate`: all hosts of a cluster, which share through a tier. See the setting `share_url`.
 pub const ST_SCOPE_CLUSTER: u32 = 2;
@@ -23,13 +23,12 @@ pub const ST_SCOPE_CLUSTER: u32 = 2;
 pub type st_change_fn =
     Option<unsafe extern "C-unwind" fn(context: *mut c_void, key: *const c_char, key_len: usize, generation: u64)>;
 
-/// Writes to `generation` a number that increases when anything that this manager serves changed: a document was loaded
-/// with other contents or dropped, a file changed, another process invalidated something. It never decreases,
-/// and may increase more than once for one change. If it is still the same, nothing changed that a get of this
-/// process has noticed.
+/// Writes to `generation` a number that increases when anything that this manager serves changes: a document is loaded
+/// with different contents or dropped, a file changes, another process invalidates something. It never decreases, and
+/// may increase more than once for one change. If it is unchanged, no get of this process has noticed a change.
 ///
-/// With the setting `share`, the changes that other processes of the host publish count as soon as they do so, without
-/// a get. The call reads memory only, except the first one.
+/// With the setting `share`, changes that other processes on the host publish count at once, without a get. All calls
+/// but the first one only read memory.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_secrets_generation(
     secrets: *const st_secrets,
@@ -40,12 +39,13 @@ pub unsafe extern "C" fn st_secrets_generation(
     unsafe { guard_out(generation, "generation", error, || Ok(manager(secrets)?.generation())) }
 }
 
-/// Calls `changed` when the value of `key` changed; with NULL as the key, when anything changed. The callback is called
-/// on a thread of the program: within a get that found a change, or within `st_secrets_listen`. The library has no
-/// thread that would call it. `id` (may be NULL) receives the number for `st_secrets_unwatch`.
+/// Registers `changed`, which is called when the value of `key` changes; with NULL as the key, when anything changes.
+/// The library has no thread of its own: the callback runs on a thread of the program, within a get that finds a change
+/// or within `st_secrets_listen`. `id` (may be NULL) receives the number for `st_secrets_unwatch`.
 ///
-/// The first value is the one that is cached now; if none is, the one that the next check finds. A key that gets or
-/// loses its value has changed. Variables and the values of custom providers are compared by `st_secrets_listen` only.
+/// Changes are relative to the value that is cached now or, if none is, to the one that the next check finds. A key
+/// that gains or loses its value counts as changed. Only `st_secrets_listen` compares variables and the values of
+/// custom providers.
 ///
 /// The library takes ownership of `context`, even if the call fails. It calls `drop` (may be NULL) with it exactly
 /// once: after `st_secrets_unwatch`, when the manager is freed, or when this call fails.
@@ -91,14 +91,14 @@ pub unsafe extern "C" fn st_secrets_unwatch(secrets: *const st_secrets, id: u64,
     })
 }
 
-/// Waits until the generation is another one than `since`, or `timeout` seconds have passed (0: does not wait;
-/// `INFINITY`: no limit), and writes it to `generation`: if that is `since`, nothing changed. So a program loops with
-/// the result of the last call, and misses nothing in between.
+/// Waits until the generation differs from `since`, or until `timeout` seconds have passed (0: does not wait;
+/// `INFINITY`: no limit), and writes it to `generation`. If the result equals `since`, nothing changed. A program that
+/// passes the result of each call to the next one misses no change.
 ///
-/// The call occupies the thread of the caller, and does there what watches need: it looks at files and watched keys
-/// once a second, and loads documents again that are due. Of the processes that share a document, one does that; the
-/// others wait, and are woken by what it publishes. Callbacks of watches are called before the call returns. A signal
-/// does not end the wait: use a short `timeout` where one must.
+/// The call blocks its thread and does the work of the watches there: once a second it checks files and watched keys,
+/// and it reloads documents that are due. If several processes share a document, one of them reloads it and wakes the
+/// others. Callbacks of watches are called before the call returns. A signal does not end the wait: use a short
+/// `timeout` if it has to.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_secrets_listen(
     secrets: *const st_secrets,
@@ -116,24 +116,24 @@ pub unsafe extern "C" fn st_secrets_listen(
     unsafe { guard_out(generation, "generation", error, listen) }
 }
 
-/// Makes all processes in `scope` drop what they have cached, and returns when all have confirmed that, or after
-/// `timeout` seconds (`INFINITY`: no limit). `key` is the key that changed, or NULL for all. At present everything is
+/// Drops the cached values of all processes in `scope`. Returns when all of them have confirmed it, or after `timeout`
+/// seconds (`INFINITY`: no limit). `key` is the key that changed, or NULL for all keys. At present everything is
 /// dropped in both cases, because documents are loaded as a whole.
 ///
 /// `report` receives the result as JSON, which the caller frees with `st_bytes_free`: `{"scope": "host", "confirmed":
 /// [1201, 1202], "silent": [1203], "complete": true}`, with process IDs. In a process that confirmed, no get that
-/// begins after this call returns an older value. A process that makes no call confirms too: its next one begins with a
-/// look at the memory that all share. A silent process is stopped, possibly in the middle of a get, which would return
-/// what it has read. The call succeeds even if processes are silent: check `silent`. `complete` is false if the host
-/// has had more processes than the list has places (4088).
+/// begins after this call returns an older value. An idle process counts as confirmed, because its next call begins by
+/// checking the shared memory. A silent process is stopped, possibly in the middle of a get that returns an older value
+/// when the process continues. The call succeeds even if processes are silent: check `silent`. `complete` is false if
+/// the host has had more processes than the list can hold (4088).
 ///
-/// With `ST_SCOPE_CLUSTER`, `confirmed` and `silent` are the names of hosts, as texts. A host that has made no call for
-/// 15 seconds is named as silent and not waited for; one of 60 seconds is in neither. Its next get looks at the tier
-/// first.
+/// With `ST_SCOPE_CLUSTER`, `confirmed` and `silent` are arrays of host names. A host that has made no call for 15
+/// seconds is listed as silent without waiting for it; after 60 seconds without a call it is not listed. In both cases
+/// its next get checks the tier first.
 ///
 /// `ST_CONFIG`: with `ST_SCOPE_HOST`, the setting `share` is off; with `ST_SCOPE_CLUSTER`, there is no `share_url`.
-/// `ST_UNAVAILABLE`, `ST_TIMEOUT`, `ST_ACCESS_DENIED` or `ST_PROTOCOL`: the tier fails.
-/// `ST_ACCESS_DENIED` or `ST_IO`: the directory of the share cannot be used.
+/// `ST_UNAVAILABLE`, `ST_TIMEOUT`, `ST_ACCESS_DENIED` or `ST_PROTOCOL`: the tier failed. `ST_ACCESS_DENIED` or `ST_IO`:
+/// the directory of the share cannot be used.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_secrets_invalidate(
     secrets: *const st_secrets,

@@ -31,19 +31,19 @@ pub const ST_SOURCE_STORE: i32 = 6;
 pub const ST_SOURCE_ENCRYPTION: i32 = 7;
 /// In `source`: the variables and the token file of Hugging Face's own tools.
 pub const ST_SOURCE_HUGGINGFACE: i32 = 8;
-/// In `source`: a program that `providers` of the configuration names.
+/// In `source`: a program that the setting `providers` names.
 pub const ST_SOURCE_EXEC: i32 = 9;
 /// In `source`: Google Secret Manager.
 pub const ST_SOURCE_GOOGLE: i32 = 10;
 /// In `source`: Azure Key Vault.
 pub const ST_SOURCE_AZURE: i32 = 11;
-/// In `source`: Secrets of a Kubernetes API server.
+/// In `source`: Kubernetes Secrets, through the API server.
 pub const ST_SOURCE_KUBERNETES: i32 = 12;
-/// In `source`: items of 1Password, through a Connect server.
+/// In `source`: 1Password items, through a Connect server.
 pub const ST_SOURCE_ONEPASSWORD: i32 = 13;
-/// In `source`: secrets of Infisical.
+/// In `source`: Infisical secrets.
 pub const ST_SOURCE_INFISICAL: i32 = 14;
-/// In `source`: parameters of AWS Systems Manager.
+/// In `source`: AWS Systems Manager parameters.
 pub const ST_SOURCE_AWS_PARAMETERS: i32 = 15;
 /// In `source`: the credentials that systemd passes to a service.
 pub const ST_SOURCE_CREDENTIALS: i32 = 16;
@@ -170,6 +170,7 @@ mod tests {
             (Source::Credentials, ST_SOURCE_CREDENTIALS),
         ];
         assert!(sources.iter().all(|(source, number)| *source as i32 == *number));
+        assert_eq!(sources.map(|(source, _)| source), Source::ALL);
     }
 
     #[test]
@@ -181,7 +182,7 @@ mod tests {
             error.size = size as u32;
             // SAFETY: the struct is complete, whatever its `size`.
             unsafe { report_failure(&mut error, &failure) };
-            // SAFETY: as above, the other way round.
+            // SAFETY: as above, in the other direction.
             let bytes: [u8; size_of::<st_error>()] = unsafe { std::mem::transmute(error) };
             assert!(bytes[size.clamp(4, 532)..].iter().all(|byte| *byte == 0x5A), "size {size}");
             if size > 20 {

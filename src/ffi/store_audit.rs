@@ -134,8 +134,8 @@ pub unsafe extern "C" fn st_audit_stats(
 /// The first five are those of SimpleTuner. A range is valid if it follows the entry before it. Entries that
 /// `st_audit_retain` removed are not missing.
 ///
-/// The signature covers the time, event type, actor id, action, details and the previous signature. It does not cover
-/// the actor's name and address, nor the target.
+/// The signature, HMAC-SHA256, covers the time, event type, actor id, action, details and the previous signature. It
+/// does not cover the actor's name and address, nor the target.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_audit_verify(
     store: *const st_store,
@@ -160,8 +160,8 @@ pub unsafe extern "C" fn st_audit_verify(
     })
 }
 
-/// Exports entries as text, oldest first, which can be continued: `last_id` (may be NULL) receives the number of the
-/// last entry, or 0 if there is none, and `after_id` of the next call continues there. `filter_json` is as for
+/// Exports entries as text, oldest first. `last_id` (may be NULL) receives the number of the last exported entry, or 0
+/// if there is none; pass it as `after_id` to continue there with the next call. `filter_json` is as for
 /// `st_audit_query`, except that `limit` is 10000 by default. Free `exported` with `st_bytes_free`.
 ///
 /// `format` is `ST_AUDIT_JSON_LINES` or `ST_AUDIT_CSV`. CSV begins with the names of the columns, unless there is an
@@ -207,17 +207,17 @@ pub unsafe extern "C" fn st_audit_export(
 /// - `url`: `https://…`; required
 /// - `token`: the header `Authorization`, as it is if it begins with `Bearer ` or `ApiKey `, else after `ApiKey `. It
 ///   is not sent to `http://` of another machine
-/// - `security_only`: whether to pass over all but the security events (default false)
-/// - `batch`: how many entries a request has, at most 1000. 1, the default, is `application/json` as SimpleTuner sends
-///   it; more are `application/x-ndjson`, one object per line
+/// - `security_only`: whether to skip all entries that are not security events (default false)
+/// - `batch`: the number of entries per request, at most 1000. 1, the default, is sent as `application/json`, as
+///   SimpleTuner does; more are sent as `application/x-ndjson`, one object per line
 /// - `timeout`: seconds for a request with its retries (default 5)
-/// - `retries`: how often a request is repeated when the server is busy, fails or cannot be reached (default 2)
+/// - `retries`: how often a request is repeated if the server is busy, fails or is unreachable (default 2)
 /// - `ca_file`: a PEM file with the certificate authorities to trust, instead of those of the system
 ///
-/// Proxies are those of `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`. The call returns when all entries have
-/// been sent; use a thread that may wait.
+/// Proxies are those of `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`. The call blocks until all entries have
+/// been sent.
 ///
-/// `last_id` (may be NULL) receives the number of the last entry that was delivered or passed over, or 0 if no entry
+/// `last_id` (may be NULL) receives the number of the last entry that was delivered or skipped, or 0 if no entry
 /// matches. If a request fails after others were delivered, the call succeeds, and the next one, with `after_id`,
 /// reports the failure if it persists. A receiver may get an entry twice, but never out of order.
 ///

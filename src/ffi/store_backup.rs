@@ -15,22 +15,22 @@ pub const ST_BACKUP_AUDIT: u32 = 2;
 /// For `st_store_backup`: copies the database of the credentials, where it is a file of its own.
 pub const ST_BACKUP_CREDENTIALS: u32 = 4;
 
-/// Writes a copy of a database to the file `path`, while all programs go on using the database. The copy is its state
-/// at one point in time, and complete without other files. It is checked, and has mode 0600. Missing directories are
-/// created; `~` is the home directory.
+/// Writes a copy of a database to the file `path`, while other programs use the database. The copy is its state at one
+/// point in time, and complete without other files. It is checked, and has mode 0600. Missing directories are created;
+/// `~` is the home directory.
 ///
 /// Without flags, the database of the provider configuration is copied, which normally contains the credentials too.
 /// With `ST_BACKUP_AUDIT` it is the audit trail: copy it after the other one, since an entry is older than its change.
 /// Keys are not copied.
 ///
-/// The file gets its name when it is complete, so a failure or a killed process leaves no half of it, only a hidden
-/// file beside it, which the next backup uses. An existing database of this name is overwritten with
-/// `ST_BACKUP_REPLACE` only, any other file never. A database that a program has open must not be overwritten, and a
-/// file beside the place with changes of a former database, `-wal` or `-journal`, is an error. The setting `timeout`
-/// limits the call; other calls of this process that need the database wait meanwhile.
+/// The file is renamed to `path` when it is complete, so a failure or a killed process leaves at most a hidden file
+/// beside it, which the next backup reuses. An existing database is overwritten only with `ST_BACKUP_REPLACE`, and a
+/// file of any other kind never. Do not overwrite a database that a program has open. A `-wal` or `-journal` file that
+/// an earlier database at `path` left behind is an error. The setting `timeout` limits the call; other calls of this
+/// process that need the database wait meanwhile.
 ///
 /// `ST_NOT_FOUND`: the database does not exist yet. `ST_IO`: the file exists (`detail` is `EEXIST`) or cannot be
-/// written. `ST_CORRUPT`: the database is damaged. `ST_BUSY`: another backup to the same place is in progress.
+/// written. `ST_CORRUPT`: the database is damaged. `ST_BUSY`: another backup to the same path is in progress.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_store_backup(
     store: *const st_store,

@@ -8,7 +8,7 @@ use super::store::{document, optional_text, st_store, with};
 use super::{Out, check_flags, guard, guard_optional_out, guard_out, input, st_bytes, st_error, st_status, text};
 use crate::error::Result;
 
-/// For `st_credential_source`: there is neither.
+/// `st_credential_source` found no credential.
 pub const ST_CREDENTIAL_NONE: i32 = 0;
 /// `st_credential_resolve` found the user's own credential.
 pub const ST_CREDENTIAL_USER: i32 = 1;
@@ -205,7 +205,7 @@ pub unsafe extern "C" fn st_credential_list(
 /// with length 0 as `global_key` means that there is no secret that all users share. `source` (may be NULL) receives
 /// which one it is, `ST_CREDENTIAL_…`. Free `value` with `st_bytes_free`, which wipes it.
 ///
-/// `ST_NOT_FOUND`: neither is there. If the user's own credential exists but cannot be decrypted, the call fails; the
+/// `ST_NOT_FOUND`: neither exists. If the user's own credential exists but cannot be decrypted, the call fails; the
 /// global secret is not used instead.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_credential_resolve(

@@ -21,7 +21,7 @@ pub unsafe extern "C" fn st_hardware_info_get(
 }
 
 /// Returns the default prices, in the form of `st_hardware_info_get`: those of SimpleTuner's documentation (`gpu-l40s`,
-/// `gpu-a100-large`), and that of `gpu-h100`, which its code alone has. Free `json` with `st_bytes_free`.
+/// `gpu-a100-large`), and the price of `gpu-h100`, which only its code has. Free `json` with `st_bytes_free`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_hardware_info_defaults(json: *mut st_bytes, error: *mut st_error) -> st_status {
     // SAFETY: the caller gives NULL or a place for an `st_bytes`.
@@ -80,9 +80,8 @@ pub unsafe extern "C" fn st_hardware_cost_per_hour(
     }
 }
 
-/// Returns in `cost` the hourly price, in US dollars, of the device that SimpleTuner counts with by default,
-/// `gpu-l40s`. Where the prices of `st_hardware_info_get` lack it, or its `cost_per_second`, the price is that of
-/// `st_hardware_info_defaults`.
+/// Returns in `cost` the hourly price, in US dollars, of SimpleTuner's default device, `gpu-l40s`. Where the prices of
+/// `st_hardware_info_get` lack it, or its `cost_per_second`, the price is that of `st_hardware_info_defaults`.
 ///
 /// `ST_WRONG_TYPE`: its price is not a valid number.
 #[unsafe(no_mangle)]

@@ -1,7 +1,7 @@
 //! Retries of requests: attempts, delays and a quota, within the deadline.
 //!
-//! A crowd of clients that starts together gets through a server's quota only if its retries neither come at the same
-//! time nor leave the server idle. So a throttled request is repeated until the deadline, after a delay that is
+//! A large number of clients that start together get through a server's quota only if its retries neither come at the
+//! same time nor leave the server idle. So a throttled request is repeated until the deadline, after a delay that is
 //! [decorrelated](crate::jitter::decorrelated) between 1 s and 20 s, at most a quarter of the remaining time: the fewer
 //! clients are left, the shorter they wait. In a simulation, 10 000 processes get through 600 calls a second in 18 s
 //! (16 s is the least possible) with 4 calls each, and 60 000 in 112 s (99 s) with 9 calls each.
@@ -48,7 +48,8 @@ pub(crate) enum RetryDelay {
     /// For AWS and webhooks: decorrelated, from 50 ms up to 20 s. A `Retry-After` is respected up to 5 s. Retries have
     /// a quota.
     Decorrelated,
-    /// For Vault: between 1 s and 1.5 s for every attempt. A `Retry-After` is respected in full.
+    /// For Vault, Kubernetes and the providers in `cloud`: between 1 s and 1.5 s for every attempt. A `Retry-After` is
+    /// respected in full.
     Steady,
 }
 
@@ -87,7 +88,7 @@ impl Attempts {
         Attempts { total, transient: total }
     }
 
-    /// The number that a setting gives. Without one, three; a patient caller that is throttled goes on until its
+    /// The number that a setting gives. Without one, three; a patient caller that is throttled continues until its
     /// deadline.
     pub(crate) fn of_setting(setting: Option<u32>, patience: Patience) -> Attempts {
         match (setting, patience) {

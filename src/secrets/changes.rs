@@ -231,7 +231,7 @@ mod tests {
         one.note();
         two.note_to_all();
         assert_eq!((one.generation(), two.generation()), (2, 1));
-        // The files are removed; the count goes on.
+        // The files are removed; the count continues.
         std::fs::remove_dir_all(place.path().join("share")).unwrap();
         std::thread::sleep(Duration::from_millis(1100));
         two.note_to_all();

@@ -20,7 +20,8 @@ use crate::fork;
 use crate::fork_safe::Mutex;
 use crate::jitter;
 
-/// A query that takes this long, or all of its time, and then times out has hung. One that fails sooner delays nobody.
+/// A query that takes this long, or all of its time, and then times out has hung. One that fails sooner causes no
+/// delay.
 const HANG: Duration = Duration::from_secs(1);
 
 /// Returns the value of a key, or `None`, within the given time.

@@ -77,8 +77,8 @@ pub(crate) trait DocumentSource: Send + Sync {
     }
 
     /// Does work that must not delay readers, such as renewing a token. The loading thread calls it when the document
-    /// is published and no caller waits for it any more. Its failures are logged, not returned. One call is under way
-    /// at a time, but a [`load`](DocumentSource::load) may run concurrently.
+    /// is published and no caller is waiting for it. Its failures are logged, not returned. One call is under way at a
+    /// time, but a [`load`](DocumentSource::load) may run concurrently.
     fn upkeep(&self, _deadline: Deadline) {}
 
     /// Whether the credentials have changed since the last load failed. If so, the back-off ends and the document is

@@ -321,7 +321,7 @@ impl<S: DocumentSource + ?Sized> SecretProvider for DocumentProvider<S> {
 
     fn look(&self, request: &LookupLimits) {
         let state = self.followed_state();
-        // What nobody has asked for is not loaded.
+        // A document that no caller has requested is not loaded.
         let Some(loaded) = state.document.filter(|loaded| loaded.is_due() && self.take_watch()) else { return };
         let key = loaded.document.names().next().unwrap_or_default().to_owned();
         // As a get of any key, which loads the document if it is this process's turn.

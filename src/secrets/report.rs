@@ -41,8 +41,8 @@ impl Manager {
     /// `{"gets": 105, "not_found": 1, "failed": 0, "providers": [{"name": "aws", "found": 104, "hits": 103, "stale": 0,
     /// "loads": 1, "load_failures": 0, "shared_loads": 0, "retries": 0, "load_seconds": 0.12, "last_load_seconds":
     /// 0.12, "longest_load_seconds": 0.12}]}`. All but `last_load_seconds` only grow. The documentation of
-    /// [`st_secrets_stats`](crate::ffi::st_secrets_stats) describes them. The child of a `fork()` goes on from those of
-    /// its parent.
+    /// [`st_secrets_stats`](crate::ffi::st_secrets_stats) describes them. The child of a `fork()` continues with those
+    /// of its parent.
     pub fn stats(&self) -> String {
         let _guard = fork::protect();
         let (not_found, failed) = self.counts.without_value();
@@ -129,8 +129,9 @@ impl Manager {
             }
             Err(error) => {
                 let detail = format!("documents are shared in {directory}, but not with other hosts: {error}");
-                Health::new(HealthState::Warning, detail)
-                    .with_advice("correct what is named; until then this host queries the sources itself")
+                Health::new(HealthState::Warning, detail).with_advice(
+                    "fix the problem that the message names; until then this host queries the sources itself",
+                )
             }
         }
     }
@@ -143,7 +144,7 @@ impl Manager {
                 self.checked_share(&directory)
             }
             Some(error) => Health::new(HealthState::Warning, format!("nothing is shared: {error}"))
-                .with_advice("correct what is named; until then each process loads for itself"),
+                .with_advice("fix the problem that the message names; until then each process loads for itself"),
         })
     }
 }

@@ -73,7 +73,7 @@ impl SharedLogin {
         log_in: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
         let result = self.run(request, Some(request.deadline), || log_in().map(Some))?;
-        result.ok_or_else(|| Error::new(Status::Busy, "another process logs in now; try again").with_retryable(true))
+        result.ok_or_else(|| Error::new(Status::Busy, "another process is logging in; try again").with_retryable(true))
     }
 
     /// As [`obtain`](Self::obtain), but returns `None` if another process is logging in, or if `log_in` does because

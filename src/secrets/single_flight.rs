@@ -46,7 +46,7 @@ impl<T: Clone + Send + Sync> SingleFlight<T> {
             let outcome = match self.leases.acquire_on_this_thread(key, deadline.wait())? {
                 Acquired::Lead(lease, _) => return lead(lease, deadline, work),
                 Acquired::Hit(outcome) => outcome,
-                Acquired::Busy(_) => return Err(Error::new(Status::Busy, "another call queries it now; try again")),
+                Acquired::Busy(_) => return Err(Error::new(Status::Busy, "another call is querying it; try again")),
             };
             match outcome.result {
                 Ok(value) if accepts(&value) => return Ok(value),

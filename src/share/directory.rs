@@ -119,7 +119,7 @@ impl ShareDirectory {
 
     /// Removes a file if it exists.
     pub(super) fn remove(&self, name: &str) {
-        // What cannot be removed is not valid any more either.
+        // What cannot be removed is no longer valid either.
         let _ = fs::remove_file(self.file(name));
     }
 

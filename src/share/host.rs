@@ -297,7 +297,7 @@ impl Membership {
         self.page.lists_all() && !others.any(|(member, process)| present(member, process).is_some())
     }
 
-    /// Confirms that nothing older than this revision is used any more.
+    /// Confirms that nothing older than this revision is still used.
     pub(crate) fn confirm(&self, revision: u64) {
         if let Some(place) = self.place {
             self.page.0.members[place].followed.fetch_max(revision, Release);

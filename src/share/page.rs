@@ -37,7 +37,7 @@ impl Page {
     }
 
     /// As [`has_name`](Page::has_name). With a cluster tier, the answer is `false` where the name had to be checked:
-    /// the get that asked goes on to look at the tier. That costs the others nothing.
+    /// the get that asked continues with the tier. That costs the others nothing.
     #[inline]
     fn is_checked(&self, now: CoarseInstant) -> bool {
         self.file.was_checked(now) || (self.file.check_name(now) && !self.has_tier)
@@ -166,7 +166,7 @@ impl Stamp {
         }
     }
 
-    /// Keeps what was taken whatever happens to the page: it is not that of other processes any more.
+    /// Keeps what was taken whatever happens to the page: it is no longer the page of other processes.
     pub(crate) fn detach(&self) {
         self.generation.store(DETACHED, Relaxed);
     }

@@ -142,7 +142,7 @@ impl Slot {
     }
 
     /// Decides what a call does that needs a document, after waiting for another process that is loading. If that does
-    /// not go on, one of those that wait loads after half of the time to `deadline`. With `None` it does not wait.
+    /// not continue, one of those that wait loads after half of the time to `deadline`. With `None` it does not wait.
     ///
     /// `take` gets each document that is in the share. What it returns is the result. `is_resting` decides whether a
     /// failure applies to this call.
@@ -323,8 +323,8 @@ impl Loading<'_> {
         self.failure.as_ref()
     }
 
-    /// Invalidates the document in the share, which the source does not accept any more, unless that is of a process
-    /// with other secrets. The others wait for the next one.
+    /// Invalidates the document in the share, which the source no longer accepts, unless that is of a process with
+    /// other secrets. The others wait for the next one.
     pub(crate) fn invalidate(&mut self) {
         if self.lock.is_open() && self.is_document_own() {
             self.stamp = self.slot.invalidate();

@@ -1,4 +1,4 @@
-//! Copies of a database that other programs go on using.
+//! Copies of a database that other programs are using.
 //!
 //! The copy is made with SQLite's backup API within one read transaction, so it is the state at one point in time, and
 //! ends however much others write meanwhile. It is written to a hidden file beside its destination, checked, and then
@@ -44,8 +44,8 @@ pub enum StoreDatabase {
 
 impl Store {
     /// Writes a copy of a database to the file `path`, with mode 0600. It is consistent although other threads and
-    /// processes go on using the database. The copy alone is complete, and `path` is never half a file. An existing
-    /// database of this name is overwritten only with `replace`, any other file never.
+    /// processes use the database. The copy alone is complete, and `path` is never half a file. An existing database of
+    /// this name is overwritten only with `replace`, any other file never.
     ///
     /// The audit trail is a database of its own. Copy it after the other one: an entry is older than its change.
     pub fn backup(&self, which: StoreDatabase, path: &Path, replace: bool) -> Result<()> {

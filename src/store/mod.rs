@@ -262,9 +262,9 @@ impl Store {
     /// Sends the entries that match a filter to a webhook, oldest first, at most 10 000. `webhook` is a JSON object
     /// with `url` and any of `token`, `security_only`, `batch`, `timeout`, `retries` and `ca_file`.
     ///
-    /// Returns the number of the last entry that was delivered or, with `security_only`, passed over; 0 if none
-    /// matches. If a request fails after others were delivered, the call succeeds: the next call, for the entries
-    /// after that number, reports the failure if it persists. A receiver may get an entry twice, never out of order.
+    /// Returns the number of the last entry that was delivered or, with `security_only`, skipped; 0 if none matches. If
+    /// a request fails after others were delivered, the call succeeds: the next call, for the entries after that
+    /// number, reports the failure if it persists. A receiver may get an entry twice, never out of order.
     pub fn audit_send(&self, filter: &str, webhook: &str) -> Result<i64> {
         let _guard = fork::protect();
         self.shared.audit.send(filter, webhook, self.deadline())

@@ -186,7 +186,7 @@ fn choose((found, reason): (PathBuf, Reason), servers: Option<PathBuf>) -> (Path
     };
     let is_named = reason == Reason::ConfigVariable;
     let name = if is_named { format!("{CONFIG_VARIABLE} is {}", found.display()) } else { found.display().to_string() };
-    let remedy = format!("to choose for certain, set {STATE_VARIABLE}");
+    let remedy = format!("to choose explicitly, set {STATE_VARIABLE}");
     if !has_database(&found) {
         let (has_no, shown) = (if is_named { ", which has no" } else { " has no" }, servers.display());
         let explanation = format!("{name}{has_no} {DATABASE}, and {shown}, which SimpleTuner's server uses, has one");

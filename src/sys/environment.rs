@@ -31,7 +31,7 @@ const FILE: &std::ffi::CStr = c"_FILE=";
 
 /// Passes the value of the variable `name` to `take`, or else that of `name` with `_FILE` after it; the flag is whether
 /// it is the latter. An empty one counts as not set. `name` holds no NUL. Apart from that as [`with_variable`], in one
-/// pass over the environment.
+/// pass through the environment.
 pub(crate) fn with_variable_or_file<R>(name: &[u8], take: impl FnOnce(bool, &[u8]) -> R) -> Option<R> {
     #[cfg(feature = "wiping-allocator")]
     {

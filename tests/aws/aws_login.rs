@@ -107,7 +107,7 @@ fn login_that_cannot_be_renewed_is_used_until_it_expires() {
         write(&cache, &login(-5, &pem).to_string());
         signin.next(1, denied());
         let remedy = "run: aws login --profile default";
-        let error = refused(Status::AccessDenied, &["the login has expired or is not permitted any more; ", remedy]);
+        let error = refused(Status::AccessDenied, &["the login has expired or is no longer permitted; ", remedy]);
         assert!(!error.message().contains("CANARY"), "{error}");
         signin.next(1, Reply::new(200).body(json!({"accessToken": "CANARY"}).to_string()));
         refused(Status::Protocol, &["the response to the renewal has no accessToken"]);

@@ -1,4 +1,4 @@
-//! Throttling: what a crowd of processes gets from AWS.
+//! Throttling: how AWS serves many processes at once.
 
 use std::thread;
 

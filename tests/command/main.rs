@@ -1,4 +1,4 @@
-//! The program `st-secrets`, run as people and scripts run it.
+//! The program `st-secrets`, run as users and scripts run it.
 
 mod bad_use;
 mod cipher;

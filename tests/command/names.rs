@@ -1,4 +1,4 @@
-//! Names as people write them.
+//! Spellings of names.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What people see and type on a terminal.
+//! What a terminal shows, and typed input.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;

@@ -83,11 +83,11 @@ fn program_that_cannot_be_started_is_named() {
 }
 
 #[test]
-fn directory_of_path_that_may_not_be_read_is_passed_over() {
+fn directory_of_path_that_may_not_be_read_is_skipped() {
     let directory = temp();
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let path = format!("{}:/usr/bin:/bin", directory.path().display());
-    let name = "faults::directory_of_path_that_may_not_be_read_is_passed_over";
+    let name = "faults::directory_of_path_that_may_not_be_read_is_skipped";
     without_home(name, &[("PATH", Some(&path))], || {
         let error = with_providers(&json!([{"exec": ["no-such-program-in-path"]}])).get("A").unwrap_err();
         assert_eq!((error.status(), error.detail()), (Status::Config, libc::ENOENT), "{error}");

@@ -1,4 +1,4 @@
-//! Programs that people keep secrets with, with the commands of `docs/exec.md`.
+//! Secret managers, run with the commands of `docs/exec.md`.
 
 use std::fs;
 use std::io::Write;

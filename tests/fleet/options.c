@@ -22,7 +22,7 @@ static const char usage[] =
     "  --repeat SECONDS        repeat the gets for so long, every --interval SECONDS\n"
     "  --follow                repeat the gets every --interval SECONDS while the first secret is rotated. Its value is\n"
     "                          VALUE and the number of the rotation. A line `rotated NANOSECONDS` of standard input says\n"
-    "                          when it was rotated again, the line `end` that it is not rotated any more: each rank goes\n"
+    "                          when it was rotated again, the line `end` that it is no longer rotated: each rank goes\n"
     "                          on until it has read the last value\n"
     "  --listen                with --follow: the first rank of each host listens for changes between its gets\n"
     "  --warm                  a process of the host gets the secrets first\n"

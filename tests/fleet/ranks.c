@@ -36,7 +36,7 @@ static int processes_of_host(void) {
     return options.ranks + (options.intruder != INTRUDER_NONE);
 }
 
-/* Ends the program if a host has failed: nobody would report the end of its ranks. */
+/* Ends the program if a host has failed: nothing would report the end of its ranks. */
 static void check_hosts(void) {
     int status;
     while (waitpid(-1, &status, WNOHANG) > 0) {

@@ -97,7 +97,7 @@ fn credentials_are_found_in_the_order_of_googles_clients() {
         set_variables([("GOOGLE_APPLICATION_CREDENTIALS", google.file("external_file"))]);
         assert_eq!(origin(), json!(google.file("external_file")));
         assert_eq!(text(&manager(), "K").as_deref(), Some("CANARY-second-value"));
-        // What a variable names is not passed over.
+        // A file that a variable names is not skipped.
         set_variables([("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere/key.json")]);
         refused(&manager(), "K", Status::Io, &["/nowhere/key.json"]);
     });
@@ -121,7 +121,7 @@ fn token_is_used_until_shortly_before_its_end() {
         advance(std::time::Duration::from_secs(3400));
         read(&secrets, "K").unwrap();
         assert_eq!(tokens.requests().len(), 2, "less than five minutes were left");
-        // A token that Google does not accept any more is replaced once.
+        // A token that Google no longer accepts is replaced once.
         let rejected = r#"{"error": {"code": 401, "message": "bad", "status": "UNAUTHENTICATED"}}"#;
         api.next(1, Reply::new(401).body(rejected));
         read(&secrets, "K").unwrap();

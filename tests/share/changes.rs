@@ -141,7 +141,7 @@ fn stopped_process_is_named_and_ended_ones_are_not() {
     soon(|| state().contains(") T "));
     let report = one.ask("invalidate");
     assert_eq!((&report["silent"], &report["confirmed"]), (&json!([stopped.id()]), &json!([one.id()])), "{report}");
-    // It goes on while another process waits for it.
+    // It continues while another process waits for it.
     one.send("invalidate-patiently");
     stopped.signal(libc::SIGCONT);
     let report = one.answer().unwrap();

@@ -137,7 +137,7 @@ fn damaged_page_is_replaced() {
     let mut running = host.worker();
     running.get("A");
     let path = host.files(".page").remove(0);
-    // Through the same file, as by a program that writes anywhere: the process goes on.
+    // Through the same file, as by a program that writes anywhere: the process continues.
     let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, &[0xa5; 4096], 0).unwrap();
     assert_eq!(running.get("A"), canary("first"));

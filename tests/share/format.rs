@@ -35,7 +35,7 @@ fn python_opens_a_document_and_seals_another() {
     assert_eq!(header[3], u64::MAX, "Vault sets no time to live");
     let entries = opened["entries"].as_str().unwrap();
     assert_eq!(entries, encoded(&canary("first"), "1"));
-    // The other way round.
+    // In the other order.
     let sealed = json!({"do": "seal", "file": file, "material": material, "identity": identity, "header": header,
         "entries": encoded("from Python", "7")});
     python.ask(&sealed);

@@ -24,7 +24,7 @@ fn credentials_rotate_reencrypts_every_credential() {
     }
     let report = store.credentials_rotate(&first, |_, _| true).unwrap();
     assert_eq!(report, Reencryption { total: 50, reencrypted: 50, ..Reencryption::default() });
-    // The old key is not needed any more.
+    // The old key is no longer needed.
     fs::remove_file(path.with_file_name("credential.key.previous")).unwrap();
     let second = key();
     for user in 0..50 {

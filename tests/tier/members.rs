@@ -24,7 +24,7 @@ fn assert_shared(cluster: &Cluster, settings: &serde_json::Value) {
 }
 
 #[test]
-fn members_that_fail_are_passed_over() {
+fn members_that_fail_are_skipped() {
     let cluster = Cluster::start(Kind::Etcd);
     let address = cluster.server.address();
     let (silent, unavailable) = (Proxy::to(&address), Proxy::to(&address));

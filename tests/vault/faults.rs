@@ -131,7 +131,7 @@ fn transient_failure_is_retried() {
 #[test]
 fn unavailable_server_gets_three_attempts_and_none_for_version_1() {
     alone!(|| {
-        let faults = [(500, "look at its log"), (503, "overloaded"), (429, "rate limit"), (412, "lags behind")];
+        let faults = [(500, "check its log"), (503, "overloaded"), (429, "rate limit"), (412, "lags behind")];
         std::thread::scope(|scope| {
             for (status, what) in faults {
                 scope.spawn(move || {

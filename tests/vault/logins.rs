@@ -121,7 +121,7 @@ fn client_certificate_logs_in() {
         let ca = fs::read_to_string(bao.certificate("ca.pem")).unwrap();
         let role = json!({"certificate": ca, "allowed_common_names": ["client"], "token_policies": [policy]});
         bao.ask("POST", "auth/cert/certs/training", role);
-        let other = json!({"certificate": ca, "allowed_common_names": ["somebody"], "token_policies": ["default"]});
+        let other = json!({"certificate": ca, "allowed_common_names": ["other-name"], "token_policies": ["default"]});
         bao.ask("POST", "auth/cert/certs/other", other);
         let (ca, chain, key) =
             (bao.certificate("ca.pem"), bao.certificate("client.pem"), bao.certificate("client.key"));

@@ -196,7 +196,7 @@ fn counted(repeats: usize, work: impl Fn(usize, &dyn Fn())) -> Vec<f64> {
 
 fn resume(child: libc::pid_t, how: libc::c_uint) -> Option<libc::c_int> {
     // SAFETY: the child is ours, and stopped. The signal that stopped it is not delivered.
-    assert_eq!(unsafe { libc::ptrace(how, child, 0, 0) }, 0, "cannot let the counted process go on");
+    assert_eq!(unsafe { libc::ptrace(how, child, 0, 0) }, 0, "cannot let the counted process continue");
     stop_of(child)
 }
 

@@ -53,7 +53,7 @@ pub fn in_turns(rounds: usize, count: usize, mut one: impl FnMut(usize) -> f64) 
         .collect()
 }
 
-/// The sequence of each thread, and how far a subject has come in it. It goes on there in its next turn, as otherwise
+/// The sequence of each thread, and how far a subject has come in it. It continues there in its next turn, as otherwise
 /// it would ask for few of many keys.
 pub struct Course<'a> {
     sequences: &'a [Vec<u32>],

@@ -133,7 +133,7 @@ impl Subject {
 
 impl Drop for Subject {
     fn drop(&mut self) {
-        // SAFETY: nobody else uses it any more.
+        // SAFETY: nothing else uses it after this.
         unsafe { (self.calls.free)(self.handle) };
     }
 }

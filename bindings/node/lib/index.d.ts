@@ -52,7 +52,7 @@ export interface ExecProvider extends Named {
   readonly format?: 'json' | 'dotenv' | 'value';
   /** The key of the value, if the whole output is one. */
   readonly as?: string;
-  /** Files with which the output changes; with the setting `share`, the processes of a host share it. */
+  /** The environment variables that the output depends on; with the setting `share`, processes on a host share it. */
   readonly depends_on?: readonly string[];
 }
 /** A secret of AWS Secrets Manager that is one value. */
@@ -85,7 +85,7 @@ export interface AzureSecretProvider extends OneSecret {
 export interface AzureSecretsProvider extends ManySecrets {
   readonly azure_secrets: { readonly prefix?: string; readonly tags?: Texts };
 }
-/** One or several Secrets of a Kubernetes API server; of several, the first that has a key supplies it. */
+/** One or several Kubernetes Secrets, through the API server; of several, the first that has a key supplies it. */
 export interface KubernetesSecretProvider extends Named {
   readonly kubernetes_secret: string | readonly string[];
   /** Default: the setting `kubernetes_namespace`. */
@@ -160,7 +160,7 @@ export interface SecretInfo {
   readonly cached: boolean;
   /** An earlier provider failed; it might have returned another value. */
   readonly degraded: boolean;
-  /** Another process of this host loaded the value; see the setting `share`. */
+  /** Another process on this host loaded the value; see the setting `share`. */
   readonly shared: boolean;
   /** The value has a lease, and is revoked at its end, which is that of `expiresIn`. */
   readonly leased: boolean;
@@ -180,7 +180,7 @@ export class Secret {
   readonly byteLength: number;
   /** The origin of the value; null for a decrypted value. */
   readonly info: SecretInfo | null;
-  /** Releases the value, which is wiped with its last reference. It cannot be read any more. */
+  /** Releases the value, which is wiped with its last reference. It can no longer be read. */
   dispose(): void;
   /** For `using`. */
   [Symbol.dispose](): void;
@@ -198,7 +198,7 @@ declare abstract class Handle {
 export interface GetSyncOptions {
   /** Seconds; -1, the default, is the setting `timeout`. */
   timeout?: number;
-  /** Bypass all caches and ask every provider. */
+  /** Bypass all caches and query every provider. */
   refresh?: boolean;
   /** Only use cached and local values; do not wait for a remote provider. */
   cachedOnly?: boolean;
@@ -257,7 +257,7 @@ export interface ProviderStats {
   /** How often its source was read; `load_failures` of them failed, in whole or in part. */
   loads: number;
   load_failures: number;
-  /** Documents that another process of this host had loaded. */
+  /** Documents that another process on this host had loaded. */
   shared_loads: number;
   /** Requests that were repeated. */
   retries: number;
@@ -284,7 +284,7 @@ export interface OpenTelemetryMeter {
 }
 /** Creates observable instruments for the counters of a manager. The names begin with `st_secrets.`. */
 export function observeMetrics(meter: OpenTelemetryMeter, secrets: Secrets): void;
-/** What a manager shares with other processes of this host, without any secret. Times are in seconds. */
+/** What a manager shares with other processes on this host, without any secret. Times are in seconds. */
 export interface Sharing {
   /** The setting `share`. */
   share: 'host' | 'off';
@@ -355,24 +355,24 @@ export class Secrets extends Handle {
   refresh(options?: CallOptions & { timeout?: number }): Promise<void>;
   refreshSync(options?: { timeout?: number }): void;
   /**
-   * Loads the documents of AWS and Vault now, unless they are cached. With the setting `share`, the other processes of
+   * Loads the AWS and Vault documents now, unless they are cached. With the setting `share`, the other processes on
    * this host then use them too.
    */
   prefetch(options?: CallOptions & { timeout?: number }): Promise<void>;
   prefetchSync(options?: { timeout?: number }): void;
   /**
-   * A number that increases when anything that the manager serves changed: a document, a file, or what another process
+   * A number that increases when anything that the manager serves changes: a document, a file, or what another process
    * of this host published or invalidated.
    */
   readonly generation: number;
   /**
-   * Waits until the generation is another one than `since` (now), at most for `timeout` seconds (no limit), and returns
-   * it. While it waits, a thread looks for changes: of files once a second, and of documents when they are due.
+   * Waits until the generation differs from `since` (now), at most for `timeout` seconds (no limit), and returns it.
+   * While it waits, a thread looks for changes: of files once a second, and of documents when they are due.
    */
   listen(since?: number, options?: CallOptions & { timeout?: number }): Promise<number>;
   /**
-   * Makes all processes of this host drop what they have cached, and returns when all have confirmed that, or after
-   * `timeout` seconds (10). The setting `share` must be `host`. At present everything is dropped, whatever the key.
+   * Drops the cached values of all processes on this host, and returns when all have confirmed it, or after `timeout`
+   * seconds (10). The setting `share` must be `host`. At present everything is dropped, whatever the key.
    */
   invalidate(key?: string | null, options?: CallOptions & { timeout?: number }): Promise<Confirmation>;
   invalidateSync(key?: string | null, options?: { timeout?: number }): Confirmation;
@@ -387,7 +387,7 @@ export class Secrets extends Handle {
   /** Returns the health of every provider, with remedies. */
   check(options?: CallOptions): Promise<Check>;
   checkSync(): Check;
-  /** Returns what is shared with other processes of this host, without a query. */
+  /** Returns what is shared with other processes on this host, without a query. */
   share(options?: CallOptions): Promise<Sharing>;
   shareSync(): Sharing;
   /** Returns the path of the file or directory that the file provider reads, or of the file that `set` creates. */
@@ -431,7 +431,7 @@ export class Cipher extends Handle {
   rotateKeySync(): void;
 }
 
-/** Replaces secret values in text, also where they are escaped or encoded. */
+/** Replaces secret values in text, including escaped and encoded forms. */
 export class Redactor extends Handle {
   /** A redactor that has no value yet. Settings: `redact_min`, `redact_with`. */
   constructor(settings?: Settings);
@@ -501,7 +501,7 @@ export interface CacheOptions {
   softTtl?: number;
   /** The fraction of its lifetime, 0 to 1, by which an entry may expire early. Default: 0. */
   ttlJitter?: number;
-  /** How long the cache remembers that a load found no value. Default: 0, not at all. */
+  /** How long it is cached that a load found no value. Default: 0, not at all. */
   absentTtl?: number;
 }
 
@@ -719,7 +719,7 @@ export interface AuditWebhook {
   url: string;
   /** The header `Authorization`; without `Bearer ` or `ApiKey `, it is an API key. */
   token?: string;
-  /** Pass over all but the security events. */
+  /** Skip all entries that are not security events. */
   security_only?: boolean;
   /** How many entries a request has; default: 1. */
   batch?: number;
@@ -871,7 +871,7 @@ export class Store extends Handle {
   exportAuditSync(filter?: AuditFilter | string, options?: { format?: 'jsonLines' | 'csv' }): AuditExport;
   /**
    * Sends the entries that match the filter to a webhook, oldest first. Returns the id of the last one that was
-   * delivered or passed over, 0 if none matches. If a request fails after others were delivered, the next call, with
+   * delivered or skipped, 0 if none matches. If a request fails after others were delivered, the next call, with
    * `after_id`, rejects if the failure persists.
    */
   sendAudit(filter: AuditFilter | string | undefined, webhook: AuditWebhook | string, options?: CallOptions): Promise<number>;

@@ -55,7 +55,7 @@ class Secret {
     return this.#info;
   }
 
-  /** Releases the value, which is wiped with its last reference. It cannot be read any more. */
+  /** Releases the value, which is wiped with its last reference. It can no longer be read. */
   dispose() {
     native.close(this.#external);
   }

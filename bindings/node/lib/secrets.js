@@ -127,7 +127,7 @@ class Secrets extends Handle {
   }
 
   /**
-   * Returns a number that increases when anything that the manager serves changed: a document, a file, or what another
+   * Returns a number that increases when anything that the manager serves changes: a document, a file, or what another
    * process of this host published or invalidated.
    */
   get generation() {
@@ -135,7 +135,7 @@ class Secrets extends Handle {
   }
 
   /**
-   * Waits until the generation is another one than `since`, at most for `timeout` seconds, and returns it. While it
+   * Waits until the generation differs from `since`, at most for `timeout` seconds, and returns it. While it
    * waits, a thread looks for changes.
    */
   async listen(since = this.generation, options) {

@@ -69,7 +69,7 @@ PyObject *result_of(st_status status, const st_error *error, st_bytes *bytes, Py
     return convert(bytes);
 }
 
-PyObject *passed_over(PyObject *fallback) {
+PyObject *log_skipped(PyObject *fallback) {
     if (!PyErr_ExceptionMatches(error)) {
         return NULL;
     }
@@ -77,7 +77,7 @@ PyObject *passed_over(PyObject *fallback) {
     PyErr_Fetch(&type, &value, &traceback);
     PyErr_NormalizeException(&type, &value, &traceback);
     PyObject *module = PyImport_ImportModule("st_secrets._log");
-    PyObject *logged = module == NULL ? NULL : PyObject_CallMethod(module, "passed_over", "O", value);
+    PyObject *logged = module == NULL ? NULL : PyObject_CallMethod(module, "log_skipped", "O", value);
     Py_XDECREF(module);
     Py_XDECREF(type);
     Py_XDECREF(value);

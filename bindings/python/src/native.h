@@ -38,7 +38,7 @@ bool signals_seen(void);
 bool interrupted(void);
 /* If the exception that is set is a failure of the library, logs it once per cause and returns `fallback` (NULL: None).
  * Otherwise leaves it and returns NULL. */
-PyObject *passed_over(PyObject *fallback);
+PyObject *log_skipped(PyObject *fallback);
 /* Returns whether a call failed or a callback in it was interrupted, and sets the exception. */
 bool failed(st_status status, const st_error *error);
 

@@ -33,7 +33,7 @@ static void dealloc(secrets_object *self) {
 typedef enum {
     RAISE,       /* raises, also if no provider has the key */
     RAISE_FAULT, /* raises if a provider failed, returns the default if no provider has the key */
-    PASS_OVER,   /* logs the failure, returns the default */
+    SKIP,   /* logs the failure, returns the default */
 } without_value;
 
 /* Looks up what needs no waiting, with the GIL held. Returns false if the result may be due to a provider that was left
@@ -67,7 +67,7 @@ static PyObject *get_as(secrets_object *self, PyObject *key, PyObject *fallback,
         return Py_NewRef(fallback == NULL ? Py_None : fallback);
     }
     PyObject *result = PyErr_Occurred() ? NULL : result_of(status, &error, &value, convert);
-    return result == NULL && otherwise == PASS_OVER ? passed_over(fallback) : result;
+    return result == NULL && otherwise == SKIP ? log_skipped(fallback) : result;
 }
 
 static PyObject *value_as_str(st_bytes *value) {
@@ -105,14 +105,14 @@ static const char *const get_names[] = {"key", "default", NULL};
 static PyObject *get(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords) {
     PyObject *out[2];
     return arguments("get", get_names, 1, args, given, keywords, out)
-               ? get_as(self, out[0], out[1], PASS_OVER, value_as_str)
+               ? get_as(self, out[0], out[1], SKIP, value_as_str)
                : NULL;
 }
 
 static PyObject *get_bytes(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords) {
     PyObject *out[2];
     return arguments("get_bytes", get_names, 1, args, given, keywords, out)
-               ? get_as(self, out[0], out[1], PASS_OVER, bytes_from)
+               ? get_as(self, out[0], out[1], SKIP, bytes_from)
                : NULL;
 }
 
@@ -165,7 +165,7 @@ static PyObject *find(secrets_object *self, PyObject *const *args, Py_ssize_t gi
             Py_RETURN_NONE; \
         } \
         PyObject *result = PyErr_Occurred() ? NULL : result_of(status, &error, &value, value_as_str); \
-        return result == NULL ? passed_over(NULL) : result; \
+        return result == NULL ? log_skipped(NULL) : result; \
     }
 CONVENIENCE(get_replicate_token, st_secrets_get_replicate_token)
 CONVENIENCE(get_hf_token, st_secrets_get_hf_token)
@@ -187,7 +187,7 @@ bool secrets_of(PyObject *object, handle **out) {
 static PyMethodDef methods[] = {
     {"get", (PyCFunction)(void (*)(void))get, METH_FASTCALL | METH_KEYWORDS,
      "get($self, key, default=None)\n--\n\nReturns the value as str, or `default` if no provider has it.\n\n"
-     "A provider that fails is logged, once per cause and minute, and passed over; require() and find() raise instead."},
+     "A provider that fails is logged, once per cause and minute, and skipped; require() and find() raise instead."},
     {"get_bytes", (PyCFunction)(void (*)(void))get_bytes, METH_FASTCALL | METH_KEYWORDS,
      "get_bytes($self, key, default=None)\n--\n\nAs get(), but returns bytes, which need not be UTF-8."},
     {"require", (PyCFunction)(void (*)(void))require, METH_FASTCALL | METH_KEYWORDS,
@@ -232,7 +232,7 @@ static PyMethodDef methods[] = {
      "clear_cache($self)\n--\n\nRemoves all cached values, which wipes them."},
     {"generation", (PyCFunction)secrets_generation, METH_NOARGS,
      "generation($self)\n--\n\n"
-     "Returns a number that increases when anything that the manager serves changed: a document, a file, or what another\n"
+     "Returns a number that increases when anything that the manager serves changes: a document, a file, or what another\n"
      "process of this host published or invalidated."},
     {"_listen", (PyCFunction)secrets_listen, METH_VARARGS, NULL},
     {"_invalidate", (PyCFunction)secrets_invalidate, METH_VARARGS, NULL},

@@ -197,7 +197,7 @@ PyObject *credentials_rotate(store_object *self, PyObject *cipher_object) {
 typedef struct {
     PyObject *function;
     uint64_t done, total;
-    bool go_on;
+    bool proceed;
 } progress;
 
 static void report_progress(void *context) {
@@ -208,13 +208,13 @@ static void report_progress(void *context) {
         keep_exception();
     }
     /* None continues. */
-    progress->go_on = answer != NULL && answer != Py_False;
+    progress->proceed = answer != NULL && answer != Py_False;
     Py_XDECREF(answer);
 }
 
 static bool on_progress(void *context, uint64_t done, uint64_t total) {
     progress progress = {context, done, total, false};
-    return with_gil(report_progress, &progress) && progress.go_on;
+    return with_gil(report_progress, &progress) && progress.proceed;
 }
 
 /* _credentials_reencrypt(cipher, plain, progress): returns the report. */

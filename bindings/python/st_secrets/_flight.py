@@ -33,7 +33,7 @@ class Load:
         self.ended = False
 
     def needs_this_thread(self) -> bool:
-        """Whether a task of this thread runs the load, which could not go on if the thread waited."""
+        """Whether a task of this thread runs the load, which could not continue if the thread waited."""
         if self._task is None or self._thread != threading.get_ident() or self.ended:
             return False
         self.refuse_itself()

@@ -32,7 +32,7 @@ class Key:
 class Keys:
     """The keys of the objects in a cache. Objects that are equal have the same key.
 
-    An object and its key are dropped when no entry and no caller uses the key any more.
+    An object and its key are dropped once no entry and no caller uses the key.
     """
 
     def __init__(self) -> None:

@@ -61,7 +61,7 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def passed_over(error: Error) -> None:
+def log_skipped(error: Error) -> None:
     """Logs a failure that a call does not raise."""
     message = error.message
     if not _is_repeated(message if _KEY.match(message) else f'"": {message}'):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from . import _async, _native
-from ._log import passed_over
+from ._log import log_skipped
 from ._settings import Kept
 from .errors import Error
 
@@ -55,7 +55,7 @@ class BuiltInProvider(SecretProvider):
         try:
             providers = json.loads(self._secrets._check())["providers"]
         except Error as error:
-            passed_over(error)
+            log_skipped(error)
             return False
         return providers[0]["state"] in ("ok", "warning")
 
@@ -188,7 +188,7 @@ class OnePasswordProvider(BuiltInProvider):
 
 
 class KubernetesProvider(BuiltInProvider):
-    """Secrets of a Kubernetes API server: one or several by name, or those that a label selector matches."""
+    """Kubernetes Secrets, through the API server: one or several by name, or those that a label selector matches."""
 
     _provider = "kubernetes"
 
@@ -215,7 +215,7 @@ def set_secret(secrets: Any, key: str, value: str, strict: bool) -> bool:
     except Error as error:
         if strict:
             raise
-        passed_over(error)
+        log_skipped(error)
         return False
     finally:
         del value
@@ -228,7 +228,7 @@ def delete_secret(secrets: Any, key: str, strict: bool) -> bool:
     except Error as error:
         if strict:
             raise
-        passed_over(error)
+        log_skipped(error)
         return False
 
 

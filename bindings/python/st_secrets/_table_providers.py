@@ -178,7 +178,7 @@ class AzureSecretsProvider(_TableProvider):
 
 
 class KubernetesSecretProvider(_TableProvider):
-    """One or several Secrets of a Kubernetes API server, in another namespace than that of the setting.
+    """One or several Kubernetes Secrets, through the API server, in another namespace than that of the setting.
 
     Of several, the first that has a key supplies it. `name` identifies the provider in errors.
     """
@@ -216,7 +216,7 @@ class InfisicalSecretProvider(_TableProvider):
 
 
 class InfisicalPathProvider(_TableProvider):
-    """The secrets of Infisical at `path`. `name` identifies the provider in errors."""
+    """The Infisical secrets at `path`. `name` identifies the provider in errors."""
 
     _member = "infisical_path"
 

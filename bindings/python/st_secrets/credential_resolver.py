@@ -8,7 +8,7 @@ import asyncio
 import logging
 from typing import Any, ClassVar
 
-from ._log import passed_over
+from ._log import log_skipped
 from .auth.stores.credential_store import CredentialStore
 from .errors import Error
 from .secrets import get_secrets_manager
@@ -21,7 +21,7 @@ _logger = logging.getLogger("st_secrets.credential")
 
 class CredentialResolver:
     """Finds a credential for a user: the user's own, otherwise the secret that all users share. One that cannot be read
-    is logged and passed over.
+    is logged and skipped.
 
     `user_store` is a CredentialStore, or an object with the coroutines of SimpleTuner's UserStore:
     `get_provider_credential`, `mark_credential_used` and `list_provider_credentials`. The default is CredentialStore().
@@ -62,7 +62,7 @@ class CredentialResolver:
             listed = await store.list_provider_credentials(user_id, provider)
             return any(entry["credential_name"] == credential_name and entry["is_active"] for entry in listed)
         except Exception as error:
-            _pass_over(error, provider, credential_name)
+            _log_skipped(error, provider, credential_name)
             return False
 
     async def get_credential_source(
@@ -77,7 +77,7 @@ class CredentialResolver:
                 )
                 return {CREDENTIAL_USER: "user", CREDENTIAL_GLOBAL: "global"}.get(source)
             except Error as error:
-                passed_over(error)
+                log_skipped(error)
                 return None
         if user_id is not None and await self.has_user_credential(user_id, provider, credential_name):
             return "user"
@@ -96,16 +96,16 @@ class CredentialResolver:
                 await store.mark_credential_used(user_id, provider, credential_name)  # otherwise the read recorded it
             return value
         except Exception as error:
-            _pass_over(error, provider, credential_name)
+            _log_skipped(error, provider, credential_name)
             return None
 
     def _store(self) -> Any:
         return CredentialStore() if self._user_store is None else self._user_store
 
 
-def _pass_over(error: Exception, provider: str, credential_name: str) -> None:
+def _log_skipped(error: Exception, provider: str, credential_name: str) -> None:
     if isinstance(error, Error):
-        passed_over(error)
+        log_skipped(error)
     else:  # its text may contain the credential
         _logger.warning("the credential %s/%s cannot be read: %s", provider, credential_name, type(error).__name__)
 

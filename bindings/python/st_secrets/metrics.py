@@ -25,7 +25,7 @@ _OF_PROVIDERS: Final = (
     ("stale", "{get}", "Gets that the provider answered with an expired value."),
     ("loads", "{load}", "Loads of the source."),
     ("load_failures", "{load}", "Loads of the source that failed."),
-    ("shared_loads", "{load}", "Documents that another process of the host had loaded."),
+    ("shared_loads", "{load}", "Documents that another process on the host had loaded."),
     ("retries", "{request}", "Requests that were repeated."),
     ("load_seconds", "s", "Time of all loads in seconds."),
 )

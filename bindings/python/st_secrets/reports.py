@@ -70,7 +70,7 @@ class Description(TypedDict):
 
 
 class SharedDocument(TypedDict):
-    """A document of AWS or Vault that processes share."""
+    """An AWS or Vault document that processes share."""
 
     id: str
     """Part of the names of its files."""
@@ -78,7 +78,7 @@ class SharedDocument(TypedDict):
     place: str
     """The secret or path."""
     age: float | None
-    """Seconds since it was requested; None if this process cannot decrypt it or nobody has loaded it."""
+    """Seconds since it was requested; None if this process cannot decrypt it or no process has loaded it."""
     expires_in: float | None
     loading: bool
     loader_pid: int | None
@@ -139,7 +139,7 @@ class ProviderStats(TypedDict):
     load_failures: int
     """Loads that failed, in whole or in part."""
     shared_loads: int
-    """Documents that another process of this host had loaded."""
+    """Documents that another process on this host had loaded."""
     retries: int
     """Requests that were repeated."""
     load_seconds: float

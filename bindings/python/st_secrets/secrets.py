@@ -1,7 +1,7 @@
 """Secrets from the environment, files, AWS Secrets Manager, Vault and custom providers.
 
-The names are those of SimpleTuner's `cloud.secrets`, and so are the answers: a provider that fails is logged and passed
-over, `get` returns the default, `set_secret` returns False. `require`, `find` and `strict=True` raise the failure.
+The names are those of SimpleTuner's `cloud.secrets`, and so is the behaviour: a provider that fails is logged and
+skipped, `get` returns the default, `set_secret` returns False. `require`, `find` and `strict=True` raise the failure.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from . import _async, _native
-from ._log import forget_logged, passed_over
+from ._log import forget_logged, log_skipped
 from ._providers import (
     AWSParametersProvider,
     AWSSecretsManagerProvider,
@@ -167,14 +167,14 @@ class SecretsManager(_native.Secrets):
     async def get_async(self, key: str, default: D) -> str | D: ...
     async def get_async(self, key: str, default: Any = None) -> Any:
         """As `get`, for coroutines: a lookup that has to wait does so in another thread, without blocking the event
-        loop. If the task is cancelled, the lookup goes on and what it finds is cached.
+        loop. If the task is cancelled, the lookup continues and its result is cached.
         """
         try:
             value = self._peek(key)
             if value is _native.MISSING:
                 value = await _async.call_once((id(self), key), functools.partial(self._value, key))
         except Error as error:
-            passed_over(error)
+            log_skipped(error)
             return default
         return default if value is None else value
 
@@ -266,12 +266,12 @@ class SecretsManager(_native.Secrets):
         return report
 
     def share(self) -> Sharing:
-        """Returns what is shared with other processes of this host, without any secret and without a query."""
+        """Returns what is shared with other processes on this host, without any secret and without a query."""
         report: Sharing = json.loads(self._share())
         return report
 
     def listen(self, since: int, timeout: float | timedelta | None = None) -> int:
-        """Waits until the generation is another one than `since`, at most for `timeout` seconds, and returns it.
+        """Waits until the generation differs from `since`, at most for `timeout` seconds, and returns it.
 
         While it waits, it looks for changes: of files once a second, and of documents when they are due.
         """
@@ -296,7 +296,7 @@ class SecretsManager(_native.Secrets):
                 return generation
 
     def invalidate(self, key: str | None = None, timeout: float | timedelta = 10.0) -> Confirmation:
-        """Makes all processes of this host drop what they have cached, and returns when all have confirmed that, or
+        """Drops the cached values of all processes on this host, and returns when all have confirmed it, or
         after `timeout` seconds: `{"scope": "host", "confirmed": [1201], "silent": [], "complete": True}`, with process
         IDs. The setting `share` must be `host`. At present everything is dropped, whatever the key.
         """

@@ -76,7 +76,7 @@ class Store(_native.Store):
         return _object(self._describe())
 
     def backup(self, path: str | os.PathLike[str], *, database: str = "jobs", replace: bool = False) -> None:
-        """Writes a consistent copy of a database to the file `path` while all programs go on using it. `database` is
+        """Writes a consistent copy of a database to the file `path` while other programs use it. `database` is
         "jobs", "credentials" (where they are in another file) or "audit".
 
         NotFoundError: the database does not exist yet. FileError: the file exists; `replace` overwrites it.

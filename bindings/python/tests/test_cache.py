@@ -170,11 +170,11 @@ class Values(Case):
 
     def test_load_in_progress_when_the_cache_is_closed(self):
         cache, results = TTLCache(), []
-        begun, go_on = threading.Event(), threading.Event()
+        begun, proceed = threading.Event(), threading.Event()
 
         def load():
             begun.set()
-            go_on.wait()
+            proceed.wait()
             return thing  # noqa: F821 (deleted below)
 
         thing = Thing()
@@ -183,7 +183,7 @@ class Values(Case):
         thread.start()
         begun.wait()
         cache.close()
-        go_on.set()
+        proceed.set()
         thread.join()
         self.assertEqual(results, [True])
         del thing
@@ -351,18 +351,18 @@ class Settings(Case):
             return next(numbers)
 
         self.assertEqual([asyncio.run(cache.get_or_set_async("key", load)) for _ in range(2)], [3, 4])
-        begun, go_on = threading.Event(), threading.Event()
+        begun, proceed = threading.Event(), threading.Event()
 
         def slow():
             begun.set()
-            return go_on.wait(60) and "new"
+            return proceed.wait(60) and "new"
 
         thread = threading.Thread(target=cache.get_or_set, args=("key", slow))
         thread.start()
         begun.wait()
         # The others get the old value meanwhile.
         self.assertEqual(cache.get_or_set("key", self.fail), 4)
-        go_on.set()
+        proceed.set()
         thread.join()
         self.assertEqual(cache.get("key"), "new")
 

@@ -33,11 +33,11 @@ class AsyncLoads(Case):
 
     def test_event_loop_runs_while_a_thread_loads(self):
         cache, released = TTLCache(), []
-        begun, go_on = threading.Event(), threading.Event()
+        begun, proceed = threading.Event(), threading.Event()
 
         def slow():
             begun.set()
-            released.append(go_on.wait(60))
+            released.append(proceed.wait(60))
             return "from the thread"
 
         async def main():
@@ -47,7 +47,7 @@ class AsyncLoads(Case):
             waiting = asyncio.create_task(cache.get_or_set_async("key", self.fail))
             for _ in range(10):
                 await asyncio.sleep(0.001)
-            go_on.set()
+            proceed.set()
             value = await waiting
             thread.join()
             return value

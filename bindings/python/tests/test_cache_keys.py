@@ -128,12 +128,12 @@ class Keys(Case):
         self.assertIsNone(keys[-1]())
 
     def test_loads_share_a_key(self):
-        cache, calls, begun, go_on = TTLCache(), [], threading.Event(), threading.Event()
+        cache, calls, begun, proceed = TTLCache(), [], threading.Event(), threading.Event()
 
         def load():
             calls.append(1)
             begun.set()
-            go_on.wait(60)
+            proceed.wait(60)
             return Thing()
 
         results = []
@@ -144,7 +144,7 @@ class Keys(Case):
         for thread in threads:
             thread.start()
         begun.wait(60)
-        go_on.set()
+        proceed.set()
         for thread in threads:
             thread.join(60)
         self.assertEqual((len(calls), len(set(map(id, results))), len(results)), (1, 1, 3))

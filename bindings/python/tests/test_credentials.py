@@ -107,7 +107,7 @@ class Resolvers(Case):
 
         asyncio.run(main())
 
-    def test_credential_that_cannot_be_read_is_passed_over(self):
+    def test_credential_that_cannot_be_read_is_skipped(self):
         os.environ["REPLICATE_API_TOKEN"] = "r8_shared"
 
         async def main():

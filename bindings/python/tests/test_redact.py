@@ -245,7 +245,7 @@ atexit.register(end)
         )
         self.assertEqual(printed, "***, the end, C")
 
-    def test_text_is_passed_on_where_no_thread_starts_any_more(self):
+    def test_text_is_passed_on_where_no_thread_can_start(self):
         # From Python 3.12 on, threads raise this while the interpreter ends.
         printed = self.run_python(
             """

@@ -188,7 +188,7 @@ class Secrets(Case):
     def test_help_shows_parameters_and_exceptions(self):
         for name, words in {
             "find": ("timeout: seconds", "cached_only: ", "NotFoundError: "),
-            "get": ("passed over",),
+            "get": ("skipped",),
             "require": ("NotFoundError: ", "Error: "),
             "set_secret": ("ProtocolError: ",),
             "get_many": ("Error: ",),
@@ -231,14 +231,14 @@ class Secrets(Case):
         )
 
     def test_close_during_calls_of_other_threads(self):
-        begun, go_on, results = threading.Event(), threading.Event(), []
+        begun, proceed, results = threading.Event(), threading.Event(), []
 
         class Slow:
             name = "slow"
 
             def get_secret(self, key):
                 begun.set()
-                go_on.wait()
+                proceed.wait()
                 return "late"
 
         manager = SecretsManager(config={"providers": ["env"]})
@@ -247,7 +247,7 @@ class Secrets(Case):
         thread.start()
         begun.wait()
         manager.close()
-        go_on.set()
+        proceed.set()
         thread.join()
         self.assertEqual(results, ["late"])
         with self.assertRaises(ValueError):

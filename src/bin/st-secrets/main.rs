@@ -1,11 +1,11 @@
-//! The program `st-secrets`: secrets for commands, shells and people.
+//! The program `st-secrets`: secrets for commands, shells and users.
 //!
 //! | module | does |
 //! |---|---|
 //! | `arguments` | the command line, as clap reads it |
 //! | `usage` | one line for each kind of bad use |
 //! | `config` | settings: `--config`, `--file`, `--timeout` |
-//! | `secrets` | everything that is asked of the library's chain of providers |
+//! | `secrets` | queries to the provider chain of the library |
 //! | `names` | spellings of names, variables, patterns |
 //! | `selection` | the secrets of `run` and `export` |
 //! | `run`, `redact`, `export`, `value`, `report`, `share`, `cipher`, `store`, `audit`, `pages` | the commands |

@@ -72,7 +72,7 @@ impl OpenFile {
     }
 }
 
-/// Nobody can change the file, not even the command.
+/// No process can change the file, not even the command.
 fn create(value: &[u8]) -> io::Result<OwnedFd> {
     let mut file = File::from(memfd_create(NAME, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
     file.set_permissions(Permissions::from_mode(0o400))?;

@@ -1,4 +1,4 @@
-//! Names as people write them, the variables that programs expect, and patterns.
+//! Spellings of names, the variables that programs expect, and patterns.
 
 /// The variable in which a program expects this secret: `hf-token` is `HF_TOKEN`.
 pub(crate) fn variable(name: &str) -> String {

@@ -21,7 +21,7 @@ impl Progress {
         Progress { what, begun: Instant::now(), bar: None }
     }
 
-    /// Returns that the work is to go on.
+    /// Always returns `true`, so the work continues.
     pub(crate) fn update(&mut self, done: u64, total: u64) -> bool {
         if self.bar.is_none() && self.begun.elapsed() >= PATIENCE && io::stderr().is_terminal() {
             let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}, {eta} left");

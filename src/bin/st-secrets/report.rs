@@ -100,7 +100,7 @@ fn as_json(secret: &Secret) -> Value {
 fn notes(secret: &Secret) -> String {
     let notes = [
         (secret.is_degraded(), "a provider before it failed"),
-        (secret.is_stale(), "its last value; the provider does not answer now"),
+        (secret.is_stale(), "its last value; the provider is not responding"),
     ];
     let notes: Vec<&str> = notes.into_iter().filter_map(|(applies, note)| applies.then_some(note)).collect();
     notes.join("; ")

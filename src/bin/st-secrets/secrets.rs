@@ -1,4 +1,4 @@
-//! Everything that is asked of the library's chain of providers.
+//! Queries to the provider chain of the library.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -27,7 +27,7 @@ impl Secrets {
         Secrets::with(config::load(common)?, common)
     }
 
-    /// The same, which shares what it loads with other processes of this host.
+    /// The same, which shares what it loads with other processes on this host.
     pub(crate) fn open_shared(common: &Common) -> Result<Secrets, Failure> {
         let mut config = config::load(common)?;
         config.set("share", "host")?;
@@ -211,7 +211,7 @@ pub(crate) fn warn_of_doubt(name: &str, secret: &Secret) {
         terminal::warn(&format!("{name} comes from provider {provider}, but a provider before it failed"));
     }
     if secret.is_stale() {
-        terminal::warn(&format!("{name} is the last value of provider {provider}, which does not answer now"));
+        terminal::warn(&format!("{name} is the last value of provider {provider}, which is not responding"));
     }
 }
 

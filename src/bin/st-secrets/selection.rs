@@ -151,8 +151,7 @@ fn add_all(wanted: &mut WantedList, selection: &Selection, secrets: &Secrets) ->
     let mut failures = Vec::new();
     for provider in secrets.names() {
         if let Some(error) = provider.error {
-            failures
-                .push(Failure::failed(format!("the names of provider {} are not known: {error}", provider.provider)));
+            failures.push(Failure::failed(format!("cannot list the names of provider {}: {error}", provider.provider)));
         }
         for name in provider.names.into_iter().flatten() {
             if is_usable(&provider.provider, &name) {

@@ -1,4 +1,4 @@
-//! `share` and `prefetch`: what the processes of this host share; and what `run --share` gives to the command.
+//! `share` and `prefetch`: what the processes on this host share; and what `run --share` gives to the command.
 
 use std::env;
 use std::os::unix::ffi::OsStrExt;

@@ -116,7 +116,7 @@ pub(crate) fn printable(text: &str) -> String {
     printable
 }
 
-/// Whether what goes to stdout is seen by people.
+/// Whether stdout is a terminal.
 pub(crate) fn stdout_is_terminal() -> bool {
     io::stdout().is_terminal()
 }

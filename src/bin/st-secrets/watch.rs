@@ -52,7 +52,7 @@ pub(crate) fn follow(
     let work = move || {
         if let Err(failure) = report_changes(secrets, generation, known, get, (&sender, &wake_writer)) {
             warn(&failure);
-            terminal::warn("the secrets are not followed any more; the command keeps the values that it has");
+            terminal::warn("the secrets are no longer followed; the command keeps its values");
             terminal::flush_warnings(None);
         }
     };
@@ -172,7 +172,7 @@ pub(crate) fn supervise(
     }
 }
 
-/// Asks the command to end. A restart that has begun goes on, with newer values.
+/// Asks the command to end. A restart that has begun continues, with newer values.
 fn restarting(child: &Child, begun: Option<Restart>, secrets: Vec<Variable>, run: &Run) -> Restart {
     let kill_at = match begun {
         Some(begun) => begun.kill_at,

@@ -78,7 +78,7 @@ fn delays_of_clients_that_were_throttled_together_differ() {
 }
 
 #[test]
-fn throttled_attempts_go_on_until_the_deadline() {
+fn throttled_attempts_continue_until_the_deadline() {
     let patient = Attempts::of_setting(None, Patience::UntilDeadline);
     for retry in [decorrelated(), steady()] {
         for seconds in [2, 10, 30, 300] {

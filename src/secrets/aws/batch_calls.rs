@@ -1,7 +1,7 @@
 //! Whether secrets are read with BatchGetSecretValue, or one by one with GetSecretValue.
 //!
 //! AWS allows 100 batch calls a second and 10 000 single ones, for each account and region. So single calls serve a
-//! crowd of processes better, and batch calls save requests only where there are many secrets.
+//! burst of processes better, and batch calls save requests only where there are many secrets.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use crate::fork_safe::Mutex;
 
 /// Up to this number of secrets are read one by one.
 const MAX_SINGLE: usize = 5;
-/// How long batch calls are not tried after one was throttled: the crowd may last as long as its job, but a process
-/// that outlives it should not make many times as many requests for days. A crowd of 10 000 processes tries again with
+/// How long batch calls are not tried after one was throttled: the burst may last as long as its job, but a process
+/// that outlives it should not make many times as many requests for days. A burst of 10 000 processes tries again with
 /// its next refresh, within some four minutes: 40 calls a second.
 const THROTTLED_PAUSE: Duration = Duration::from_secs(3600);
 

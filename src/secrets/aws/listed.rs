@@ -29,7 +29,7 @@ pub(super) fn load(session: &AwsSession<'_>, filter: &SecretFilter) -> Result<Do
     let listed = session.ask(Service::SecretsManager, region, &mut cached, list, |result| result.as_mut().err())?;
     let names = listed.map_err(|failed| failed.error)?;
     if names.is_empty() {
-        return Ok(Document::missing("there is none, or AWS does not list it"));
+        return Ok(Document::missing("there is none, or AWS does not list any"));
     }
     let form = if filter.are_objects { SecretForm::Object } else { SecretForm::Value(None) };
     let selection = Selection { secret_ids: Vec::new(), version_id: None, version_stage: None, form };

@@ -11,8 +11,8 @@ use crate::http::retry::Patience;
 use crate::log::{self, Level};
 use crate::secrets::document::Document;
 
-/// Loads everything that the provider reads. If a region is unavailable, those with replicas are asked in their order,
-/// each with its part of the time.
+/// Loads everything that the provider reads. If a region is unavailable, those with replicas are queried in order, each
+/// with its part of the time.
 pub(super) fn load(state: &AwsState, files: &WatchedFiles, deadline: Deadline, patience: Patience) -> Result<Document> {
     if let Some((agent, selection)) = state.provider_settings.agent() {
         return agent_load::load(state, agent, selection, deadline, patience);
@@ -22,7 +22,7 @@ pub(super) fn load(state: &AwsState, files: &WatchedFiles, deadline: Deadline, p
     let first = load_in(state, None, files, part(replicas.len() + 1), patience);
     let Some(mut why) = outage(&first) else { return first };
     for (at, region) in replicas.iter().enumerate() {
-        log::emit(Level::Warn, "aws", || format!("region {region} is asked instead: {why}"));
+        log::emit(Level::Warn, "aws", || format!("querying region {region} instead: {why}"));
         let other = load_in(state, Some(region), files, part(replicas.len() - at), patience);
         let problem = match &other {
             Ok(document) => document.missing.clone().or(outage(&other).map(|error| error.message().to_owned())),

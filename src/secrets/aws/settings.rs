@@ -60,7 +60,7 @@ impl RoleSettings {
 }
 
 impl ProviderSettings {
-    /// The agent that is asked for these secrets, and nothing else.
+    /// The only source of these secrets, if it is set: an agent.
     pub(super) fn agent(&self) -> Option<(&Agent, &Selection)> {
         match &self.target {
             AwsTarget::Secrets(selection) => self.agent.as_ref().map(|agent| (agent, selection)),
@@ -72,7 +72,7 @@ impl ProviderSettings {
         self.max_attempts
     }
 
-    /// The regions that are asked if the first one is unavailable. An ARN is read in its own region alone.
+    /// The regions that are queried if the first one is unavailable. An ARN is read in its own region alone.
     pub(super) fn replicas(&self) -> &[String] {
         match (self.regions.as_slice(), &self.target) {
             ([_, replicas @ ..], target) if !target.has_only_arns() => replicas,

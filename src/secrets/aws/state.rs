@@ -112,7 +112,7 @@ impl AwsState {
         if let Some(earlier) = earlier.filter(|_| !has_credentials(&settings)) {
             log::emit(Level::Warn, "aws", || {
                 let why = settings.as_ref().err().map_or("it contains no credentials", |error| error.message());
-                format!("a file that was changed just now is not used yet: {why}")
+                format!("a file that has just been changed is not used yet: {why}")
             });
             return AwsSettings::with_profiles(&self.provider_settings, &self.environment, earlier);
         }

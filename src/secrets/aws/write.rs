@@ -116,7 +116,7 @@ impl SecretWriter<'_> {
                 return Ok(existed);
             }
         }
-        let message = format!("{}: others write to it all the time; try again", self.service.describe(&self.what()));
+        let message = format!("{}: other clients keep changing it; try again", self.service.describe(&self.what()));
         Err(Error::new(Status::Busy, message).with_retryable(true).into())
     }
 

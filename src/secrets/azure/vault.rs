@@ -176,7 +176,7 @@ fn failed(what: &str, response: &HttpResponse, credentials: &AzureCredentials, s
     }
 }
 
-/// The error for a response that is not what was asked for.
+/// The error for a response other than success.
 fn refused(what: &str, response: &HttpResponse, credentials: &AzureCredentials, action: &str) -> Error {
     let error = ServerError::parse(response);
     let (status, quoted, origin) = (response.status, error.quoted(), credentials.origin());

@@ -8,7 +8,7 @@ pub(in crate::secrets) fn checked(setting: &Setting) -> Result<String, InvalidSe
     let url = any(setting)?;
     match is_safe(&url) {
         true => Ok(url),
-        false => Err(setting.invalid("must begin with https://, as it is not of this machine")),
+        false => Err(setting.invalid("must begin with https://, because its host is not this machine")),
     }
 }
 

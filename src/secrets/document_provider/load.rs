@@ -27,7 +27,7 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
         let result = self.loads.run(b"", request.deadline, accepts, work);
         self.run_upkeep(own && result.is_ok(), request.deadline);
         result?
-            .ok_or_else(|| Error::new(Status::Busy, "another process queries it now; try again").with_retryable(true))
+            .ok_or_else(|| Error::new(Status::Busy, "another process is querying it; try again").with_retryable(true))
     }
 
     /// Loads a new document; `None` if another call or process is loading one.

@@ -208,7 +208,7 @@ fn failed(what: &str, response: &HttpResponse, source: &CredentialSource, secret
     }
 }
 
-/// The error for a response that is not what was asked for.
+/// The error for a response other than success.
 fn refused(what: &str, response: &HttpResponse, source: &CredentialSource, role: &str) -> Error {
     let error = ServerError::parse(response);
     let (status, quoted, origin) = (response.status, error.quoted(), source.origin());

@@ -46,7 +46,7 @@ pub(super) fn own_error(response: &HttpResponse) -> Option<ServerError> {
     Some(ServerError::parse(response)).filter(ServerError::is_own)
 }
 
-/// The error for a response that is not what was asked for. A denial ends with this advice.
+/// The error for a response other than success. A denial ends with this advice.
 pub(super) fn refused(what: &str, response: &HttpResponse, advice: &str) -> Error {
     let status = response.status;
     let (kind, message) = match (status, own_error(response)) {

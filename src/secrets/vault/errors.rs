@@ -74,7 +74,7 @@ impl RequestErrors<'_> {
             472 => "this server is a disaster recovery secondary, which serves no requests; set the primary's address"
                 .to_owned(),
             400 => "the mount is being upgraded to KV version 2; try again later".to_owned(),
-            status => format!("the server failed with HTTP {status}; look at its log"),
+            status => format!("the server failed with HTTP {status}; check its log"),
         };
         let what = format!("{what}{}", messages.quoted());
         let error = self.with_http_status(Status::Unavailable, response, what);
@@ -204,7 +204,7 @@ impl RequestErrors<'_> {
     /// The server could not reach what verifies the credentials, which it reports like a rejected login.
     pub(super) fn issuer_unreachable(&self, login: &VaultLogin, response: &VaultResponse) -> Error {
         let what = format!(
-            "{login} failed, as the server cannot verify the {} now{}; look at its log",
+            "{login} failed, as the server cannot verify the {} now{}; check its log",
             match &login.credentials {
                 LoginCredentials::Jwt { .. } => "JWT",
                 #[cfg(feature = "aws")]

@@ -199,7 +199,7 @@ impl KvReader {
         Ok((None, None))
     }
 
-    /// Asks the server where the mount begins and which version it has; `None` if the token may not read that.
+    /// Queries the path and version of the mount; `None` if the token may not read that.
     fn detect_mount(
         &self,
         session: &VaultSession<'_>,

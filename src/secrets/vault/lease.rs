@@ -216,7 +216,7 @@ pub(super) fn capabilities(session: &VaultSession<'_>, token: Option<&SecretByte
     let call = VaultCall::post("sys/capabilities-self").with_token(token).with_body(body.as_bytes());
     let response = session.send_once(&call)?;
     if response.status != 200 {
-        return Err(session.errors().rejected(&response, "asking what the token may do"));
+        return Err(session.errors().rejected(&response, "querying the capabilities of the token"));
     }
     let object = session.object(&response)?;
     let data = object.object("data").ok_or_else(|| session.errors().not_vault(response.status))?;

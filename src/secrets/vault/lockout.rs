@@ -257,8 +257,8 @@ mod tests {
     fn max_count(sent: &[Duration]) -> usize {
         let (mut most, mut count) = (0, 0);
         for (at, time) in sent.iter().enumerate() {
-            let goes_on = at > 0 && *time - sent[at - 1] <= 15 * MINUTE;
-            count = if goes_on { count + 1 } else { 1 };
+            let continues = at > 0 && *time - sent[at - 1] <= 15 * MINUTE;
+            count = if continues { count + 1 } else { 1 };
             most = most.max(count);
         }
         most

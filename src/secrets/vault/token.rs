@@ -73,8 +73,7 @@ impl VaultToken {
         self.value.as_deref() == other.value.as_deref()
     }
 
-    /// Renews the token. The result is not renewable if the server does not extend it any more; `None` if there was no
-    /// answer.
+    /// Renews the token. The result is not renewable if the server no longer extends it; `None` if there was no answer.
     pub(super) fn renewed(&self, session: &VaultSession<'_>) -> Option<VaultToken> {
         let (value, lifetime) = (self.value.as_ref()?, self.lifetime?);
         let new = match renew(session, value) {
@@ -133,7 +132,7 @@ impl LoginResult for VaultToken {
     }
 }
 
-/// The lifetime after a renewal; `None` if the server does not extend this token any more.
+/// The lifetime after a renewal; `None` if the server no longer extends this token.
 fn renew(session: &VaultSession<'_>, token: &SecretBytes) -> Result<Option<Lifetime>> {
     let began = Instant::now();
     let response = session.send_once(&VaultCall::post("auth/token/renew-self").with_token(Some(token)))?;

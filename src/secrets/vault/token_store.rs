@@ -222,7 +222,7 @@ impl TokenStore {
         }
     }
 
-    /// Asks the server for the lifetime of the token, and stores it.
+    /// Looks up the lifetime of the token, and stores it.
     fn look_up(&self, session: &VaultSession<'_>, value: &SecretBytes) -> Option<Lifetime> {
         let began = Instant::now();
         let lifetime = match session.look_up_token(Some(value), |data| Lifetime::parse(data, "ttl", began)) {
@@ -241,8 +241,8 @@ impl TokenStore {
         lifetime
     }
 
-    /// Renews the token, unless another process has done so, or does so now; `false` if the server does not extend it
-    /// any more.
+    /// Renews the token, unless another process has done so, or does so now; `false` if the server no longer
+    /// extends it.
     fn renew(&self, session: &VaultSession<'_>, token: &VaultToken) -> bool {
         let accepts = |other: &VaultToken| !other.is_due() || (other.is_same(token) && !other.is_renewable());
         let renewed =

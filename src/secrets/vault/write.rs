@@ -83,7 +83,7 @@ fn write_to<'a>(
             _ => return Ok(existed),
         }
     }
-    let what = "other clients write to the secret all the time; try again";
+    let what = "other clients keep changing the secret; try again";
     Err(session.errors().error(Status::Busy, what).with_retryable(true))
 }
 

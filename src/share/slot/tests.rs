@@ -120,7 +120,7 @@ fn one_more_process_loads_after_each_half_of_the_time() {
     let waits = Instant::now();
     assert!(matches!(brief(&third), Turn::Load(_)));
     assert!(waits.elapsed() >= Duration::from_millis(300), "the third one has a quarter of its time left");
-    // The first one goes on at last. What the second one published is newer.
+    // The first one continues at last. What the second one published is newer.
     let old = record(b"first");
     second.publish(record(b"second"));
     first.publish(old.map(|old| NewRecord { requested_at: waits, ..old }));

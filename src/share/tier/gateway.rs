@@ -206,7 +206,7 @@ impl GatewayRequests {
         Ok(token)
     }
 
-    /// Sends a request to the member that answered before. Until one has answered, those that fail are passed over: the
+    /// Sends a request to the member that answered before. Until one has answered, those that fail are skipped: the
     /// first request of a session may be repeated.
     fn send(&mut self, path: &str, body: &[u8], token: Option<&SecretBytes>) -> Result<Value, RefusedRequest> {
         loop {

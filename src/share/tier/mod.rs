@@ -315,7 +315,7 @@ impl TierLoad {
         published.ok().map(|()| self.sequence)
     }
 
-    /// Ends the load without a document; `remove`: there is none any more.
+    /// Ends the load without a document; `remove`: there is no longer one.
     pub(crate) fn release(mut self, remove: bool) {
         if self.owns && !self.session.page.is_tier_resting() {
             let (id, token) = (self.id.clone(), self.token.clone());
@@ -352,7 +352,7 @@ fn number(bytes: &[u8]) -> u64 {
     bytes.try_into().map_or(0, u64::from_le_bytes)
 }
 
-/// The first bytes of a keyed hash, in hex: without the key, nobody can find out what was hashed.
+/// The first bytes of a keyed hash, in hex: without the key, the input cannot be guessed.
 fn hash(key: &[u8], what: &[u8], bytes: usize) -> String {
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), what);
     wipe_stack_below::<STACK>();

@@ -78,7 +78,7 @@ fn push_line(text: &mut String, entry: &StoredEntry) {
 }
 
 /// Appends a cell. Text that a spreadsheet would evaluate as a formula gets an apostrophe in front: names and targets
-/// may come from strangers. A number is not a formula.
+/// may come from untrusted users. A number is not a formula.
 fn push_cell(text: &mut String, cell: &str) {
     let is_formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && cell.parse::<i64>().is_err();
     let mark = if is_formula { "'" } else { "" };

@@ -128,7 +128,7 @@ fn check(db: &Connection<'_>, key: &SigningKey) -> Result<i64> {
         Some((id, violation)) => {
             let message = format!(
                 "no old entry of the audit trail was removed: entry {id} is {}, and signing the rest again would hide \
-                 that; keep the file, find the cause, and go on with a new trail or one from a backup",
+                 that; keep the file, find the cause, and continue with a new trail or one from a backup",
                 violation.name()
             );
             Err(corrupt(db.path, message))

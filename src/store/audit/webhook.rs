@@ -198,7 +198,7 @@ fn payload(entry: &StoredEntry) -> Result<String> {
 
 impl AuditLog {
     /// Sends the entries that match a filter, oldest first. Returns the number of the last one that was delivered or
-    /// passed over; 0 if no entry matches. Fails only if nothing was.
+    /// skipped; 0 if no entry matches. Fails only if nothing was.
     pub(in crate::store) fn send(&self, filter: &str, webhook: &str, deadline: Deadline) -> Result<i64> {
         let webhook = Webhook::parse(webhook)?;
         let entries = self.select(AuditFilter::oldest_first(filter)?, deadline)?;

@@ -225,8 +225,8 @@ impl Store {
         })
     }
 
-    /// Makes a credential inactive: it remains listed, and is not found any more until it is stored again. Returns
-    /// whether it existed.
+    /// Makes a credential inactive: it remains listed, and is not found until it is stored again. Returns whether it
+    /// existed.
     pub fn credential_deactivate(&self, user_id: i64, provider: &str, name: &str) -> Result<bool> {
         self.end_credential(CredentialName { user_id, provider, name }, "deactivate", |db, id| {
             let sql = "UPDATE provider_credentials SET is_active = 0, updated_at = ?1 WHERE id = ?2";

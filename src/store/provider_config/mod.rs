@@ -84,7 +84,7 @@ impl Store {
             let config = self.load(provider, deadline)?;
             match configs.entries() {
                 Some(_) => Ok(Value::from(config)),
-                None => Err(error(Status::Abandoned, "the process has another store by now")),
+                None => Err(error(Status::Abandoned, "the store of the process was replaced")),
             }
         });
         match loaded {

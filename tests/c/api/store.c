@@ -278,7 +278,7 @@ static void export_audit(void) {
     CHECK_OK(st_audit_export(store, "{\"after_id\": 1000000}", ST_NUL, ST_AUDIT_CSV, &json, &next, &error));
     CHECK(json.len == 0 && next == 0);
     st_bytes_free(&json);
-    /* A port that nobody listens on. */
+    /* A port without a listener. */
     const char *webhook = "{\"url\": \"http://127.0.0.1:9/CANARY\", \"retries\": 0}";
     CHECK_FAILS(st_audit_send(store, NULL, 0, webhook, ST_NUL, &next, &error), ST_UNAVAILABLE, "http://127.0.0.1:9");
     CHECK(next == 0 && strstr(error.message, "CANARY") == NULL);

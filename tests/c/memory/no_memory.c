@@ -1,5 +1,5 @@
 /*
- * A handle without an st_error is NULL if its memory cannot be allocated, and the process goes on.
+ * A handle without an st_error is NULL if its memory cannot be allocated, and the process continues.
  */
 #include <sys/resource.h>
 

@@ -37,7 +37,7 @@ static void *load_use_unload(void *nothing) {
     CHECK_TEXT(value, "CANARY");
     secrets_free(secrets);
     CHECK(dlclose(handle) == 0);
-    /* Perhaps no thread has it open now; bytes are valid all the same. */
+    /* Perhaps no thread has it open now; bytes are valid nevertheless. */
     CHECK_TEXT(value, "CANARY");
     bytes_free(&value);
     return nothing;

@@ -1,4 +1,4 @@
-//! Addresses where nobody is.
+//! Addresses without a listener.
 
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;

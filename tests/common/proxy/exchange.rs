@@ -33,7 +33,7 @@ pub(super) fn serve(shared: &Shared, client: &TcpStream, number: usize) -> io::R
     }
 }
 
-/// Answers one request; whether the connection goes on.
+/// Answers one request; whether the connection continues.
 fn exchange(shared: &Shared, client: &TcpStream, request: &Request) -> io::Result<bool> {
     let fault = shared.fault(&request.method, &request.path);
     match &fault {

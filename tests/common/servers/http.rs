@@ -71,7 +71,8 @@ fn read_line(from: &mut impl BufRead) -> io::Result<String> {
     Ok(line.trim_end().to_owned())
 }
 
-/// The body behind a head; without a length, `to_end` says whether it goes on until the connection closes or is empty.
+/// The body behind a head; without a length, `to_end` says whether it continues until the connection closes or is
+/// empty.
 pub fn read_body(from: &mut impl BufRead, headers: &[(String, String)], to_end: bool) -> io::Result<Vec<u8>> {
     let header = |name: &str| headers.iter().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value);
     let mut body = Vec::new();

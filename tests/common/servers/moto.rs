@@ -132,7 +132,7 @@ impl Moto {
         variables
     }
 
-    /// From now on signatures and permissions are checked. What tests set up goes on to work.
+    /// From now on signatures and permissions are checked. What tests have set up still works.
     pub fn enforce(&self) {
         self.admin();
         self.control("reset-auth", b"0");
@@ -221,7 +221,7 @@ impl Moto {
         Key::from_json(&made["AccessKey"])
     }
 
-    /// A new role that anybody may assume and that may do `actions`. Its ARN.
+    /// A new role that any caller may assume and that may do `actions`. Its ARN.
     pub fn role(&self, actions: &[&str]) -> String {
         let name = unique("role");
         let trust = json!({"Version": "2012-10-17", "Statement": [

@@ -7,8 +7,8 @@ import (
 )
 
 // replays repeat successful responses of the backend for equal requests. moto answers some hundred requests a second,
-// far below the quotas of AWS: with replays, the quotas decide how a crowd fares, and not the speed of moto. The first
-// of equal requests goes to moto, which checks its signature and its permissions.
+// far below the quotas of AWS: with replays, the quotas decide how many processes are served, and not the speed of
+// moto. The first of equal requests goes to moto, which checks its signature and its permissions.
 type replays struct {
 	lifetime time.Duration
 	mutex    sync.Mutex

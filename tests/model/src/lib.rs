@@ -154,7 +154,7 @@ fn a_writer_and_a_stop_for_a_fork() {
             thread::spawn(move || {
                 data.slots.lock();
                 data.slots.drain_readers();
-                // At this moment the child is made: nobody may be inside.
+                // At this moment the child is made: no thread may be inside.
                 data.slots.slot(0).data.0.with_mut(|_| ());
                 data.halves.0.with_mut(|_| ());
                 data.slots.admit_readers();

@@ -1,5 +1,5 @@
-//! The calls to the system that the lock makes, for the checker: nobody is woken but by `futex_wake`, so that a wake-up
-//! that is missed leaves a thread asleep, which the checker reports.
+//! The calls to the system that the lock makes, for the checker: a thread is woken only by `futex_wake`, so that a
+//! wake-up that is missed leaves a thread asleep, which the checker reports.
 
 use std::time::Duration;
 

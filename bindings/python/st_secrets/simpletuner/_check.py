@@ -33,7 +33,7 @@ def check() -> dict[str, Any]:
 
 
 def text(report: dict[str, Any]) -> str:
-    """Returns a report for people."""
+    """Returns a report as text."""
     if report["simpletuner"] is None:
         return "SimpleTuner is not installed for this Python: install it, or use its Python."
     lines = [f"SimpleTuner in {report['simpletuner']}", "", "Replaced:"]

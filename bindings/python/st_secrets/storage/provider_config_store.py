@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mappi
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar
 
-from .._log import passed_over
+from .._log import log_skipped
 from .._per_path import PerPath
 from .._settings import Kept
 from ..cache import get_provider_config_cache
@@ -42,7 +42,7 @@ class ProviderConfigStore(PerPath):
             return self._store.provider_config(provider)
         except CorruptError as error:
             self._store.list_provider_configs()  # raises if the database itself is damaged
-            passed_over(error)
+            log_skipped(error)
             return {}
 
     def save_sync(self, provider: str, config: Mapping[str, Any]) -> None:

@@ -22,18 +22,18 @@ pub(crate) use store::{
 const EXAMPLES: &str = "\
 Examples:
   st-secrets run HF_TOKEN WANDB_API_KEY -- torchrun train.py   start a command with two secrets
-  st-secrets set HF_TOKEN                                      ask for a value, without showing it
-  pass hf/token | st-secrets set HF_TOKEN                      or take it from another program
+  st-secrets set HF_TOKEN                                      prompt for a value, without echo
+  pass hf/token | st-secrets set HF_TOKEN                      or read it from another program
   st-secrets where HF_TOKEN                                    which provider a secret comes from
   st-secrets check                                             whether every provider works
 
-Names are found as people write them: HF_TOKEN, hf_token and hf-token are the same secret.
-Providers are asked in their order: environment, file, AWS Secrets Manager, Vault.";
+The spellings HF_TOKEN, hf_token and hf-token name the same secret.
+Providers are queried in order: environment, file, AWS Secrets Manager, Vault.";
 
-/// Secrets for commands, shells and people.
+/// Secrets for commands, shells and users.
 ///
 /// Gets secrets from the environment, a secrets file, AWS Secrets Manager and Vault, and gives them to a command. It
-/// never prints a value unless that is what it is asked for.
+/// prints a value only on request.
 #[derive(Debug, Parser)]
 #[command(name = "st-secrets", bin_name = "st-secrets", version, disable_help_subcommand = true)]
 #[command(after_help = EXAMPLES, after_long_help = long_help())]
@@ -54,8 +54,7 @@ Exit codes:
   {FAILED}    a provider, the store or the output failed
   {CANNOT_RUN}  the command of `run` cannot be started
   {NO_COMMAND}  the command of `run` does not exist
-  {INTERRUPTED}  Ctrl-C while a value was typed
-  else that of the command of `run`"
+  {INTERRUPTED}  Ctrl-C while a value was typed  other: the exit code of the command of `run`"
     )
 }
 
@@ -75,7 +74,7 @@ pub(crate) struct Common {
     /// When that is over; set once the command line is read.
     #[arg(skip)]
     pub(crate) deadline: Option<Instant>,
-    /// Say on stderr what is done; twice for where each value is looked for
+    /// Log to stderr what is done; repeat to log where each value is looked up
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
     /// Whether to color the output
@@ -113,7 +112,7 @@ pub(crate) enum Command {
     /// Store a secret in the secrets file
     ///
     /// The value is read from stdin, without a final line break. On a terminal it is typed and not shown. It is never
-    /// an argument, which other users and the shell's history would see.
+    /// an argument, because other users and the shell's history would see it.
     Set(Set),
     /// Remove a secret from the secrets file
     Delete(Delete),
@@ -126,12 +125,12 @@ pub(crate) enum Command {
     /// Reports whether each provider works, the identity at AWS and Vault, and whether the memory for secrets is
     /// locked. The exit code is 4 if a provider fails.
     Check(Check),
-    /// Show what the processes of this host share
+    /// Show what the processes on this host share
     ///
-    /// Lists the documents of AWS and Vault that these settings name, and asks no server. The exit code is 4 if the
+    /// Lists the AWS and Vault documents that these settings name, without querying a server. The exit code is 4 if the
     /// directory of the share cannot be used. The setting `share` need not be on.
     Share(Share),
-    /// Load the documents of AWS and Vault, for the processes of this host that share them
+    /// Load the AWS and Vault documents, for the processes on this host that share them
     ///
     /// Documents that are shared and fresh are not loaded again. The setting `share` need not be on.
     Prefetch,
@@ -139,10 +138,10 @@ pub(crate) enum Command {
     Export(Export),
     /// Copy stdin to stdout, with secrets replaced by ***
     ///
-    /// Replaces values of at least 8 bytes, also where they are escaped or encoded, such as in JSON, URLs and base64.
-    /// Without names, replaces every secret that a provider can list. Copies nothing if a secret cannot be found.
+    /// Replaces values of at least 8 bytes, including escaped and encoded forms such as JSON, URLs and base64. Without
+    /// names, replaces every secret that a provider can list. Copies nothing if a secret cannot be found.
     Redact(Redact),
-    /// Encrypt stdin, or what is typed, under the credential key
+    /// Encrypt stdin, or text typed at a prompt, with the credential key
     Encrypt(Encrypt),
     /// Decrypt a token from stdin
     Decrypt(Decrypt),

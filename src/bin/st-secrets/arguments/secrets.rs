@@ -15,10 +15,10 @@ pub(crate) struct Selection {
     /// Get every secret that a provider can list: file, AWS, Vault
     #[arg(long)]
     pub(crate) all: bool,
-    /// Get those of all secrets whose names match; `*` matches any text
+    /// Get all secrets whose names match; `*` matches any text
     #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
-    /// Get this secret if there is one
+    /// Get this secret if it exists
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub(crate) optional: Vec<String>,
     /// Get the secret NAME as this variable
@@ -43,7 +43,7 @@ Examples:
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) selection: Selection,
-    /// Pass on, of this environment, only what programs need: PATH, HOME, USER, LANG, TERM and the like
+    /// Pass on only the variables that most programs need: PATH, HOME, USER, LANG, TERM and the like
     #[arg(long)]
     pub(crate) clean: bool,
     /// With --clean, also pass on these variables; `*` matches any text
@@ -52,28 +52,28 @@ pub(crate) struct Run {
     /// Add the variables of a dotenv file; secrets override them
     #[arg(long, value_name = "FILE")]
     pub(crate) env_file: Vec<PathBuf>,
-    /// Replace the secrets by *** in what the command writes to stdout and stderr, or to stderr alone
+    /// Replace the secrets with *** in the output of the command to stdout and stderr, or to stderr alone
     #[arg(
         long, value_name = "STREAMS", value_enum, num_args = 0..=1, require_equals = true,
         default_missing_value = "all"
     )]
     pub(crate) redact: Option<Streams>,
-    /// Give the secret NAME as a file in memory, to which PATH becomes a link, and not as a variable
+    /// Pass the secret NAME as a file in memory, with PATH as a link to it, instead of a variable
     #[arg(long, value_name = "NAME=PATH")]
     pub(crate) tmpfs: Vec<String>,
-    /// Load what AWS and Vault have once for this host, and let the programs of the command use it
+    /// Load the AWS and Vault documents once for this host, and share them with the programs of the command
     #[arg(long)]
     pub(crate) share: bool,
-    /// Follow the secrets while the command runs, and act when a value changed
+    /// Follow the secrets while the command runs, and act when a value changes
     #[arg(long, conflicts_with_all = ["redact", "tmpfs"])]
     pub(crate) watch: bool,
-    /// With --watch: what to do with the command when a value changed
+    /// With --watch: what to do with the command when a value changes
     #[arg(
         long, value_name = "ACTION", value_enum, ignore_case = true, default_value_t = OnChange::Restart,
         requires = "watch"
     )]
     pub(crate) on_change: OnChange,
-    /// With --watch: how many seconds a command that is to be restarted has to end, before it is killed
+    /// With --watch: the number of seconds that a restarted command may take to end before it is killed
     #[arg(long, value_name = "SECONDS", value_parser = super::seconds, default_value = "30", requires = "watch")]
     pub(crate) grace: Duration,
     /// The command and its arguments
@@ -86,7 +86,7 @@ pub(crate) enum OnChange {
     /// Send it SIGHUP; it reads the values itself
     #[value(name = "HUP")]
     Hup,
-    /// Send it SIGTERM; what has started st-secrets starts it again
+    /// Send it SIGTERM; the service manager that started st-secrets restarts it
     #[value(name = "TERM")]
     Term,
     /// Send it SIGTERM, and start it again with the new values when it has ended
@@ -119,10 +119,10 @@ pub(crate) struct Redact {
     /// Secrets to replace
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,
-    /// Replace those of all secrets whose names match; `*` matches any text
+    /// Replace all secrets whose names match; `*` matches any text
     #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
-    /// Replace this secret if there is one
+    /// Replace this secret if it exists
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub(crate) optional: Vec<String>,
 }
@@ -201,7 +201,7 @@ Examples:
 pub(crate) struct Export {
     #[command(flatten)]
     pub(crate) selection: Selection,
-    /// How to write them
+    /// The output format
     #[arg(long, value_enum)]
     pub(crate) format: Format,
     /// The name of the Kubernetes secret

@@ -30,9 +30,9 @@ pub(crate) struct Key {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
-    /// Make a new key, and bring every stored credential under it
+    /// Create a new key, and re-encrypt every stored credential with it
     ///
-    /// The old key is kept for decryption of what it encrypted elsewhere.
+    /// The old key is kept, to decrypt tokens stored elsewhere.
     Rotate,
 }
 
@@ -66,9 +66,9 @@ pub(crate) enum CredentialsCommand {
     },
     /// Remove a credential of a user
     Delete(Which),
-    /// Bring every stored credential under the newest key
+    /// Re-encrypt every stored credential with the newest key
     Reencrypt {
-        /// Encrypt those that SimpleTuner left as plain text too
+        /// Also encrypt those that SimpleTuner stored as plain text
         #[arg(long)]
         plain: bool,
     },
@@ -77,7 +77,7 @@ pub(crate) enum CredentialsCommand {
 /// Which credential.
 #[derive(Args, Debug)]
 pub(crate) struct Which {
-    /// The number of the user
+    /// The ID of the user
     #[arg(value_name = "USER")]
     pub(crate) user: i64,
     /// The cloud provider, such as replicate
@@ -144,13 +144,13 @@ pub(crate) struct Audit {
 pub(crate) enum AuditCommand {
     /// List entries, newest first
     List {
-        /// At most this many
+        /// The maximum number of entries
         #[arg(
             long, value_name = "COUNT", default_value_t = 100, value_parser = value_parser!(u32).range(1..),
             allow_negative_numbers = true,
         )]
         limit: u32,
-        /// Only entries of this time and later, such as 2026-08-22T17:32:24Z
+        /// Only entries from this time on, such as 2026-08-22T17:32:24Z
         #[arg(long, value_name = "TIME")]
         since: Option<String>,
         /// Only entries of this type, such as credential.used
@@ -162,10 +162,10 @@ pub(crate) enum AuditCommand {
     },
     /// Write entries, oldest first, as JSON lines or CSV
     Export {
-        /// How to write them
+        /// The output format
         #[arg(long, value_enum, default_value_t = AuditFormat::Jsonl)]
         format: AuditFormat,
-        /// Only entries of this time and later, such as 2026-08-22T17:32:24Z
+        /// Only entries from this time on, such as 2026-08-22T17:32:24Z
         #[arg(long, value_name = "TIME")]
         since: Option<String>,
         /// Only entries before this time

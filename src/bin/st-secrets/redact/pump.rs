@@ -169,7 +169,7 @@ impl<'a> Pump<'a> {
         Ok(())
     }
 
-    /// Starts the pause again after which held text is released, as the command goes on.
+    /// Starts the pause again after which held text is released, as the command continues.
     pub(super) fn restart_pause(&mut self) {
         self.last_input = Instant::now();
     }

@@ -189,7 +189,7 @@ impl Login {
             }
             CallError::Service(service_error) => {
                 let what = if service_error.is_denial() {
-                    format!("the login has expired or is not permitted any more; run: {}; ", self.remedy())
+                    format!("the login has expired or is no longer permitted; run: {}; ", self.remedy())
                 } else {
                     String::new()
                 };

@@ -92,7 +92,7 @@ fn resolve_role(
     }
     seen.push(profile.name.clone());
     if let Some(mfa) = profile.get("mfa_serial") {
-        return Err(unsupported(profile, mfa, "`mfa_serial` (a code that a person types)"));
+        return Err(unsupported(profile, mfa, "`mfa_serial` (a code entered by a user)"));
     }
     let session = RoleSession::from_profile(profile, role)?;
     let source = match (profile.get("source_profile"), profile.get("credential_source")) {

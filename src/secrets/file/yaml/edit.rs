@@ -61,7 +61,7 @@ pub(in crate::secrets::file) fn delete(
     let mut kept = vec![bom];
     let mut copied = 0;
     for index in (0..pairs.len()).filter(|index| has_key(&pairs[*index], key)) {
-        // Each entry takes two passes over the text.
+        // The text is scanned twice for each entry.
         Problem::check_deadline(deadline)?;
         let span = entry_span(text, &pairs, index).ok_or_else(|| Problem::layout(key))?;
         kept.push(text.get(copied..span.start).ok_or_else(|| Problem::layout(key))?);

@@ -227,7 +227,9 @@ abi-record: all
 #   make test-node TEST=cache               test/cache.test.js, or else a pattern over the names of tests
 #   make test-go TEST=TestCache             a regular expression, as of go test -run
 
-# One test searches the core file of a C program, which loads the library that `all` builds.
+# One test searches the core file of a C program, which loads the library that `all` builds. Many wait for servers, so
+# more of them run at once than there are processors.
+test-rust: export RUST_TEST_THREADS ?= $(shell expr 4 '*' $$(nproc))
 test-rust: $(if $(TEST),,all)
 	$(CARGO) test --locked $(if $(TEST),$(TEST),--no-fail-fast)
 	$(if $(TEST),,$(CARGO) test --locked --features command --bin st-secrets --test command)

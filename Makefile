@@ -7,7 +7,7 @@
 # make help            list what make can do
 # make demo            build everything and run the example launcher, offline
 # make demo-servers    the same with AWS Secrets Manager and Vault, on servers it starts
-# make test            install what the tests need, run all of them, two suites side by side
+# make test            install what the tests need, run all of them, three suites side by side
 # make lint            check formatting, wording and common mistakes in all languages
 # make advisories      fetch RustSec's list of vulnerable crates, and compare; ADVISORY_DB=DIRECTORY is a clone of it
 # make abi-record      record additions to the public interfaces in tests/abi; BREAKING=1 also records other changes
@@ -72,7 +72,7 @@ COMPLETIONS := share/bash-completion/completions/st-secrets share/zsh/site-funct
     share/fish/vendor_completions.d/st-secrets.fish
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock build.rs .cargo/config.toml
 
-.PHONY: abi-record advisories all command help demo demo-servers test soak tsan bench install install-library uninstall header clean tools test-rust test-model test-c lint test-python wheel test-node dist-node dist deb test-cpp test-go test-fleet test-target go-module dist-c coverage test-packages
+.PHONY: abi-record advisories all command help demo demo-servers test soak tsan bench install install-library uninstall header clean tools test-rust test-model test-c lint test-python wheel test-node dist-node dist deb test-cpp test-go test-fleet test-target go-module dist-c coverage test-packages test-build test-servers
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/lib/libst_secrets.so $(BUILD)/lib/libst_secrets.a
@@ -227,7 +227,9 @@ abi-record: all
 #   make test-node TEST=cache               test/cache.test.js, or else a pattern over the names of tests
 #   make test-go TEST=TestCache             a regular expression, as of go test -run
 
-# One test searches the core file of a C program, which loads the library that `all` builds.
+# One test searches the core file of a C program, which loads the library that `all` builds. Many wait for servers, so
+# more of them run at once than there are processors.
+test-rust: export RUST_TEST_THREADS ?= $(shell expr 4 '*' $$(nproc))
 test-rust: $(if $(TEST),,all)
 	$(CARGO) test --locked $(if $(TEST),$(TEST),--no-fail-fast)
 	$(if $(TEST),,$(CARGO) test --locked --features command --bin st-secrets --test command)
@@ -284,9 +286,19 @@ test-packages: all command
 coverage:
 	sh bindings/coverage.sh
 
+# What the suites test. As one target, as two of them must not build it at once.
+test-build: all command $(BUILD)/launcher
+
+# The servers that the suites start: those of Python's packages, and Vault's plugin.
+test-servers:
+	sh tests/python-tools.sh
+	sh tests/vault/aws_auth/build.sh
+
 # The longest suites first.
-test: tools lint coverage all command
-	@python3 tests/all.py test-rust test-c test-python test-node test-go test-cpp test-fleet test-packages test-model
+test:
+	@sh tests/tools.sh
+	@python3 tests/all.py test-build lint test-servers coverage test-model -- \
+	    test-rust test-c test-python test-fleet test-cpp test-node test-go test-packages
 
 # Runs the tests that take more than a few minutes.
 soak: tools all command

@@ -1,6 +1,9 @@
-"""Runs all test suites, two at a time, and reports each with its duration. usage: all.py SUITE…
+"""Runs all test suites, three at a time, and reports each with its duration and its time of the processors.
 
-A suite is a target of the Makefile. Its output is in build/test-logs/SUITE.log, and is printed if the suite fails."""
+usage: all.py BUILD FIRST… -- SUITE…
+
+Each is a target of the Makefile. BUILD makes what the suites test; those of FIRST need nothing of it and run beside
+it. The output of a suite is in build/test-logs/SUITE.log, and is printed if the suite fails."""
 
 import concurrent.futures
 import os
@@ -14,8 +17,9 @@ import types
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LOGS = ROOT / "build" / "test-logs"
-# Most tests wait for servers and for each other, so two suites do not slow each other down much.
-AT_ONCE = 2
+# Many tests wait for servers and for each other, and the last step of a build is on one processor: on two processors,
+# three suites keep both busy.
+AT_ONCE = 3
 # The lines by which the runners of the languages name a failed test, and what a Rust test says of the cause.
 FAILURE = re.compile(
     r"^test .* FAILED$|panicked at |\*\*\*(Failed|Timeout|Exception)|^\s*(FAIL|ERROR): |--- FAIL:|^\s*not ok |✖"
@@ -27,13 +31,13 @@ running: set[str] = set()
 
 
 def report(line: str) -> None:
-    """Prints a line in one piece, as the other suite may print at the same time."""
+    """Prints a line in one piece, as the other suites may print at the same time."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
-def run(suite: str) -> tuple[str, int, float]:
-    """Runs a suite, and returns its name, its exit status and its duration in seconds."""
+def run(suite: str) -> bool:
+    """Runs a suite, and returns whether it passed."""
     # Passes on the variables of the command line (`make test CC=clang`), and no flags: the suites share no job server.
     variables = os.environ.get("MAKEFLAGS", "").partition("-- ")[2]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
@@ -42,18 +46,32 @@ def run(suite: str) -> tuple[str, int, float]:
     running.add(suite)
     start = time.monotonic()
     with open(LOGS / f"{suite}.log", "wb") as log:
-        status = subprocess.run(
-            ["make", "--no-print-directory", suite],
-            cwd=ROOT,
-            env=environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            check=False,
-        ).returncode
+        command = ["make", "--no-print-directory", suite]
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
     duration = time.monotonic() - start
     running.discard(suite)
-    report(f"{suite}: {'passed' if status == 0 else 'FAILED'} in {duration:.0f} s")
-    return suite, status, duration
+    result = "passed" if status == 0 else "FAILED"
+    report(f"{suite}: {result} in {duration:.0f} s, {used.ru_utime + used.ru_stime:.0f} s of a processor")
+    return status == 0
+
+
+def run_all(build: str, first: list[str], suites: list[str]) -> list[str]:
+    """Runs all suites, and returns those that failed. Without the build, none of those that need it runs."""
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as executor:
+        built = executor.submit(run, build)
+
+        def run_after_build(suite: str) -> bool | None:
+            if built.result():
+                return run(suite)
+            report(f"{suite}: not run, as {build} failed")
+            return None
+
+        results = {build: built}
+        results.update({suite: executor.submit(run, suite) for suite in first})
+        results.update({suite: executor.submit(run_after_build, suite) for suite in suites})
+    return [suite for suite, result in results.items() if result.result() is False]
 
 
 def stopped(number: int, _frame: types.FrameType | None) -> None:
@@ -67,8 +85,8 @@ def stopped(number: int, _frame: types.FrameType | None) -> None:
 def main() -> int:
     signal.signal(signal.SIGTERM, stopped)
     LOGS.mkdir(parents=True, exist_ok=True)
-    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as executor:
-        failed = [suite for suite, status, _ in executor.map(run, sys.argv[1:]) if status != 0]
+    split = sys.argv.index("--")
+    failed = run_all(sys.argv[1], sys.argv[2:split], sys.argv[split + 1 :])
     for suite in failed:
         log = (LOGS / f"{suite}.log").read_text(errors="replace").splitlines()
         print(f"\n{suite} failed; the end of {LOGS / f'{suite}.log'}:", *log[-200:], sep="\n")

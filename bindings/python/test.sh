@@ -50,17 +50,30 @@ all="test_conformance test_description test_cache test_cache_async test_cache_ke
     test_readme"
 found=$(interpreters)
 [ -n "$found" ] || { echo "no Python from 3.10 on was found" >&2; exit 1; }
+# wheel_tests PYTHON VERSION: installs the wheel and tests it.
+wheel_tests() {
+    "$1" -m venv "$work/$2"
+    "$work/$2/bin/python" -m pip install --quiet --disable-pip-version-check --no-index --no-deps "$root/$wheel"
+    # shellcheck disable=SC2016
+    HF_TOKEN=hf_example "$work/$2/bin/st-secrets" run HF_TOKEN -- sh -c '[ "$HF_TOKEN" = hf_example ]'
+    HF_TOKEN=hf_example "$work/$2/bin/st-secrets" run HF_TOKEN --redact -- sh -c 'echo "$HF_TOKEN"' | grep -qFx '***'
+    # shellcheck disable=SC2086
+    tests "$work/$2/bin/python" $all
+}
+# All at once, as the tests wait a lot.
+started=
 for python in $found; do
     version=$("$python" -c 'import platform; print(platform.python_version())')
-    echo "Python $version, the wheel in an empty environment:"
-    "$python" -m venv "$work/$version"
-    "$work/$version/bin/python" -m pip install --quiet --disable-pip-version-check --no-index --no-deps "$root/$wheel"
-    # shellcheck disable=SC2016
-    HF_TOKEN=hf_example "$work/$version/bin/st-secrets" run HF_TOKEN -- sh -c '[ "$HF_TOKEN" = hf_example ]'
-    HF_TOKEN=hf_example "$work/$version/bin/st-secrets" run HF_TOKEN --redact -- sh -c 'echo "$HF_TOKEN"' | grep -qFx '***'
-    # shellcheck disable=SC2086
-    tests "$work/$version/bin/python" $all
+    (wheel_tests "$python" "$version") >"$work/$version.log" 2>&1 &
+    started="$started $version:$!"
 done
+failed=
+for each in $started; do
+    wait "${each#*:}" || failed="$failed ${each%:*}"
+    echo "Python ${each%:*}, the wheel in an empty environment:"
+    cat "$work/${each%:*}.log"
+done
+[ -z "$failed" ] || { echo "the tests failed with Python$failed" && exit 1; }
 
 echo "Installed by pip from the sources:"
 sh bindings/python/test_pip.sh build/venv/bin/python

@@ -25,6 +25,7 @@ if is_there; then
     exit 0
 fi
 echo "building Vault's auth method aws for the tests, into $build" >&2
-(cd tests/vault/aws_auth && GOTOOLCHAIN=local CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o "$build/aws" .)
+# With the flags of tests/fleet/run.sh, so that Go's own packages are compiled once.
+(cd tests/vault/aws_auth && GOTOOLCHAIN=local CGO_ENABLED=0 go build -ldflags='-s -w' -o "$build/aws" .)
 # shellcheck disable=SC2086
 cat $sources >"$build.sources"

@@ -37,7 +37,8 @@ const VARIABLE: &str = "ST_BENCH_SIMULATED_PROCESSORS";
 /// The library looks at the number of processors once, and nothing else is to be measured with a wrong one.
 pub fn run_in_a_process_of_its_own() {
     let program = std::env::current_exe().expect("the program has a file");
-    let status = Command::new(program).args(std::env::args().skip(1)).env(VARIABLE, "1").status().expect("the program starts");
+    let status =
+        Command::new(program).args(std::env::args().skip(1)).env(VARIABLE, "1").status().expect("the program starts");
     assert!(status.success(), "the process that counts growth fails");
 }
 

@@ -2,8 +2,8 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,12 +13,12 @@ use crate::report::{Table, count};
 use crate::subjects::{Kind, Line, Subject, VALUE_MAX};
 use crate::workload::{Key, Order, Sequences, fill, keys};
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 const TIME: Duration = Duration::from_millis(200);
 /// Of the entries that expire while they are looked at, in seconds: longer than it takes to store them.
 const SHORT_TTL: f64 = 4.0;
 
-/// What the third thread does.
+/// What the other thread does.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Beside {
     Nothing,
@@ -72,12 +72,14 @@ type Longest = [f64; 3];
 
 pub fn run(kinds: &[Kind], capacity: usize) {
     println!(
-        "\nStalls: the longest single get and set of one thread each, and the longest call of a third thread beside them,"
+        "\nStalls: the longest single get and set of a thread that alternates between them, and the longest call of"
     );
     println!(
-        "in milliseconds, less the time for which the thread itself waited for a processor; median of {ROUNDS} rounds. In"
+        "another thread beside them, in milliseconds, less the time for which either of them waited for a processor;"
     );
-    println!("\"no call\" the third thread only spins: what is longer than there is due to the cache.");
+    println!(
+        "median of {ROUNDS} rounds. In \"no call\" the other thread only spins: what is longer than there is the cache's."
+    );
     // Twice as many as there are entries, for calls that store others.
     let keys = keys(capacity * 2);
     let title = |name: &str| format!("{} entries, beside: {name}", count(capacity));
@@ -118,7 +120,7 @@ fn row(kind: &Kind, subject: &Subject, beside: Beside, keys: &[Key]) -> Vec<Stri
             longest
         }
     };
-    let rounds: Vec<Longest> = (0..if beside == Beside::Cleanup { 3 } else { ROUNDS }).map(|_| one_round()).collect();
+    let rounds: Vec<Longest> = (0..ROUNDS).map(|_| one_round()).collect();
     (0..3)
         .map(|which| format!("{:.2}", median(&mut rounds.iter().map(|round| round[which]).collect::<Vec<_>>())))
         .collect()
@@ -139,76 +141,95 @@ fn read_all(subject: &Subject, held: &[Key]) {
 fn longest(subject: &Subject, beside: Beside, keys: &[Key]) -> Longest {
     let (held, others) = keys.split_at(keys.len() / 2);
     let sequence = Sequences::new(Order::Uniform, held.len()).make(0.0, 9);
-    let (start, stop) = (Barrier::new(3), AtomicBool::new(false));
-    let waits = |work: &dyn Fn(&[u8])| {
-        let mut waits = Waits::new();
-        start.wait();
-        for number in sequence.iter().cycle() {
-            waits.time(|| work(&held[*number as usize]));
-            if stop.load(Relaxed) {
-                break;
-            }
-        }
-        waits.longest
-    };
+    let stop = AtomicBool::new(false);
+    // Each thread needs the number of the other one.
+    let ((to_user, from_caller), (to_caller, from_user)) = (mpsc::channel(), mpsc::channel());
     thread::scope(|scope| {
-        let reader = scope.spawn(|| {
-            waits(&|key| {
-                std::hint::black_box(subject.get(key, &mut [0; VALUE_MAX]));
-            })
+        let (sequence, stop) = (&sequence, &stop);
+        let user = scope.spawn(move || {
+            to_caller.send(this_thread()).expect("the caller waits");
+            let delays = Delays::of([this_thread(), from_caller.recv().expect("the caller tells its number")]);
+            let (mut gets, mut sets) = (Waits::new(&delays), Waits::new(&delays));
+            for number in sequence.iter().cycle() {
+                let key = &held[*number as usize];
+                gets.time(|| _ = std::hint::black_box(subject.get(key, &mut [0; VALUE_MAX])));
+                sets.time(|| subject.set(key, &[7; 64]));
+                if stop.load(Relaxed) {
+                    break;
+                }
+            }
+            [gets.longest, sets.longest]
         });
-        let writer = scope.spawn(|| waits(&|key| subject.set(key, &[7; 64])));
-        start.wait();
-        let call = call_beside(subject, beside, held, others);
+        to_user.send(this_thread()).expect("the user waits");
+        let delays = Delays::of([this_thread(), from_user.recv().expect("the user tells its number")]);
+        let call = call_beside(subject, beside, (held, others), &delays);
         stop.store(true, Relaxed);
-        let ended = "the thread ends";
-        [reader.join().expect(ended), writer.join().expect(ended), call].map(|time| time.as_secs_f64() * 1000.0)
+        let [get, set] = user.join().expect("the thread ends");
+        [get, set, call].map(|time| time.as_secs_f64() * 1000.0)
     })
 }
 
+fn this_thread() -> i32 {
+    // SAFETY: a plain system call.
+    unsafe { libc::gettid() }
+}
+
+/// How long two threads have waited for a processor: a thread that waits for the other one also waits while that is
+/// interrupted.
+struct Delays([File; 2]);
+
+impl Delays {
+    fn of(threads: [i32; 2]) -> Delays {
+        // The second number in such a file is the time for which the thread was ready but did not run.
+        let open = |thread| File::open(format!("/proc/self/task/{thread}/schedstat"));
+        Delays(threads.map(|thread| open(thread).expect("the kernel has schedstat")))
+    }
+
+    fn read(&self) -> Duration {
+        let of = |file: &File| {
+            let mut text = [0; 64];
+            let len = file.read_at(&mut text, 0).expect("it can be read");
+            let text = std::str::from_utf8(&text[..len]).expect("it is text");
+            text.split(' ').nth(1).and_then(|number| number.parse::<u64>().ok()).expect("a second number")
+        };
+        Duration::from_nanos(self.0.iter().map(of).sum())
+    }
+}
+
 /// The longest of a thread's waits.
-struct Waits {
+struct Waits<'a> {
     longest: Duration,
-    /// `/proc/thread-self/schedstat`, whose second number is the time for which the thread waited for a processor.
-    statistics: File,
+    delays: &'a Delays,
     delay: Duration,
     count: u32,
 }
 
-impl Waits {
-    fn new() -> Waits {
-        let statistics = File::open("/proc/thread-self/schedstat").expect("the kernel has schedstat");
-        Waits { longest: Duration::ZERO, statistics, delay: Duration::ZERO, count: 0 }
-    }
-
-    fn read_delay(&self) -> Duration {
-        let mut text = [0; 64];
-        let len = self.statistics.read_at(&mut text, 0).expect("it can be read");
-        let text = std::str::from_utf8(&text[..len]).expect("it is text");
-        Duration::from_nanos(text.split(' ').nth(1).and_then(|number| number.parse().ok()).expect("a second number"))
+impl Waits<'_> {
+    fn new(delays: &Delays) -> Waits<'_> {
+        Waits { longest: Duration::ZERO, delays, delay: Duration::ZERO, count: 0 }
     }
 
     #[inline(always)]
     fn time(&mut self, work: impl FnOnce()) {
         // Now and then, as it takes longer than the work itself.
         if self.count.is_multiple_of(16) {
-            self.delay = self.read_delay();
+            self.delay = self.delays.read();
         }
         self.count = self.count.wrapping_add(1);
         let begun = Instant::now();
         work();
         let taken = begun.elapsed();
         if taken > self.longest {
-            let delay = self.read_delay();
-            self.longest = self.longest.max(taken.saturating_sub(delay - self.delay));
+            let delay = self.delays.read();
+            self.longest = self.longest.max(taken.saturating_sub(delay.saturating_sub(self.delay)));
             self.delay = delay;
         }
     }
 }
 
 /// Calls it once or for a while, and returns the longest call.
-fn call_beside(subject: &Subject, beside: Beside, held: &[Key], others: &[Key]) -> Duration {
-    let (begun, mut waits, next) = (Instant::now(), Waits::new(), AtomicUsize::new(0));
+fn call_beside(subject: &Subject, beside: Beside, (held, others): (&[Key], &[Key]), delays: &Delays) -> Duration {
+    let (begun, mut waits, next) = (Instant::now(), Waits::new(delays), AtomicUsize::new(0));
     let next_of = |keys: &[Key]| keys[next.fetch_add(1, Relaxed) % keys.len()];
     if beside.is_once() {
         thread::sleep(TIME / 4);

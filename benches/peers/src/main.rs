@@ -10,6 +10,7 @@ mod memory;
 mod operations;
 mod peers;
 mod processors;
+mod protocols;
 mod report;
 mod same;
 mod stalls;
@@ -27,7 +28,7 @@ use workload::Order;
 
 const USAGE: &str =
     "usage: st-secrets-peers [--quick | --full] [--throughput] [--operations] [--instructions] [--growth]
-                        [--stalls] [--memory] [--svg FILE] [--oversubscribe] [--library FILE]
+                        [--protocols] [--stalls] [--memory] [--svg FILE] [--oversubscribe] [--library FILE]
 --quick measures a part of everything, and is the default; --full all of it, in about ten minutes. One of the others
 measures only that, thoroughly, unless with --quick.";
 
@@ -38,6 +39,7 @@ struct Options {
     operations: bool,
     instructions: bool,
     growth: bool,
+    protocols: bool,
     stalls: bool,
     memory: bool,
     svg: Option<String>,
@@ -48,12 +50,12 @@ struct Options {
 impl Options {
     fn everything(&mut self) {
         (self.throughput, self.operations, self.instructions) = (true, true, true);
-        (self.growth, self.stalls, self.memory) = (true, true, true);
+        (self.growth, self.protocols, self.stalls, self.memory) = (true, true, true, true);
     }
 
     fn chose_nothing(&self) -> bool {
         let timed = self.throughput || self.operations || self.stalls || self.svg.is_some();
-        !(timed || self.instructions || self.growth || self.memory)
+        !(timed || self.instructions || self.growth || self.protocols || self.memory)
     }
 }
 
@@ -67,6 +69,7 @@ fn options() -> Option<Options> {
             "--operations" => options.operations = true,
             "--instructions" => options.instructions = true,
             "--growth" => options.growth = true,
+            "--protocols" => options.protocols = true,
             "--stalls" => options.stalls = true,
             "--memory" => options.memory = true,
             "--oversubscribe" => options.oversubscribe = true,
@@ -119,6 +122,9 @@ fn measure(options: &Options, effort: Effort, kinds: &[Kind]) {
     }
     if options.growth {
         growth::run_in_a_process_of_its_own();
+    }
+    if options.protocols {
+        protocols::run(effort, &threads);
     }
     if options.stalls {
         stalls::run(kinds, if options.quick { 100_000 } else { 1_000_000 });

@@ -15,8 +15,9 @@ use crate::workload::{Key, Order, Sequences, fill, keys};
 
 const ROUNDS: usize = 3;
 const TIME: Duration = Duration::from_millis(200);
-/// Of the entries that expire while they are looked at, in seconds: longer than it takes to store them.
-const SHORT_TTL: f64 = 4.0;
+/// The time to live of entries that expire while they are looked at, in seconds for each of them: all can be stored
+/// before the first expires.
+const SHORT_TTL: f64 = 4e-6;
 
 /// What the other thread does.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -102,11 +103,10 @@ fn row(kind: &Kind, subject: &Subject, beside: Beside, keys: &[Key]) -> Vec<Stri
     let held = &keys[..keys.len() / 2];
     let one_round = || match beside {
         Beside::Cleanup => {
-            let subject = library::cache_with(held.len(), SHORT_TTL, SHORT_TTL);
-            let begun = Instant::now();
-            fill(&subject, held, &[7; 64]);
-            let expire = Duration::from_secs_f64(SHORT_TTL) + begun.elapsed();
-            thread::sleep(expire.saturating_sub(begun.elapsed()));
+            let ttl = SHORT_TTL * held.len() as f64;
+            let subject = library::cache_with(held.len(), ttl, ttl);
+            held.iter().for_each(|key| subject.set(key, &[7; 64]));
+            thread::sleep(Duration::from_secs_f64(ttl));
             longest(&subject, beside, keys)
         }
         _ => {
@@ -115,7 +115,7 @@ fn row(kind: &Kind, subject: &Subject, beside: Beside, keys: &[Key]) -> Vec<Stri
             }
             let longest = longest(subject, beside, keys);
             if beside.changes() {
-                fill(subject, held, &[7; 64]);
+                held.iter().for_each(|key| subject.set(key, &[7; 64]));
             }
             longest
         }

@@ -1,11 +1,11 @@
 //! How throughput grows with the number of threads, counted instead of timed, so that it needs no machine with as many
-//! processors: the library is told of 64 processors, and after this many threads have used the cache, the instructions
+//! processors: the library finds 64 processors, and after this many threads have used the cache, the instructions
 //! of a hit, an overwrite and a set that evicts are counted.
 //!
-//! What follows for a mix is computed. Hits do not disturb each other. A write stops all other threads; that it does so
-//! for its whole length is more than is true, as it blocks readers only while it changes the entry. In the second
-//! figure, each write also fetches the cache lines of the other threads' slots, and each of these then fetches two lines
-//! back. What that costs is timed between two processors of this machine.
+//! The rate of a mix is computed from these. Hits do not disturb each other. A write is taken to stop all other threads
+//! for its whole length, although it blocks readers only while it changes the entry. In the second figure, each write
+//! also fetches the cache lines of the other threads' slots, and each of those threads then fetches two lines back; the
+//! cost of that is timed between two processors of this machine.
 
 use std::hint::black_box;
 use std::process::Command;
@@ -99,7 +99,7 @@ impl Costs {
         })
     }
 
-    /// Instructions that pass for one operation of one thread; `lines` says what it costs to fetch so many cache lines.
+    /// Instructions that pass for one operation of one thread. `lines` returns the cost of fetching cache lines.
     fn time(&self, writes: f64, threads: usize, lines: impl Fn(usize) -> f64) -> f64 {
         let others = threads - 1;
         let write = self.overwrite + lines(others);
@@ -193,8 +193,8 @@ impl Lines {
         }
     }
 
-    /// Two threads take turns: one writes the lines, the other one reads them. The median leaves out the rounds in which
-    /// one was interrupted.
+    /// Two threads take turns: one writes the lines, the other one reads them. The median leaves out the rounds in
+    /// which one was interrupted.
     fn time(lines: usize) -> f64 {
         let memory: Vec<Line> = (0..lines).map(|_| Line(AtomicU64::new(0))).collect();
         let turn = AtomicUsize::new(0);
@@ -232,7 +232,7 @@ impl std::fmt::Display for Lines {
     }
 }
 
-/// Tells the library of the most processors for which it has slots.
+/// Makes the library find the most processors for which it has slots.
 pub fn simulate_processors() {
     processors::simulate(MOST);
 }

@@ -16,7 +16,7 @@ pub fn of_this_thread() -> libc::cpu_set_t {
     unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
         let found = libc::syscall(libc::SYS_sched_getaffinity, 0, size_of::<libc::cpu_set_t>(), &raw mut set);
-        assert!(found > 0, "the kernel tells where a thread may run");
+        assert!(found > 0, "the kernel returns where a thread may run");
         set
     }
 }

@@ -148,7 +148,7 @@ fn longest(subject: &Subject, beside: Beside, keys: &[Key]) -> Longest {
         let (sequence, stop) = (&sequence, &stop);
         let user = scope.spawn(move || {
             to_caller.send(this_thread()).expect("the caller waits");
-            let delays = Delays::of([this_thread(), from_caller.recv().expect("the caller tells its number")]);
+            let delays = Delays::of([this_thread(), from_caller.recv().expect("the caller sends its number")]);
             let (mut gets, mut sets) = (Waits::new(&delays), Waits::new(&delays));
             for number in sequence.iter().cycle() {
                 let key = &held[*number as usize];
@@ -161,7 +161,7 @@ fn longest(subject: &Subject, beside: Beside, keys: &[Key]) -> Longest {
             [gets.longest, sets.longest]
         });
         to_user.send(this_thread()).expect("the user waits");
-        let delays = Delays::of([this_thread(), from_user.recv().expect("the user tells its number")]);
+        let delays = Delays::of([this_thread(), from_user.recv().expect("the user sends its number")]);
         let call = call_beside(subject, beside, (held, others), &delays);
         stop.store(true, Relaxed);
         let [get, set] = user.join().expect("the thread ends");

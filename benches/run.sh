@@ -46,8 +46,7 @@ printf '%-44s %8s KiB\n' "size of the stripped shared library" \
 
 echo
 echo "The cache, through the C ABI, next to other caches:"
-cargo run --quiet --release --locked --manifest-path benches/peers/Cargo.toml --target-dir build/peers -- \
-    --quick --instructions
+cargo run --quiet --release --locked --manifest-path benches/peers/Cargo.toml --target-dir build/peers -- --quick
 
 for language in cpp python node go; do
     echo

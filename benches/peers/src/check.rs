@@ -31,6 +31,8 @@ fn check(kind: &Kind) {
         let left = keys.iter().filter(|key| found(key).is_some()).count();
         assert_eq!(left, 198, "{name} removes other keys than those with the prefix");
     }
+    subject.delete(&keys[0]);
+    assert!(found(&keys[0]).is_none(), "{name} finds what was deleted");
     subject.stats();
     subject.clear();
     assert!(keys.iter().all(|key| found(key).is_none()), "{name} is not empty after clear");

@@ -6,6 +6,7 @@ use std::thread;
 
 use crate::measure::{Buffer, median};
 use crate::operations::{Operation, hold_key};
+use crate::processors;
 use crate::report::{Table, count};
 use crate::subjects::{Kind, Subject};
 use crate::workload::{Key, fill, keys};
@@ -23,25 +24,32 @@ struct Reads {
 }
 
 pub fn run(kinds: &[Kind]) {
-    // A step switches between this process and the child, which takes several times as long between two processors.
+    on_one_processor(|empty| {
+        operations(kinds, empty);
+        writes_after_reads(kinds, empty);
+    });
+}
+
+/// Counts on one processor, because a step switches between this process and the child, which takes several times as
+/// long between two. `work` gets what is counted for nothing.
+pub fn on_one_processor<T>(work: impl FnOnce(f64) -> T) -> T {
     let everywhere = stay_on_this_processor();
     let empty = counted(REPEATS, |_, mark| {
         mark();
         mark();
     });
-    let empty = empty.iter().sum::<f64>() / empty.len() as f64;
-    operations(kinds, empty);
-    writes_after_reads(kinds, empty);
+    let result = work(empty.iter().sum::<f64>() / empty.len() as f64);
     // SAFETY: these are the processors that this thread had before.
     unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &everywhere) };
+    result
 }
 
 /// Returns the processors on which this thread might run before.
 fn stay_on_this_processor() -> libc::cpu_set_t {
+    let before = processors::of_this_thread();
     // SAFETY: sets of processors are plain bits.
     unsafe {
-        let (mut before, mut this) = (std::mem::zeroed(), std::mem::zeroed());
-        libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &mut before);
+        let mut this = std::mem::zeroed();
         libc::CPU_SET(libc::sched_getcpu() as usize, &mut this);
         libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &this);
         before
@@ -168,7 +176,7 @@ fn shown(instructions: f64) -> String {
 }
 
 /// The instructions between each two marks of `work`, which is run in a child.
-fn counted(repeats: usize, work: impl Fn(usize, &dyn Fn())) -> Vec<f64> {
+pub fn counted(repeats: usize, work: impl Fn(usize, &dyn Fn())) -> Vec<f64> {
     // SAFETY: the process has one thread, so the child may do anything.
     let child = unsafe { libc::fork() };
     assert!(child >= 0, "cannot fork");

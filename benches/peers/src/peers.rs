@@ -27,6 +27,7 @@ pub trait Peer: Sized + Send + Sync {
     fn load(&self, _: &[u8]) -> Option<Value> {
         None
     }
+    fn delete(&self, key: &[u8]);
     fn clear(&self);
     fn remove_prefix(&self, _: &[u8]) {}
     fn stats(&self) -> u64;
@@ -71,6 +72,9 @@ impl<S: Hashes, C: Clock> Peer for Moka<S, C> {
         let (deadline, value) = self.0.get_with_by_ref(Name::new(key), || (C::deadline(), [].into()));
         C::is_ahead(deadline).then_some(value)
     }
+    fn delete(&self, key: &[u8]) {
+        self.0.invalidate(Name::new(key));
+    }
     fn clear(&self) {
         self.0.invalidate_all();
     }
@@ -110,6 +114,9 @@ impl<S: Hashes, C: Clock> Peer for MiniMoka<S, C> {
     fn set(&self, key: &[u8], value: &[u8]) {
         self.0.insert(Key::new(key), (C::deadline(), value.into()));
     }
+    fn delete(&self, key: &[u8]) {
+        self.0.invalidate(Name::new(key));
+    }
     fn clear(&self) {
         self.0.invalidate_all();
     }
@@ -147,6 +154,9 @@ impl<S: Hashes, C: Clock> Peer for Quick<S, C> {
         let (deadline, value) = self.0.get_or_insert_with(Name::new(key), || Err(())).ok()?;
         C::is_ahead(deadline).then_some(value)
     }
+    fn delete(&self, key: &[u8]) {
+        self.0.remove(Name::new(key));
+    }
     fn clear(&self) {
         self.0.clear();
     }
@@ -155,6 +165,43 @@ impl<S: Hashes, C: Clock> Peer for Quick<S, C> {
     }
     fn stats(&self) -> u64 {
         self.0.len() as u64
+    }
+}
+
+/// The memory tier of foyer, which is the youngest of the peers. It has no deadlines.
+pub struct Foyer<S: Hashes, C: Clock>(foyer_memory::Cache<Key, Item<C>, S>);
+
+impl<S: Hashes, C: Clock> Peer for Foyer<S, C> {
+    const REMOVES_PREFIXES: bool = false;
+
+    fn new(capacity: usize, _: bool) -> Self {
+        // Its shards, eight by default, divide the capacity. More of them than entries would hold nothing.
+        Foyer(foyer_memory::CacheBuilder::new(capacity).with_hash_builder(S::default()).build())
+    }
+    #[inline]
+    fn get(&self, key: &[u8], buffer: &mut [u8]) -> Option<usize> {
+        let entry = self.0.get(Name::new(key))?;
+        let (deadline, value) = entry.value();
+        if C::is_ahead(*deadline) { copy(value, buffer) } else { None }
+    }
+    #[inline]
+    fn hold(&self, key: &[u8]) -> Option<Value> {
+        let entry = self.0.get(Name::new(key))?;
+        let (deadline, value) = entry.value();
+        C::is_ahead(*deadline).then(|| value.clone())
+    }
+    #[inline]
+    fn set(&self, key: &[u8], value: &[u8]) {
+        self.0.insert(Key::new(key), (C::deadline(), value.into()));
+    }
+    fn delete(&self, key: &[u8]) {
+        self.0.remove(Name::new(key));
+    }
+    fn clear(&self) {
+        self.0.clear();
+    }
+    fn stats(&self) -> u64 {
+        self.0.usage() as u64
     }
 }
 
@@ -184,6 +231,10 @@ impl<S: Hashes, C: Clock> Peer for Lru<S, C> {
         let item = (C::deadline(), value.into());
         // What it displaces is dropped after the lock.
         let _displaced = self.0.lock().push(Key::new(key), item);
+    }
+    fn delete(&self, key: &[u8]) {
+        // As in `set`.
+        let _removed = self.0.lock().pop(Name::new(key));
     }
     fn clear(&self) {
         self.0.lock().clear();

@@ -3,11 +3,11 @@
 use std::ffi::{c_char, c_void};
 
 use crate::library;
-use crate::peers::{Lru, MiniMoka, Moka, Peer, Quick, Value};
+use crate::peers::{Foyer, Lru, MiniMoka, Moka, Peer, Quick, Value};
 use crate::same::{BuiltIn, Hybrid, SameHasher, Std};
 
 pub const VALUE_MAX: usize = 1024;
-const TTL_DEFAULT: f64 = -1.0;
+pub const TTL_DEFAULT: f64 = -1.0;
 const NOT_FOUND: i32 = -1;
 
 type Get = unsafe extern "C" fn(*const c_void, *const u8, usize, *mut u8, usize, *mut usize, *mut c_void) -> i32;
@@ -39,6 +39,7 @@ pub struct Calls {
     pub hold: Hold,
     pub load: Option<Load>,
     pub bytes_free: unsafe extern "C" fn(*mut Bytes),
+    pub delete: unsafe extern "C" fn(*const c_void, *const u8, usize),
     pub clear: unsafe extern "C" fn(*const c_void),
     pub invalidate_prefix: Option<unsafe extern "C" fn(*const c_void, *const u8, usize)>,
     pub stats: unsafe extern "C" fn(*const c_void),
@@ -108,6 +109,22 @@ impl Subject {
             (self.calls.bytes_free)(&mut bytes);
             status == 0
         }
+    }
+
+    /// Loads a key, and stores what the loader returns.
+    pub fn load_new(&self, key: &[u8]) {
+        let (mut bytes, none) = (Bytes::NONE, std::ptr::null_mut());
+        let Some(load) = self.calls.load else { return };
+        // SAFETY: as in `get`.
+        unsafe {
+            load(self.handle, key.as_ptr(), key.len(), 1.0, library::value_of_64, none, &mut bytes, none);
+            (self.calls.bytes_free)(&mut bytes);
+        }
+    }
+
+    pub fn delete(&self, key: &[u8]) {
+        // SAFETY: as in `get`.
+        unsafe { (self.calls.delete)(self.handle, key.as_ptr(), key.len()) };
     }
 
     pub fn clear(&self) {
@@ -184,6 +201,8 @@ pub fn kinds() -> Vec<Kind> {
         peer("mini-moka", SameHasherAndClock, of::<MiniMoka<SameHasher, Hybrid>>),
         peer("quick_cache", OwnDefaults, of::<Quick<quick_cache::DefaultHashBuilder, Std>>),
         peer("quick_cache", SameHasherAndClock, of::<Quick<SameHasher, Hybrid>>),
+        peer("foyer", OwnDefaults, of::<Foyer<foyer_common::code::DefaultHasher, Std>>),
+        peer("foyer", SameHasherAndClock, of::<Foyer<SameHasher, Hybrid>>),
         peer("Mutex<lru>", OwnDefaults, of::<Lru<lru::DefaultHasher, Std>>),
         peer("Mutex<lru>", SameHasherAndClock, of::<Lru<SameHasher, Hybrid>>),
     ]
@@ -196,6 +215,7 @@ fn of<P: Peer>(capacity: usize, scans: bool) -> Subject {
         hold: hold::<P>,
         load: if P::LOADS { Some(load::<P>) } else { None },
         bytes_free,
+        delete: delete::<P>,
         clear: clear::<P>,
         invalidate_prefix: if P::REMOVES_PREFIXES { Some(invalidate_prefix::<P>) } else { None },
         stats: stats::<P>,
@@ -314,6 +334,11 @@ unsafe extern "C" fn bytes_free(held: *mut Bytes) {
             drop(Value::from_raw(std::ptr::slice_from_raw_parts(held.data, held.len)));
         }
     }
+}
+
+unsafe extern "C" fn delete<P: Peer>(cache: *const c_void, key: *const u8, key_len: usize) {
+    // SAFETY: the arguments are those of `Subject::delete`.
+    unsafe { peer::<P>(cache).delete(bytes(key, key_len)) };
 }
 
 unsafe extern "C" fn clear<P: Peer>(cache: *const c_void) {

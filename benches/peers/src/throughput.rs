@@ -8,21 +8,22 @@ use crate::workload::{Key, Order, Sequences, fill, keys, run_item, share_found};
 pub struct Plan {
     pub effort: Effort,
     pub threads: Vec<usize>,
-    pub orders: Vec<Order>,
+    pub series: Vec<Series>,
+}
+
+pub struct Series {
     pub capacities: Vec<usize>,
-    /// Capacities with values of 1 KiB.
-    pub large_values: Vec<usize>,
+    pub orders: Vec<Order>,
+    /// The length of the values.
+    pub value: usize,
 }
 
 const MIXES: [(&str, f64); 4] = [("100/0", 0.0), ("99.9/0.1", 0.001), ("99/1", 0.01), ("90/10", 0.1)];
 
 pub fn run(plan: &Plan, kinds: &[Kind]) {
     println!("\nMixes: reads/writes, keys of 32 bytes; behind each peer, how many times slower than st_cache it is");
-    for capacity in &plan.capacities {
-        tables(plan, kinds, *capacity, 64, &plan.orders);
-    }
-    for capacity in &plan.large_values {
-        tables(plan, kinds, *capacity, 1024, &plan.orders[..1]);
+    for series in &plan.series {
+        series.capacities.iter().for_each(|capacity| tables(plan, kinds, *capacity, series.value, &series.orders));
     }
 }
 

@@ -377,6 +377,8 @@ typedef struct st_cipher st_cipher;
  * - `aws_parameters_path` (text or a JSON array of texts), `aws_parameters_endpoint_url`: the provider
  *   `aws_parameters`, which `providers` has to list: parameters of AWS Systems Manager below a path; described in
  *   `docs/aws.md`
+ * - `aws_queue_url`: a queue of Amazon SQS with changes of secrets, which `st_secrets_listen` reads; text, described
+ *   in `docs/changes.md`
  * - `aws_agent_url`, `aws_agent_token_file`: AWS's agent or Lambda extension, which secrets are read from instead;
  *   text, described in `docs/aws.md`
  * - `google_secret_name`, `google_project`, `google_location`, `google_credentials_file`, `google_endpoint_url`: the
@@ -392,6 +394,8 @@ typedef struct st_cipher st_cipher;
  *   `vault_jwt_file`, `vault_username`, `vault_password`, `vault_password_file`, `vault_client_cert`,
  *   `vault_client_key`, `vault_aws_region`, `vault_aws_server_id`: HashiCorp Vault or OpenBao; text, described in
  *   `docs/vault.md`; `vault_path` also a JSON array of texts
+ * - `vault_metadata_interval`: seconds, how often `st_secrets_listen` looks at the versions of the secrets; described
+ *   in `docs/changes.md`
  * - `kubernetes_secret` (text or a JSON array of texts), `kubernetes_selector`, `kubernetes_namespace`,
  *   `kubernetes_url`, `kubernetes_ca_cert`, `kubernetes_token_file`, `kubernetes_client_cert`,
  *   `kubernetes_client_key`: the provider `kubernetes`, which `providers` has to list: Secrets of a Kubernetes API

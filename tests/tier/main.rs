@@ -11,6 +11,7 @@ mod members;
 mod redis;
 mod server;
 mod settings;
+mod sources;
 #[path = "../share/worker.rs"]
 #[allow(dead_code, reason = "the tests of the share use the rest")]
 mod worker;

@@ -234,8 +234,8 @@ public:
             ::st_secrets_listen(secrets, since, timeout.count(), &generation, error);
         });
     }
-    /// Makes all processes of this host drop what they have cached, and returns as JSON which have confirmed that and
-    /// which are silent, within `timeout`. `scope` is ST_SCOPE_HOST.
+    /// Makes all processes of this host drop what they have cached, or with ST_SCOPE_CLUSTER all hosts that share a
+    /// tier, and returns as JSON which have confirmed that and which are silent, within `timeout`.
     std::string invalidate(std::string_view key, Seconds timeout, std::uint32_t scope = ST_SCOPE_HOST) const {
         return try_invalidate(key, timeout, scope).value();
     }

@@ -8,6 +8,7 @@ mod faults;
 mod invalidate;
 mod loads;
 mod members;
+mod partition;
 mod redis;
 mod server;
 mod settings;

@@ -86,7 +86,7 @@ func TestInvalidateClusterNamesTheHosts(t *testing.T) {
 	}
 	one, other := host("one"), host("other")
 	// The other host is known when it has looked at the tier.
-	_, err = other.GetWith(background, "ABSENT", 0)
+	_, _, err = other.GetWith(background, "ABSENT", 0)
 	expect(t, err, ErrNotFound)
 	before, err := other.Generation()
 	must(t, err)

@@ -307,6 +307,7 @@ soak: tools all command
 	ST_TEST_KILLS=2000 ST_TEST_FORKS=1000 $(CARGO) test --locked --test store_processes --test store_fork
 	ST_TEST_VALUES=1000000 ST_TEST_PYTHON_VALUES=20000 ST_TEST_TEXT=1073741824 $(CARGO) test --release --locked --test redact
 	ST_TEST_OPERATIONS=10000000 $(CARGO) test --release --locked --lib cache::model_tests
+	ST_TEST_FENCE_READS=100000000 $(CARGO) test --release --locked --test tier -- --nocapture redis::hosts_confirm
 	sh tests/fuzz.sh 60
 
 SECONDS ?= 60

@@ -48,9 +48,31 @@ type Confirmation struct {
 // timeout, or with an error when ctx is done. The setting share must be host. key is the key that changed, or empty for
 // all; at present everything is dropped in both cases.
 func (s *Secrets) Invalidate(ctx context.Context, key string, timeout time.Duration) (Confirmation, error) {
+	return parsed[Confirmation](s.invalidate(ctx, key, C.ST_SCOPE_HOST, timeout))
+}
+
+// ClusterConfirmation says which hosts have dropped what they had cached. A host has the name of the machine, and a
+// number for the directory of its share.
+type ClusterConfirmation struct {
+	// Confirmed has the hosts in which no get that begins now returns an older value.
+	Confirmed []string
+	// Silent has those that have not confirmed within the timeout, or have made no call lately.
+	Silent []string
+	// Complete is true.
+	Complete bool
+}
+
+// InvalidateCluster makes all hosts that share a tier drop what they have cached, and returns when all that make calls
+// have confirmed that, or after timeout, or with an error when ctx is done. The setting share_url must be set. key is
+// the key that changed, or empty for all; at present everything is dropped in both cases.
+func (s *Secrets) InvalidateCluster(ctx context.Context, key string, timeout time.Duration) (ClusterConfirmation, error) {
+	return parsed[ClusterConfirmation](s.invalidate(ctx, key, C.ST_SCOPE_CLUSTER, timeout))
+}
+
+func (s *Secrets) invalidate(ctx context.Context, key string, scope C.uint32_t, timeout time.Duration) ([]byte, error) {
 	name, nameLen := optional(key)
 	limit := seconds(timeout)
-	return parsed[Confirmation](s.copied(ctx, func(c *call) C.st_status {
-		return C.st_secrets_invalidate(s.native(), name, nameLen, C.ST_SCOPE_HOST, limit, &c.bytes, &c.err)
-	}))
+	return s.copied(ctx, func(c *call) C.st_status {
+		return C.st_secrets_invalidate(s.native(), name, nameLen, scope, limit, &c.bytes, &c.err)
+	})
 }

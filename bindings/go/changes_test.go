@@ -2,7 +2,9 @@ package stsecrets
 
 import (
 	"context"
+	"encoding/base64"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -61,4 +63,48 @@ func TestInvalidateNamesTheProcessesOfTheHost(t *testing.T) {
 	}
 	_, err = closedManager(t).Generation()
 	expect(t, err, ErrClosed)
+}
+
+func TestInvalidateClusterNamesTheHosts(t *testing.T) {
+	_, err := opened(t, nil).InvalidateCluster(background, "A", time.Second)
+	expect(t, err, ErrConfig)
+	directory, err := os.MkdirTemp("/dev/shm", "st-secrets-test-")
+	must(t, err)
+	t.Cleanup(func() { must(t, os.RemoveAll(directory)) })
+	socket := filepath.Join(directory, "redis.sock")
+	server := exec.Command("redis-server", "--port", "0", "--unixsocket", socket, "--save", "", "--dir", directory)
+	must(t, server.Start())
+	t.Cleanup(func() { must(t, server.Process.Kill()); _ = server.Wait() })
+	for _, err := os.Stat(socket); err != nil; _, err = os.Stat(socket) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	host := func(name string) *Secrets {
+		return opened(t, Settings{
+			"share": "host", "share_dir": filepath.Join(directory, name), "share_url": "unix://" + socket,
+			"share_key": base64.StdEncoding.EncodeToString(make([]byte, 32)),
+		})
+	}
+	one, other := host("one"), host("other")
+	// The other host is known when it has looked at the tier.
+	_, _, err = other.GetWith(background, "ABSENT", 0)
+	expect(t, err, ErrNotFound)
+	before, err := other.Generation()
+	must(t, err)
+	ends := make(chan error)
+	go func() {
+		_, err := other.Listen(background, before)
+		ends <- err
+	}()
+	all, err := one.InvalidateCluster(background, "A", time.Minute)
+	must(t, err)
+	must(t, <-ends)
+	equal(t, len(all.Confirmed), 2)
+	equal(t, len(all.Silent), 0)
+	equal(t, all.Complete, true)
+	// It makes no call.
+	some, err := one.InvalidateCluster(background, "", 500*time.Millisecond)
+	must(t, err)
+	equal(t, len(some.Confirmed), 1)
+	equal(t, len(some.Silent), 1)
+	equal(t, some.Silent[0] == all.Confirmed[0] || some.Silent[0] == all.Confirmed[1], true)
 }

@@ -68,6 +68,7 @@ public:
 
     // AWS Secrets Manager. For several names or regions: `set_list("aws_secret_name", {…})`.
     ST_SETTING(aws_secret_name, std::string_view, text)
+    ST_SETTING(aws_queue_url, std::string_view, text)
     ST_SETTING(aws_region, std::string_view, text)
     ST_SETTING(aws_profile, std::string_view, text)
     ST_SETTING(aws_role_arn, std::string_view, text)
@@ -126,6 +127,7 @@ public:
     ST_SETTING(vault_mount, std::string_view, text)
     ST_SETTING(vault_path, std::string_view, text)
     ST_SETTING(vault_kv_version, std::string_view, text)
+    ST_SETTING(vault_metadata_interval, Seconds, time)
     ST_SETTING(vault_namespace, std::string_view, text)
     ST_SETTING(vault_ca_cert, PathText, text)
     ST_SETTING(vault_token, std::string_view, text)

@@ -234,8 +234,8 @@ public:
             ::st_secrets_listen(secrets, since, timeout.count(), &generation, error);
         });
     }
-    /// Drops the cached values of all processes on this host, and returns as JSON which have confirmed it and which are
-    /// silent, within `timeout`. `scope` is ST_SCOPE_HOST.
+    /// Drops the cached values of all processes on this host, or with ST_SCOPE_CLUSTER on all hosts that share a tier,
+    /// and returns as JSON which have confirmed it and which are silent, within `timeout`.
     std::string invalidate(std::string_view key, Seconds timeout, std::uint32_t scope = ST_SCOPE_HOST) const {
         return try_invalidate(key, timeout, scope).value();
     }

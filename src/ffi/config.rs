@@ -38,6 +38,8 @@ use crate::config::Config;
 /// - `aws_parameters_path` (text or a JSON array of texts), `aws_parameters_endpoint_url`: settings of the provider
 ///   `aws_parameters`, which must be listed in `providers`: AWS Systems Manager parameters below a path; described in
 ///   `docs/aws.md`
+/// - `aws_queue_url`: a queue of Amazon SQS with changes of secrets, which `st_secrets_listen` reads; text, described
+///   in `docs/changes.md`
 /// - `aws_agent_url`, `aws_agent_token_file`: the AWS agent or Lambda extension that secrets are read from, instead of
 ///   AWS itself; text, described in `docs/aws.md`
 /// - `google_secret_name`, `google_project`, `google_location`, `google_credentials_file`, `google_endpoint_url`:
@@ -53,6 +55,8 @@ use crate::config::Config;
 ///   `vault_jwt_file`, `vault_username`, `vault_password`, `vault_password_file`, `vault_client_cert`,
 ///   `vault_client_key`, `vault_aws_region`, `vault_aws_server_id`: HashiCorp Vault or OpenBao; text, described in
 ///   `docs/vault.md`; `vault_path` also a JSON array of texts
+/// - `vault_metadata_interval`: seconds, how often `st_secrets_listen` looks at the versions of the secrets; described
+///   in `docs/changes.md`
 /// - `kubernetes_secret` (text or a JSON array of texts), `kubernetes_selector`, `kubernetes_namespace`,
 ///   `kubernetes_url`, `kubernetes_ca_cert`, `kubernetes_token_file`, `kubernetes_client_cert`,
 ///   `kubernetes_client_key`: settings of the provider `kubernetes`, which must be listed in `providers`: Secrets of a

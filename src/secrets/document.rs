@@ -88,6 +88,20 @@ pub(crate) trait DocumentSource: Send + Sync {
         false
     }
 
+    /// How often a call that listens asks the source whether it has changed; `None` if it does not.
+    fn watch_interval(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Asks whether the source has changed since the last call. `loaded` is the document of this process.
+    fn has_changed(&self, _loaded: Option<&Document>, _deadline: Deadline) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Called when a change has been announced to all who share the document. Otherwise
+    /// [`has_changed`](DocumentSource::has_changed) reports it again.
+    fn note_announced(&self, _deadline: Deadline) {}
+
     /// Returns the settings that are not secret, without a query.
     fn describe(&self) -> Map<String, Value>;
 

@@ -35,6 +35,7 @@ use crate::share::Share;
 use loaded::LoadedDocument;
 use shared::SharedSlot;
 use state::State;
+use watched::SourceWatch;
 
 #[cfg(fuzzing)]
 pub(super) mod fuzzing;
@@ -45,6 +46,7 @@ mod payload;
 mod shared;
 mod state;
 mod tiered;
+mod watched;
 
 /// The depth of stack that is wiped after a load: a source may leave credentials there.
 const STACK: usize = 16 << 10;
@@ -66,6 +68,7 @@ pub(super) struct DocumentProvider<S: ?Sized = dyn DocumentSource> {
     hasher: RandomState,
     /// When this process last looked for changes, in nanoseconds of [`CoarseInstant`].
     watched_at: AtomicU64,
+    watch: SourceWatch,
     counts: LoadCounts,
 }
 
@@ -97,6 +100,7 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
             changes: Arc::new(Changes::new(None)),
             hasher: RandomState::default(),
             watched_at: AtomicU64::new(0),
+            watch: SourceWatch::default(),
             counts: LoadCounts::default(),
         })
     }
@@ -326,6 +330,17 @@ impl<S: DocumentSource + ?Sized> SecretProvider for DocumentProvider<S> {
         let key = loaded.document.names().next().unwrap_or_default().to_owned();
         // As a get of any key, which loads the document if it is this process's turn.
         let _ = self.find(&key, request);
+    }
+
+    fn has_changed(&self, request: &LookupLimits) -> bool {
+        let has_changed = self.source_has_changed(request);
+        wipe_stack_below::<STACK>();
+        has_changed
+    }
+
+    fn note_announced(&self, request: &LookupLimits) {
+        self.source.note_announced(request.deadline());
+        wipe_stack_below::<STACK>();
     }
 
     fn prefetch(&self, request: &LookupLimits) -> Result<()> {

@@ -10,10 +10,11 @@ use serde_json::json;
 use super::key::check_key;
 use super::manager::{GetOptions, Manager};
 use super::watches::{Seen, Watch};
-use crate::clock::{Backoff, Deadline};
+use crate::clock::{Backoff, Deadline, Instant};
 use crate::error::{Error, Result, Status};
 use crate::fork;
 use crate::fork_safe::Mutex;
+use crate::share::HostPage;
 
 /// How often a call that listens looks at files and watched keys. What other processes report wakes it at once.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -124,9 +125,7 @@ impl Manager {
         };
         let deadline = Deadline::after(timeout);
         self.clear_cache();
-        let revision = attached.page.revise();
-        self.follow_host();
-        attached.page.note_change();
+        let revision = self.revise_host(&attached.page);
         let mut pauses = CONFIRMATION;
         let members = loop {
             let members = attached.page.members(revision);
@@ -140,6 +139,30 @@ impl Manager {
             "complete": attached.page.lists_all(),
         })
         .to_string())
+    }
+
+    /// Makes all processes of this host drop what they have cached. Returns the revision.
+    fn revise_host(&self, page: &HostPage) -> u64 {
+        let revision = page.revise();
+        self.follow_host();
+        page.note_change();
+        revision
+    }
+
+    /// Announces to all who share with this process that a source has changed: [`Manager::invalidate`] without waiting.
+    fn announce(&self, time: Duration) -> Result<()> {
+        let attached = self.changes.page()?;
+        if let Some((tier, page)) = self.changes.tier() {
+            tier.bump(&page, time)?;
+            self.follow_host();
+            self.changes.note_to_all();
+        } else if let Some(attached) = attached {
+            self.revise_host(&attached.page);
+        } else {
+            self.drop_older(Instant::now());
+            self.changes.note();
+        }
+        Ok(())
     }
 
     /// Increases the revision of the tier, and waits until all hosts that were seen lately have followed it, or this
@@ -177,10 +200,12 @@ impl Manager {
 
     /// Follows invalidations by other processes.
     pub(super) fn follow_host(&self) {
-        self.changes.follow(|time| {
-            self.providers().iter().for_each(|provider| provider.drop_older(time));
-            self.lookup_cache().clear();
-        });
+        self.changes.follow(|time| self.drop_older(time));
+    }
+
+    fn drop_older(&self, time: Instant) {
+        self.providers().iter().for_each(|provider| provider.drop_older(time));
+        self.lookup_cache().clear();
     }
 
     /// Looks for changes at all sources.
@@ -188,7 +213,12 @@ impl Manager {
         let request = self.request(Some(deadline.remaining().min(self.timeout())), false);
         let providers = self.providers();
         for (at, provider) in providers.iter().enumerate() {
-            provider.look(&request.share(providers[at + 1..].iter().any(|other| other.is_remote())));
+            let limits = request.share(providers[at + 1..].iter().any(|other| other.is_remote()));
+            // If it cannot be announced, it is found again.
+            if provider.has_changed(&limits) && self.announce(limits.deadline().remaining()).is_ok() {
+                provider.note_announced(&limits);
+            }
+            provider.look(&limits);
         }
     }
 

@@ -125,6 +125,15 @@ pub(crate) trait SecretProvider: Send + Sync {
     /// second.
     fn look(&self, _: &LookupLimits) {}
 
+    /// Asks its source whether it has changed, for a call that listens, if it is the turn of this process. If so, what
+    /// all processes and hosts have of it is outdated. A failure is logged.
+    fn has_changed(&self, _: &LookupLimits) -> bool {
+        false
+    }
+
+    /// Called when a change has been announced to all processes and hosts.
+    fn note_announced(&self, _: &LookupLimits) {}
+
     /// Returns what its loads have taken; `None` if it loads nothing.
     fn loads(&self) -> Option<&LoadCounts> {
         None

@@ -238,6 +238,7 @@ fn run(secrets: &Manager, command: &str, argument: &str) -> Value {
         "generation" => json!(secrets.generation()),
         "listen" => json!(secrets.listen(argument.parse().unwrap(), PATIENCE).unwrap()),
         "listen-briefly" => json!(secrets.listen(argument.parse().unwrap(), Duration::from_millis(1)).unwrap()),
+        "listen-for-a-second" => json!(secrets.listen(secrets.generation(), Duration::from_secs(1)).unwrap()),
         "watch" => {
             let key = Some(argument).filter(|key| !key.is_empty());
             let called = |key: Option<&str>, generation| CALLED.lock().unwrap().push(json!([key, generation]));

@@ -8,9 +8,11 @@ mod faults;
 mod invalidate;
 mod loads;
 mod members;
+mod partition;
 mod redis;
 mod server;
 mod settings;
+mod sources;
 #[path = "../share/worker.rs"]
 #[allow(dead_code, reason = "the tests of the share use the rest")]
 mod worker;

@@ -376,6 +376,12 @@ export class Secrets extends Handle {
    */
   invalidate(key?: string | null, options?: CallOptions & { timeout?: number }): Promise<Confirmation>;
   invalidateSync(key?: string | null, options?: { timeout?: number }): Confirmation;
+  /**
+   * Makes all hosts that share a tier drop what they have cached, and returns which of them have confirmed that, when
+   * all that make calls have or after `timeout` seconds. The setting `share_url` must be set.
+   */
+  invalidateCluster(key?: string | null, options?: CallOptions & { timeout?: number }): Promise<ClusterConfirmation>;
+  invalidateClusterSync(key?: string | null, options?: { timeout?: number }): ClusterConfirmation;
   /** Removes all cached values. A value is wiped when its last reference is released. */
   clearCache(): void;
   /** Returns the settings and the providers in order, without any secret. */
@@ -404,6 +410,16 @@ export interface Confirmation {
   silent: number[];
   /** The host has no more processes than the library lists. */
   complete: boolean;
+}
+
+/** Which hosts have dropped what they had cached. A host has the name of the machine, and a number for its share. */
+export interface ClusterConfirmation {
+  scope: 'cluster';
+  /** Those in which no get that begins now returns an older value. */
+  confirmed: string[];
+  /** Those that have not confirmed in time, or have made no call lately. */
+  silent: string[];
+  complete: true;
 }
 
 /** Encrypts and decrypts credentials, in SimpleTuner's format. */

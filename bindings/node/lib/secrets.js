@@ -10,6 +10,9 @@ const { input, secretOf } = require('./secret.js');
 
 const REFRESH = 1;
 const CACHED_ONLY = 2;
+/** Of an invalidation. */
+const SCOPE_HOST = 1;
+const SCOPE_CLUSTER = 2;
 const DEFAULT_TIMEOUT = -1;
 const OF_GET = ['timeout', 'signal', 'refresh', 'cachedOnly', 'default'];
 /** How long a thread listens at a time, in seconds, so that it is free soon after a signal. */
@@ -204,14 +207,16 @@ method(Secrets, 'describe', 'secretsDescribe', 0, (secrets) => [secrets], parse)
 method(Secrets, 'stats', 'secretsStats', 0, (secrets) => [secrets], parse);
 method(Secrets, 'check', 'secretsCheck', 0, (secrets) => [secrets], parse);
 method(Secrets, 'share', 'secretsShare', 0, (secrets) => [secrets], parse);
-method(
-  Secrets,
-  'invalidate',
-  'secretsInvalidate',
-  [1, 'timeout'],
-  (secrets, [key], { timeout = 10 }) => [secrets, key, timeout],
-  parse,
-);
+for (const [name, scope] of [['invalidate', SCOPE_HOST], ['invalidateCluster', SCOPE_CLUSTER]]) {
+  method(
+    Secrets,
+    name,
+    'secretsInvalidate',
+    [1, 'timeout'],
+    (secrets, [key], { timeout = 10 }) => [secrets, key, timeout, scope],
+    parse,
+  );
+}
 method(Secrets, 'filePath', 'secretsFilePath', 0, (secrets) => [secrets]);
 
 function flagsOf({ refresh, cachedOnly }) {

@@ -133,8 +133,8 @@ static st_status listen(call *call) {
 }
 
 static st_status invalidate(call *call) {
-    return st_secrets_invalidate(HANDLE(call, 0, secrets), TEXT(call, 0), ST_SCOPE_HOST, call->numbers[0], &call->bytes,
-                                 &call->error);
+    return st_secrets_invalidate(HANDLE(call, 0, secrets), TEXT(call, 0), (uint32_t)call->integers[0], call->numbers[0],
+                                 &call->bytes, &call->error);
 }
 
 /* --- providers in JavaScript --- */
@@ -182,7 +182,7 @@ bool define_secrets(napi_env env, napi_value exports) {
         {"secretsShare", "S", "secrets", share, text_result, LOCAL},
         {"secretsGeneration", "S", "secrets", generation, integer_result, QUICK},
         {"secretsListen", "Sid", "secrets since timeout", listen, integer_result, REMOTE},
-        {"secretsInvalidate", "Sod", "secrets key timeout", invalidate, text_result, REMOTE},
+        {"secretsInvalidate", "Sodi", "secrets key timeout scope", invalidate, text_result, REMOTE},
         {"secretsFilePath", "S", "secrets", file_path, text_result, LOCAL},
         {"secretsAddProvider", "Ssii", "secrets name position provider", add_provider, nothing_result, QUICK},
     };

@@ -1,7 +1,7 @@
 'use strict';
 
 const assert = require('node:assert/strict');
-const { spawnSync } = require('node:child_process');
+const { spawn, spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const test = require('node:test');
 const { inspect } = require('node:util');
@@ -209,6 +209,33 @@ test('invalidate names the processes that have confirmed', async (t) => {
   assert.deepEqual(await secrets.invalidate('A'), report);
   assert.deepEqual(secrets.invalidateSync(null, { timeout: 60 }), report);
   assert.ok((await secrets.listen(before)) > before);
+});
+
+test('invalidateCluster names the hosts that have confirmed', async (t) => {
+  const off = new Secrets({ providers: ['env'] });
+  await assert.rejects(off.invalidateCluster('A'), status('ST_CONFIG'));
+  assert.throws(() => off.invalidateClusterSync(), status('ST_CONFIG'));
+  const directory = fs.mkdtempSync('/dev/shm/st-secrets-test-');
+  t.after(() => fs.rmSync(directory, { recursive: true }));
+  const socket = `${directory}/redis.sock`;
+  const options = ['--port', '0', '--unixsocket', socket, '--save', '', '--dir', directory];
+  const server = spawn('redis-server', options, { stdio: ['ignore', 'pipe', 'inherit'] });
+  t.after(() => new Promise((ended) => server.on('exit', ended) && server.kill()));
+  for await (const line of server.stdout) if (String(line).includes('eady to accept')) break;
+  const host = (name) => new Secrets({
+    share: 'host', share_dir: `${directory}/${name}`, share_url: `unix://${socket}`, share_key: Buffer.alloc(32).toString('base64'),
+  });
+  const [one, other] = [host('one'), host('other')];
+  // The other host is known when it has looked at the tier.
+  await other.listen(other.generation, { timeout: 0.01 });
+  const listening = other.listen();
+  const report = await one.invalidateCluster('A', { timeout: 60 });
+  await listening;
+  assert.deepEqual([report.scope, report.confirmed.length, report.silent], ['cluster', 2, []]);
+  // It makes no call.
+  const { confirmed, silent } = one.invalidateClusterSync(null, { timeout: 0.5 });
+  assert.deepEqual([confirmed.length, silent.length], [1, 1]);
+  assert.deepEqual([...confirmed, ...silent].sort(), report.confirmed);
 });
 
 test('a directory that cannot be shared is refused with the reason', async (t) => {

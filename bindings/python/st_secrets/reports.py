@@ -6,6 +6,7 @@ from typing import Any, Literal, TypedDict
 
 __all__ = [
     "Check",
+    "ClusterConfirmation",
     "Confirmation",
     "Description",
     "Health",
@@ -122,6 +123,17 @@ class Confirmation(TypedDict):
     """Those that are stopped, possibly in the middle of a lookup."""
     complete: bool
     """Whether the host has no more processes than the library lists."""
+
+
+class ClusterConfirmation(TypedDict):
+    """What `SecretsManager.invalidate_cluster` returns. A host has the name of the machine, and a number for its share."""
+
+    scope: str
+    confirmed: list[str]
+    """The hosts in which no lookup that begins now returns an older value."""
+    silent: list[str]
+    """Those that have not confirmed in time, or have made no call lately."""
+    complete: bool
 
 
 class ProviderStats(TypedDict):

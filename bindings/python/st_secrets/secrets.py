@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from .reports import Check, Confirmation, Description, Sharing, Stats
+    from .reports import Check, ClusterConfirmation, Confirmation, Description, Sharing, Stats
 
 D = TypeVar("D")
 
@@ -300,7 +300,15 @@ class SecretsManager(_native.Secrets):
         after `timeout` seconds: `{"scope": "host", "confirmed": [1201], "silent": [], "complete": True}`, with process
         IDs. The setting `share` must be `host`. At present everything is dropped, whatever the key.
         """
-        report: Confirmation = json.loads(self._invalidate(key, timeout))
+        report: Confirmation = json.loads(self._invalidate(key, timeout, False))
+        return report
+
+    def invalidate_cluster(self, key: str | None = None, timeout: float | timedelta = 10.0) -> ClusterConfirmation:
+        """Makes all hosts that share a tier drop what they have cached, and returns when all that make calls have
+        confirmed that, or after `timeout` seconds, with the names of hosts. The setting `share_url` must be set. At
+        present everything is dropped, whatever the key.
+        """
+        report: ClusterConfirmation = json.loads(self._invalidate(key, timeout, True))
         return report
 
     async def prefetch_async(self, timeout: float | timedelta | None = None) -> None:

@@ -1,18 +1,21 @@
 """Live changes: the generation, listening, invalidation."""
 
 import asyncio
+import base64
 import json
 import os
 import shutil
+import subprocess
 import tempfile
 import threading
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 
 from st_secrets import SecretsManager
 from st_secrets.errors import ConfigError, InvalidArgumentError
-from support import Case
+from support import Case, until
 
 
 class Changes(Case):
@@ -90,6 +93,41 @@ class Changes(Case):
             self.assertEqual(manager.invalidate(), report)
             self.assertEqual(manager.invalidate("A", timedelta(seconds=60)), report)
             self.assertGreater(manager.listen(before), before)
+
+    def test_invalidate_cluster(self):
+        self.assertRaises(ConfigError, self.manager.invalidate_cluster)
+        self.assertRaises(InvalidArgumentError, self.manager.invalidate_cluster, "A", -1)
+        directory = Path(tempfile.mkdtemp(dir="/dev/shm"))
+        self.addCleanup(shutil.rmtree, directory)
+        socket = directory / "redis.sock"
+        command = ["redis-server", "--port", "0", "--unixsocket", socket, "--save", "", "--dir", directory]
+        server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        self.addCleanup(server.wait)
+        self.addCleanup(server.kill)
+        until(socket.exists)
+
+        def host(name):
+            config = {"share": "host", "share_dir": directory / name, "share_url": f"unix://{socket}"}
+            config["share_key"] = base64.b64encode(bytes(32)).decode()
+            manager = SecretsManager.open(config=config)
+            self.addCleanup(manager.close)
+            return manager
+
+        one, other = host("one"), host("other")
+        before = other.generation()
+        with ThreadPoolExecutor() as pool:
+            listening = pool.submit(other.listen, before)
+            # The other host is known when it has looked at the tier.
+            until(lambda: len(one.invalidate_cluster("A", 60)["confirmed"]) == 2 or listening.done())
+            self.assertGreater(listening.result(120), before)
+            listening = pool.submit(other.listen, other.generation())
+            report = one.invalidate_cluster(timeout=timedelta(seconds=60))
+            listening.result(120)
+        self.assertEqual((len(report["confirmed"]), report["silent"], report["scope"]), (2, [], "cluster"))
+        # It makes no call.
+        silent = one.invalidate_cluster(timeout=0.5)
+        self.assertEqual((len(silent["confirmed"]), len(silent["silent"])), (1, 1))
+        self.assertEqual(sorted(silent["confirmed"] + silent["silent"]), report["confirmed"])
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ pub(super) enum Service {
     SsoOidc,
     /// Renews a login of `aws login`.
     Signin,
+    /// Has the queue of changes.
+    Sqs,
 }
 
 impl Service {
@@ -28,6 +30,7 @@ impl Service {
             Service::SsoOidc => "oidc",
             Service::Ssm => "ssm",
             Service::Signin => "signin",
+            Service::Sqs => "sqs",
         }
     }
 
@@ -40,6 +43,7 @@ impl Service {
             Service::SsoOidc => "sso-oauth",
             Service::Ssm => "ssm",
             Service::Signin => "signin",
+            Service::Sqs => "sqs",
         }
     }
 
@@ -52,6 +56,7 @@ impl Service {
             Service::SsoOidc => "sso_oidc",
             Service::Ssm => "ssm",
             Service::Signin => "signin",
+            Service::Sqs => "sqs",
         }
     }
 
@@ -59,7 +64,16 @@ impl Service {
     pub(super) fn target(self) -> &'static str {
         match self {
             Service::Ssm => "AmazonSSM",
+            Service::Sqs => "AmazonSQS",
             _ => "secretsmanager",
+        }
+    }
+
+    /// The type of a request, in a JSON service.
+    pub(super) fn content_type(self) -> &'static str {
+        match self {
+            Service::Sqs => "application/x-amz-json-1.0",
+            _ => "application/x-amz-json-1.1",
         }
     }
 
@@ -67,6 +81,7 @@ impl Service {
     pub(super) fn name(self) -> &'static str {
         match self {
             Service::Ssm => "Systems Manager",
+            Service::Sqs => "SQS",
             _ => "Secrets Manager",
         }
     }

@@ -62,6 +62,19 @@ pub(super) fn check(state: &AwsState, deadline: Deadline) -> Health {
     }
 }
 
+/// Adds what is wrong with the queue of changes.
+pub(super) fn with_queue(health: Health, queue: Result<()>) -> Health {
+    match queue {
+        Err(error) if health.state == HealthState::Ok => {
+            let detail = format!("{}, but calls that listen do not see changes: {error}", health.detail);
+            Health::new(HealthState::Warning, detail).with_advice(
+                "correct what is named, or unset aws_queue_url; until then documents are used for cache_ttl",
+            )
+        }
+        _ => health,
+    }
+}
+
 fn check_agent(state: &AwsState, url: &str, deadline: Deadline) -> Health {
     let from = format!("{} from the agent at {url}", state.place());
     match load::load(state, &WatchedFiles::default(), deadline, Patience::Brief) {

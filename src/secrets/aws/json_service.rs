@@ -64,7 +64,7 @@ impl JsonService<'_> {
                 method: "POST",
                 url: &self.endpoint.url,
                 headers: &[
-                    ("content-type", header("application/x-amz-json-1.1")),
+                    ("content-type", header(self.service.content_type())),
                     ("x-amz-target", header(&format!("{}.{action}", self.service.target()))),
                 ],
                 body,

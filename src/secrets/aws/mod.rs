@@ -18,6 +18,7 @@
 //! | `secrets`, `listed`, `parameters` | documents of each kind of target |
 //! | `agent`, `agent_token`, `agent_load` | the same secrets from AWS's agent on this machine |
 //! | `session`, `load`, `health` | one load of everything, one health check |
+//! | `queue` | changes of secrets that EventBridge reports |
 //! | `write`, `uuid` | a change of one key of a secret; random identifiers |
 //! | `caller` | who the caller is, for logins at other servers |
 //! | `state`, `source` | what is kept from load to load; the provider itself |
@@ -47,6 +48,7 @@ mod load;
 mod parameter_paths;
 mod parameters;
 mod profiles;
+mod queue;
 mod secrets;
 mod secrets_manager;
 mod selection;

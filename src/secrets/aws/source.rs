@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
 use super::filter::SecretFilter;
 use super::parameter_paths::ParameterPaths;
+use super::queue::{self, ChangeQueue};
 use super::selection::Selection;
 use super::session::AwsSession;
 use super::settings::ProviderSettings;
@@ -23,7 +25,7 @@ use crate::http::retry::Patience;
 use crate::secrets::document::{Document, DocumentSource};
 use crate::secrets::provider::Health;
 use crate::secrets::secret::ProviderId;
-use crate::settings::Environment;
+use crate::settings::{Environment, InvalidSetting};
 use crate::share::Identity;
 
 pub(crate) static ID: ProviderId = ProviderId::builtin("aws", Source::Aws);
@@ -34,6 +36,8 @@ pub(crate) struct AwsSource {
     id: ProviderId,
     /// An error is that of an invalid variable. The provider fails, and the others work.
     state: Result<AwsState>,
+    /// The queue of changes, if this provider reads it.
+    queue: Option<ChangeQueue>,
 }
 
 impl AwsSource {
@@ -44,7 +48,7 @@ impl AwsSource {
             Ok(Some(selection)) => selection,
             Ok(None) => return Ok(None),
             Err(invalid) if invalid.in_config => return Err(invalid.error.with_source(Source::Aws)),
-            Err(invalid) => return Ok(Some(AwsSource { id: ID.clone(), state: Err(invalid.error) })),
+            Err(invalid) => return Ok(Some(AwsSource { id: ID.clone(), state: Err(invalid.error), queue: None })),
         };
         AwsSource::with(ID.clone(), config, AwsTarget::Secrets(selection), common).map(Some)
     }
@@ -74,9 +78,11 @@ impl AwsSource {
     }
 
     fn with(id: ProviderId, config: &Config, target: AwsTarget, common: &Arc<AwsCommon>) -> Result<AwsSource> {
-        let provider_settings =
-            ProviderSettings::read(config, target).map_err(|invalid| invalid.error.with_source(id.source()))?;
-        Ok(AwsSource { id, state: Ok(AwsState::new(provider_settings, Environment::Process, common.clone())) })
+        let invalid = |invalid: InvalidSetting| invalid.error.with_source(id.source());
+        let provider_settings = ProviderSettings::read(config, target).map_err(invalid)?;
+        let queue = ChangeQueue::read(config).map_err(invalid)?;
+        let queue = queue.filter(|_| !common.has_queue.swap(true, Relaxed));
+        Ok(AwsSource { id, state: Ok(AwsState::new(provider_settings, Environment::Process, common.clone())), queue })
     }
 
     fn state(&self) -> Result<&AwsState> {
@@ -139,6 +145,24 @@ impl DocumentSource for AwsSource {
         self.state().and_then(write).map_err(|error| error.with_source(self.id.source()))
     }
 
+    fn watch_interval(&self) -> Option<Duration> {
+        self.queue.as_ref().map(|_| queue::INTERVAL)
+    }
+
+    fn has_changed(&self, _: Option<&Document>, deadline: Deadline) -> Result<bool> {
+        let _guard = fork::protect();
+        let Some(queue) = &self.queue else { return Ok(false) };
+        let received = self.state().and_then(|state| queue.receive(state, deadline));
+        received.map_err(|error| error.with_source(self.id.source()))
+    }
+
+    fn note_announced(&self, deadline: Deadline) {
+        let _guard = fork::protect();
+        if let (Ok(state), Some(queue)) = (&self.state, &self.queue) {
+            queue.delete(state, deadline);
+        }
+    }
+
     fn has_new_credentials(&self) -> bool {
         let _guard = fork::protect();
         let Ok(state) = &self.state else { return false };
@@ -161,7 +185,10 @@ impl DocumentSource for AwsSource {
             Ok(state) => {
                 let health = health::check(state, deadline);
                 state.is_refresh.store(false, Relaxed);
-                health
+                match &self.queue {
+                    Some(queue) => health::with_queue(health, queue.check(state, deadline)),
+                    None => health,
+                }
             }
             Err(error) => health::failed(&error),
         }
@@ -170,8 +197,6 @@ impl DocumentSource for AwsSource {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -193,7 +218,7 @@ mod tests {
         for (variables, path) in [(&file, &path), (&identity, &token)] {
             let environment = Environment::fixed(&[&common[..], &variables[..]].concat());
             let state = AwsState::of_config(&Config::new(), environment);
-            let source = AwsSource { id: ID.clone(), state: Ok(state) };
+            let source = AwsSource { id: ID.clone(), state: Ok(state), queue: None };
             assert!(!source.has_new_credentials(), "no load has failed");
             assert!(source.load(Deadline::after(Duration::from_secs(30)), Patience::Brief).is_err());
             assert!(!source.has_new_credentials());

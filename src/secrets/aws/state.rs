@@ -30,6 +30,8 @@ pub(crate) struct AwsCommon {
     pub(super) retry: Retry,
     /// The last profiles with credentials.
     profiles: Mutex<Option<Arc<Profiles>>>,
+    /// Whether a provider has the queue of changes: the first that is opened has it for all.
+    pub(super) has_queue: AtomicBool,
 }
 
 impl AwsCommon {
@@ -40,6 +42,7 @@ impl AwsCommon {
             clock_offsets: ClockOffsets::default(),
             retry: Retry::new(RetryDelay::Decorrelated),
             profiles: Mutex::new(None),
+            has_queue: AtomicBool::new(false),
         }
     }
 }

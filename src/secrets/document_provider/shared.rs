@@ -22,7 +22,7 @@ use crate::share::{Failure, Loading, NewRecord, Share, SharedDocument, Slot, Sta
 
 /// The slot of a document. The identity of the process may change from load to load, and the slot with it.
 pub(super) struct SharedSlot {
-    share: Arc<Share>,
+    pub(super) share: Arc<Share>,
     current: Mutex<Option<Arc<Slot>>>,
     /// Until when a call that does not wait assumes that another process is still loading, in nanoseconds of
     /// [`CoarseInstant`].

@@ -6,6 +6,7 @@ use super::auth::VaultAuth;
 use super::client::{VaultCall, VaultSession};
 use super::errors::is_denial;
 use super::kv::KvReader;
+use super::metadata;
 use super::secret_path::SecretPath;
 use super::settings::VaultSettings;
 use super::token_store::{TokenStore, can_log_in};
@@ -77,6 +78,7 @@ fn examine(session: &VaultSession<'_>, tokens: &TokenStore, kv: &KvReader, repor
                     }
                 }
             }
+            examine_versions(session, tokens, kv, report);
             Ok(())
         }
         // The server does not say whether the token is invalid or lacks a policy.
@@ -88,6 +90,25 @@ fn examine(session: &VaultSession<'_>, tokens: &TokenStore, kv: &KvReader, repor
             Err(_) => error,
         }),
         Err(error) => Err(error),
+    }
+}
+
+/// Checks whether the versions of the secrets can be read, if calls that listen are to look at them.
+fn examine_versions(session: &VaultSession<'_>, tokens: &TokenStore, kv: &KvReader, report: &mut Report) {
+    if session.settings().metadata_interval.is_none() {
+        return;
+    }
+    let read = tokens.get(session).and_then(|token| {
+        metadata::versions(session, kv, token.value.as_ref(), |secret, version| {
+            if let Ok(None) = version {
+                let what = format!("the KV engine of {:?} has no versions to look at", secret.to_string());
+                report.warn(&what, "unset vault_metadata_interval, or move the secret to a KV engine of version 2");
+            }
+        })
+    });
+    if let Err(error) = read {
+        let what = format!("calls that listen do not see changes of the secrets: {error}");
+        report.warn(&what, "allow reading their metadata, or unset vault_metadata_interval");
     }
 }
 

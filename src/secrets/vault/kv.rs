@@ -41,7 +41,7 @@ impl KvMount {
     }
 
     /// The mount in the settings, with this version.
-    fn configured(secret: &SecretPath, version: KvVersion) -> KvMount {
+    pub(super) fn configured(secret: &SecretPath, version: KvVersion) -> KvMount {
         KvMount::new(&secret.mount, &secret.path, version)
     }
 
@@ -50,6 +50,11 @@ impl KvMount {
         let full = secret.to_string();
         let path = full.strip_prefix(&self.mount)?.strip_prefix('/')?;
         Some(KvMount { path: path.to_owned(), ..self.clone() })
+    }
+
+    /// The path of the versions of the secret in the API, and in policies.
+    pub(super) fn metadata_path(&self) -> String {
+        format!("{}/metadata/{}", self.mount, self.path)
     }
 
     /// The path of the secret in the API, and in policies.
@@ -138,17 +143,26 @@ impl KvReader {
         parse: Parse<T>,
     ) -> Result<(Option<KvMount>, Option<T>)> {
         let session = &session.about(secret);
+        match self.mount(session, secret, token)? {
+            Some(known) => self.find_in_known(session, token, known, parse),
+            None => self.find_in_unknown(session, secret, token, parse),
+        }
+    }
+
+    /// The mount of a secret, if the settings or the server say which version it has.
+    pub(super) fn mount(
+        &self,
+        session: &VaultSession<'_>,
+        secret: &SecretPath,
+        token: Option<&SecretBytes>,
+    ) -> Result<Option<KvMount>> {
         let known = match session.settings().version {
             Some(version) => Some(KvMount::configured(secret, version)),
             None => self.detected(secret),
         };
-        let known = match known {
-            Some(known) => Some(known),
-            None => self.detect_mount(session, secret, token)?,
-        };
         match known {
-            Some(known) => self.find_in_known(session, token, known, parse),
-            None => self.find_in_unknown(session, secret, token, parse),
+            Some(known) => Ok(Some(known)),
+            None => self.detect_mount(session, secret, token),
         }
     }
 

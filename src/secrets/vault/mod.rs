@@ -10,6 +10,7 @@
 //! | `client` | requests |
 //! | `login`, `token`, `token_store` | obtaining and renewing the token |
 //! | `kv`, `write` | reading the secret; a change of one key |
+//! | `metadata` | the numbers of the current versions, to see whether a secret has changed |
 //! | `health` | the check |
 //! | `element`, `secret_settings` | elements of `providers`: what all have in common; those for secrets of KV engines |
 //! | `source` | the provider |
@@ -32,6 +33,7 @@ mod lifetime;
 mod lockout;
 mod login;
 mod login_turn;
+mod metadata;
 mod rate_limit;
 mod response;
 mod secret_file;

@@ -45,6 +45,8 @@ pub(super) struct VaultSettings {
     pub(super) secrets: Vec<SecretPath>,
     /// `None` to detect it.
     pub(super) version: Option<KvVersion>,
+    /// How often a call that listens looks at the versions of the secrets; `None` if it does not.
+    pub(super) metadata_interval: Option<Duration>,
     pub(super) auth: VaultAuth,
     /// The message while the user has not logged in.
     pub(super) no_login: String,
@@ -115,6 +117,8 @@ impl VaultSettings {
         let secrets = secrets(reader, &mount)?;
         let namespace = namespace(reader)?;
         let version = version(reader)?;
+        let metadata_interval = Some(reader.config.time("vault_metadata_interval", Duration::ZERO));
+        let metadata_interval = metadata_interval.filter(|interval| !interval.is_zero());
         let max_attempts = attempts(reader)?;
         let request_timeout = match reader.duration("CLIENT_TIMEOUT")? {
             // No limit.
@@ -130,6 +134,7 @@ impl VaultSettings {
             namespace,
             secrets,
             version,
+            metadata_interval,
             auth,
             no_login,
             max_attempts,

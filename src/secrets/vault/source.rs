@@ -1,6 +1,7 @@
 //! The provider's [`DocumentSource`].
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -12,6 +13,7 @@ use super::element::KeyNames;
 use super::errors::is_denial;
 use super::health;
 use super::kv::KvReader;
+use super::metadata::{self, SeenVersions};
 use super::secret_path::SecretPath;
 use super::secret_settings::SecretSettings;
 use super::settings::{VaultSettings, VaultSettingsError};
@@ -116,6 +118,23 @@ impl DocumentSource for VaultSource {
         vault.write(key, value, deadline).map_err(|error| error.with_source(Source::Vault))
     }
 
+    fn watch_interval(&self) -> Option<Duration> {
+        self.vault.as_ref().ok()?.settings.metadata_interval
+    }
+
+    fn has_changed(&self, loaded: Option<&Document>, deadline: Deadline) -> Result<bool> {
+        let _guard = fork::protect();
+        let vault = self.vault.as_ref().map_err(Error::clone)?;
+        vault.has_changed(loaded, deadline).map_err(|error| error.with_source(Source::Vault))
+    }
+
+    fn note_announced(&self, _: Deadline) {
+        let _guard = fork::protect();
+        if let Ok(vault) = &self.vault {
+            vault.versions.note_announced();
+        }
+    }
+
     fn upkeep(&self, deadline: Deadline) {
         let _guard = fork::protect();
         if let Ok(vault) = &self.vault {
@@ -158,6 +177,7 @@ pub(super) struct Vault {
     pub(super) tokens: TokenStore,
     /// Unused for dynamic secrets.
     kv: KvReader,
+    versions: SeenVersions,
     /// Whether the next load is that of a refresh.
     pub(super) is_refresh: AtomicBool,
     /// The state of the file with the token, secret ID or JWT when the last load began.
@@ -209,6 +229,7 @@ impl Vault {
             sessions: SessionState::new(&settings),
             tokens: TokenStore::new(logins),
             kv: KvReader::default(),
+            versions: SeenVersions::default(),
             is_refresh: AtomicBool::new(false),
             credentials: Mutex::default(),
             settings,
@@ -254,6 +275,19 @@ impl Vault {
         let session = self.session(deadline, patience, is_refresh);
         self.tokens.renew_if_expiring(&session);
         session
+    }
+
+    fn has_changed(&self, loaded: Option<&Document>, deadline: Deadline) -> Result<bool> {
+        if self.not_configured().is_some() {
+            return Ok(false);
+        }
+        let session = self.session(deadline, Patience::Brief, false);
+        self.tokens.renew_if_expiring(&session);
+        // A token that may not read the versions is right for the secrets.
+        let token = self.tokens.get(&session)?;
+        let now = metadata::versions(&session, &self.kv, token.value.as_ref(), |_, _| {})?;
+        let loaded = loaded.and_then(|document| document.version.as_deref()?.parse().ok());
+        Ok(self.versions.differ(now, loaded))
     }
 
     fn write(&self, key: &str, value: Option<&str>, deadline: Deadline) -> Result<bool> {

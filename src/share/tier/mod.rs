@@ -285,6 +285,21 @@ impl TierLoad {
         Some(self.owns)
     }
 
+    /// Takes the lead of the cluster for some seconds, or keeps the one of this name. Returns its name; `None` if
+    /// another host has it, or the tier fails.
+    pub(crate) fn lead(mut self, earlier: Option<&str>) -> Option<String> {
+        match earlier {
+            Some(earlier) => {
+                let (id, earlier) = (self.id.clone(), earlier.to_owned());
+                self.session.run(|session| session.release(&id, &earlier, false)).ok()?;
+            }
+            // Without a write, which most hosts would make in vain.
+            None if self.fetch(0)?.is_loading => return None,
+            None => {}
+        }
+        self.try_lead()?.then(|| self.token.clone())
+    }
+
     /// Publishes a document, which was requested this long ago. Returns its number.
     pub(crate) fn publish(
         mut self,

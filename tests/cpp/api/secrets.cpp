@@ -1,7 +1,13 @@
 // Secrets: lookup, writing, reports.
 #include "check.hpp"
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdlib>
+#include <filesystem>
+#include <thread>
+
+#include <unistd.h>
 
 using namespace std::chrono_literals;
 
@@ -112,6 +118,40 @@ static void changes() {
     FAILS(secrets.try_invalidate("A", 1s), st::Status::config, "`share`");
 }
 
+static std::size_t count(const std::string &report, const std::string &member) {
+    const std::size_t begin = report.find("\"" + member + "\":["), end = report.find(']', begin);
+    CHECK(begin != std::string::npos && end != std::string::npos);
+    const std::string list = report.substr(begin, end - begin);
+    return static_cast<std::size_t>(std::count(list.begin(), list.end(), '/'));
+}
+
+static void hosts_of_a_cluster() {
+    // In memory, where the share is.
+    std::string directory = "/dev/shm/st-secrets-test-XXXXXX";
+    CHECK(mkdtemp(directory.data()) != nullptr);
+    const std::string socket = directory + "/redis.sock";
+    const std::string options = " --port 0 --save '' --daemonize yes --dir " + directory + " --unixsocket " + socket;
+    CHECK(std::system(("redis-server" + options + " >/dev/null").c_str()) == 0);
+    while (access(socket.c_str(), F_OK) != 0) usleep(10000);
+    auto host = [&](const char *name) {
+        st::Config config = st::Config().share("host").share_dir(directory + "/" + name);
+        config.share_url("unix://" + socket).share_key("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+        return st::Secrets::open(config);
+    };
+    const st::Secrets one = host("one"), other = host("other");
+    // The other host is known when it has looked at the tier.
+    const std::uint64_t before = other.listen(other.generation(), 0s);
+    std::thread listening([&] { CHECK(other.listen(before, 120s) > before); });
+    const std::string all = one.invalidate("A", 60s, ST_SCOPE_CLUSTER);
+    listening.join();
+    CHECK(all.find("\"cluster\"") != std::string::npos && count(all, "confirmed") == 2 && count(all, "silent") == 0);
+    // It makes no call.
+    const std::string some = one.invalidate("A", 500ms, ST_SCOPE_CLUSTER);
+    CHECK(count(some, "confirmed") == 1 && count(some, "silent") == 1);
+    CHECK(std::system(("redis-cli -s " + socket + " shutdown nosave").c_str()) == 0);
+    std::filesystem::remove_all(directory);
+}
+
 static void share_is_off_or_refused() {
     st::Secrets secrets = st::Secrets::open(st::Config().providers({"env"}));
     secrets.prefetch();
@@ -143,6 +183,7 @@ int main() {
     broken_file();
     changes();
     share_is_off_or_refused();
+    hosts_of_a_cluster();
     process_chain_is_replaced();
     return 0;
 }

@@ -9,7 +9,7 @@ use st_secrets::Status;
 
 use crate::common::proxy::Proxy;
 use crate::common::remote::alone;
-use crate::common::{temp, temp_in_memory, text, write};
+use crate::common::{temp, text, write};
 use crate::{Kubernetes, at, read};
 
 #[test]
@@ -110,25 +110,6 @@ fn replaced_token_is_used_at_once() {
         assert_eq!(read(&secrets, "HF_TOKEN").unwrap_err().status(), Status::AccessDenied);
         token("reader");
         assert_eq!(read(&secrets, "HF_TOKEN").unwrap().0, b"CANARY-hf");
-    });
-}
-
-#[test]
-fn processes_share_one_load() {
-    alone!(|| {
-        let server = Kubernetes::start();
-        let proxy = Proxy::to(&server.address());
-        let directory = temp_in_memory();
-        let share = directory.path().join("share");
-        let more = [("kubernetes_secret", "train"), ("share", "host"), ("share_dir", share.to_str().unwrap())];
-        let (one, two) = (at(&proxy.url(), &server, &more), at(&proxy.url(), &server, &more));
-        assert!(!one.get("HF_TOKEN").unwrap().is_shared());
-        assert!(two.get("HF_TOKEN").unwrap().is_shared());
-        assert_eq!(proxy.requests().len(), 1);
-        let stranger = server.token_file("stranger");
-        let other = at(&proxy.url(), &server, &[&more[..], &[("kubernetes_token_file", &stranger)]].concat());
-        assert_eq!(other.get("HF_TOKEN").unwrap_err().status(), Status::AccessDenied, "it has no right of its own");
-        assert_eq!(proxy.requests().len(), 2);
     });
 }
 

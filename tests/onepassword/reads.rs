@@ -8,7 +8,7 @@ use st_secrets::{Manager, Status};
 use crate::common::proxy::Proxy;
 use crate::common::remote::{alone, check, logged};
 use crate::common::servers::set_variables;
-use crate::common::{open, temp, temp_in_memory, text, write};
+use crate::common::{open, temp, text, write};
 use crate::{DATABASE, OnePassword, at, read, refused};
 
 const TRAIN_ID: &str = "trainvault0000000000000000";
@@ -142,24 +142,6 @@ fn replaced_token_is_used_at_once() {
         refused(&secrets, "HF_TOKEN", Status::AccessDenied, &["does not accept the token"]);
         token("reader");
         assert_eq!(read(&secrets, "HF_TOKEN").unwrap().0, b"CANARY-hf");
-    });
-}
-
-#[test]
-fn processes_share_one_load() {
-    alone!(|| {
-        let server = OnePassword::start();
-        let proxy = Proxy::to(&server.address());
-        let directory = temp_in_memory();
-        let share = directory.path().join("share");
-        let more = [("onepassword_item", DATABASE), ("share", "host"), ("share_dir", share.to_str().unwrap())];
-        let (one, two) = (at(&proxy.url(), &server, &more), at(&proxy.url(), &server, &more));
-        assert!(!one.get("HF_TOKEN").unwrap().is_shared());
-        assert!(two.get("HF_TOKEN").unwrap().is_shared());
-        assert_eq!(proxy.requests().len(), 3, "the vault, the title and the item");
-        let stranger = server.file("stranger");
-        let other = at(&proxy.url(), &server, &[&more[..], &[("onepassword_token_file", &stranger)]].concat());
-        assert_eq!(other.get("HF_TOKEN").unwrap_err().status(), Status::NotFound, "it has no right of its own");
     });
 }
 

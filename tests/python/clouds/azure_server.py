@@ -2,7 +2,7 @@
 public REST documents describe them.
 
 Client secrets, signed assertions, audiences and lifetimes of tokens are checked. A certificate and the token of another
-provider are written to the directory that is given.
+provider are written to the directory that is given, and to `core.json` the value of the secret `core`, which is random.
 
 usage: azure_server.py DIRECTORY
 Prints `port N.` when it listens.
@@ -12,6 +12,7 @@ import datetime
 import hashlib
 import json
 import re
+import secrets
 import sys
 import time
 from base64 import urlsafe_b64encode
@@ -239,6 +240,9 @@ def main():
     put("mixed-1", ["CANARY-mixed"], tags={"group": "mixed"})
     for number in range(5):
         put(f"train-{number}", [f"CANARY-train-{number}"], tags={"app": "train", "odd": str(number % 2)})
+    core = json.dumps({name: secrets.token_hex(24) for name in ("AWS_KEPT", "AWS_FREED", "VAULT_KEPT", "VAULT_FREED")})
+    (directory / "core.json").write_text(core)
+    put("core", [core])
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     print(f"port {server.server_port}.", flush=True)
     server.serve_forever()

@@ -1,7 +1,8 @@
 """Google Secret Manager, its token servers and its metadata server, as their public REST documents describe them.
 
 Signatures, audiences, scopes and lifetimes of tokens are checked. The credential files of all kinds are written to the
-directory that is given; a request needs the rights of the identity that its token stands for.
+directory that is given; a request needs the rights of the identity that its token stands for. The value of the secret
+`core` is random, and written to `core.json`.
 
 usage: google_server.py DIRECTORY
 Prints `port N.` when it listens.
@@ -10,6 +11,7 @@ Prints `port N.` when it listens.
 import base64
 import json
 import re
+import secrets
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -336,6 +338,9 @@ def main():
         )
     STATE.put(here, "mixed-1", [b"CANARY-mixed"], labels={"group": "mixed"})
     STATE.put(there, "regional", [b"CANARY-regional"])
+    core = json.dumps({name: secrets.token_hex(24) for name in ("AWS_KEPT", "AWS_FREED", "VAULT_KEPT", "VAULT_FREED")})
+    (directory / "core.json").write_text(core)
+    STATE.put(here, "core", [core.encode()])
     print(f"port {server.server_port}.", flush=True)
     server.serve_forever()
 

@@ -2,11 +2,13 @@
 pages. Tokens are checked, and each has rights of its own, as with RBAC.
 
 usage: kubernetes_server.py DIRECTORY
-Writes the tokens to files in the directory: `reader`, `stranger`, `expired`. Prints `port N.` when it listens.
+Writes the tokens to files in the directory: `reader`, `stranger`, `expired`, and the random values of the Secret `core`
+to `core.json`. Prints `port N.` when it listens.
 """
 
 import base64
 import json
+import secrets
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -97,6 +99,9 @@ def main() -> None:
     for number in range(5):
         labels = {"app": "train", "odd": str(number % 2)}
         SECRETS["ml", f"page-{number}"] = labels, {f"PAGE_{number}": f"CANARY-{number}".encode()}, str(200 + number)
+    core = {name: secrets.token_hex(24) for name in ("AWS_KEPT", "AWS_FREED", "VAULT_KEPT", "VAULT_FREED")}
+    (Path(sys.argv[1]) / "core.json").write_text(json.dumps(core))
+    SECRETS["ml", "core"] = {}, {name: value.encode() for name, value in core.items()}, "300"
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     print(f"port {server.server_port}.", flush=True)
     server.serve_forever()

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use st_secrets::Status;
 
 use crate::common::proxy::Proxy;
-use crate::common::remote::alone;
+use crate::common::remote::{Shown, alone};
 use crate::common::{temp, text, write};
 use crate::{Kubernetes, at, read};
 
@@ -122,5 +122,19 @@ fn nothing_is_sent_without_the_name_of_a_secret() {
         assert_eq!(secrets.get("HF_TOKEN").unwrap_err().status(), Status::NotFound);
         secrets.check();
         assert_eq!(proxy.connections(), 0);
+    });
+}
+
+#[test]
+fn no_output_has_a_value_or_a_token() {
+    alone!(|| {
+        let server = Kubernetes::start();
+        let shown = Shown::start();
+        for user in ["reader", "stranger", "expired"] {
+            let token = server.token_file(user);
+            let more = [("kubernetes_secret", "train"), ("kubernetes_token_file", &token)];
+            shown.has_no_secret(&at(&server.url(), &server, &more), &["HF_TOKEN", "NONE"], &token);
+        }
+        shown.log_has("/namespaces/ml/secrets/train");
     });
 }

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use common::servers::azure::{READER, TENANT};
+use common::servers::azure::{READER, REFRESH, TENANT};
 use common::servers::infisical::PROJECT;
 use common::servers::{
     Azure, Google, Infisical, Kubernetes, OnePassword, bao, in_clean_environment, moto, process, unique,
@@ -262,6 +262,7 @@ fn core_file_contains_no_secret_of_azure_and_no_credential() {
     let holders = [
         holder("environment", "AZURE_CLIENT_CERTIFICATE_PATH", certificate, key),
         holder("workload_identity", "AZURE_FEDERATED_TOKEN_FILE", token, federated),
+        holder("cli", "AZURE_CONFIG_DIR", server.file("cli"), vec![("refresh token", REFRESH.as_bytes().to_vec())]),
         holder("managed_identity", "AZURE_POD_IDENTITY_AUTHORITY_HOST", server.url(), Vec::new()),
     ];
     holds_no_secret(&server.file("core.json"), &holders);

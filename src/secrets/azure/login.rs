@@ -9,7 +9,9 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::credentials::{Application, AzureCredentials, read};
+use super::cli_files::{CLIENT_ID, CliFiles, CliLogin};
+use super::credentials::{Application, AzureCredentials};
+use super::files::read;
 use crate::clock::Instant;
 use crate::error::{Error, Result, Status};
 use crate::http::HttpResponse;
@@ -60,7 +62,8 @@ pub(super) fn log_in(credentials: &AzureCredentials, resource: &str, session: &S
             let url = format!("{url}/metadata/identity/oauth2/token");
             login.managed(&url, "2018-02-01", &[header("Metadata", "true")], client_id.as_deref())
         }
-        AzureCredentials::Cli { tenant } => login.cli(tenant.as_deref()),
+        AzureCredentials::Cli { tenant, .. } => login.cli(tenant.as_deref()),
+        AzureCredentials::CliFiles(files) => login.cli_files(files),
     }
 }
 
@@ -72,18 +75,29 @@ struct AzureLogin<'a> {
 
 impl AzureLogin<'_> {
     fn application(&self, application: &Application, parameters: &[(&str, Zeroizing<String>)]) -> Result<AccessToken> {
-        let at = Instant::now();
-        let url = token_url(application);
-        let mut all = vec![
-            ("grant_type", text("client_credentials")),
-            ("client_id", text(&application.client_id)),
-            ("scope", text(&format!("{}/.default", self.resource))),
-        ];
+        let mut all = vec![("grant_type", text("client_credentials")), ("client_id", text(&application.client_id))];
         all.extend(parameters.iter().cloned());
-        let body = form(&all);
+        self.post(&token_url(application), all, "check AZURE_TENANT_ID, AZURE_CLIENT_ID and its secret")
+    }
+
+    /// Exchanges the refresh token that `az login` got. The files stay as they are.
+    fn cli_files(&self, files: &CliFiles) -> Result<AccessToken> {
+        let CliLogin { authority, tenant, refresh_token } = files.read()?;
+        let all = vec![
+            ("grant_type", text("refresh_token")),
+            ("client_id", text(CLIENT_ID)),
+            ("refresh_token", refresh_token),
+        ];
+        self.post(&format!("{authority}/{tenant}/oauth2/v2.0/token"), all, "run `az login`")
+    }
+
+    fn post(&self, url: &str, mut parameters: Vec<(&str, Zeroizing<String>)>, advice: &str) -> Result<AccessToken> {
+        let at = Instant::now();
+        parameters.push(("scope", text(&format!("{}/.default", self.resource))));
+        let body = form(&parameters);
         let headers = [header("Content-Type", FORM)];
-        let call = Call { method: "POST", url: &url, headers: &headers, body: body.as_bytes(), is_local: false };
-        self.token(&self.session.send(&self.what, &call)?, at, "check AZURE_TENANT_ID, AZURE_CLIENT_ID and its secret")
+        let call = Call { method: "POST", url, headers: &headers, body: body.as_bytes(), is_local: false };
+        self.token(&self.session.send(&self.what, &call)?, at, advice)
     }
 
     fn managed(

@@ -1,5 +1,5 @@
-//! The core file of a C program with secrets of a remote provider contains neither the secrets nor the credentials of the
-//! logins in plain text. The program is linked with the shared library in
+//! The core file of a C program with secrets of a remote provider contains neither the secrets nor the credentials of
+//! the logins in plain text. The program is linked with the shared library in
 //! `build/lib`, which wipes memory that it frees.
 
 mod common;
@@ -215,7 +215,7 @@ fn core_file_contains_no_secret_of_infisical_and_no_credential() {
 #[test]
 fn core_file_contains_no_secret_of_google_and_no_credential() {
     let server = Google::start();
-    let holder = |kind: &str, names: &[&'static str]| {
+    let holder = |kind: &str, names: &[&'static str], more: &[(&'static str, Vec<u8>)]| {
         let file: Value = serde_json::from_slice(&contents(&server.file(kind))).unwrap();
         let settings = json!({
             "providers": ["google"], "google_endpoint_url": server.url(), "google_project": "train-1",
@@ -223,6 +223,7 @@ fn core_file_contains_no_secret_of_google_and_no_credential() {
         });
         let mut credentials: Vec<_> =
             names.iter().map(|name| (*name, file[name].as_str().unwrap().as_bytes().to_vec())).collect();
+        credentials.extend_from_slice(more);
         for account in [&file, &file["source_credentials"]] {
             credentials.extend(account["private_key"].as_str().map(private_key).into_iter().flatten());
         }
@@ -232,13 +233,29 @@ fn core_file_contains_no_secret_of_google_and_no_credential() {
         assert!(!credentials.is_empty(), "{kind}");
         Holder { settings, variables: Vec::new(), credentials }
     };
+    let response: Value = serde_json::from_slice(&contents(&server.path("response"))).unwrap();
+    let printed = ("printed token", response["id_token"].as_str().unwrap().as_bytes().to_vec());
+    let directory = temp();
+    let [id, secret, token] = ["AKIDGOOGLE", "CANARY-aws-secret-key", "CANARY-aws-session-token"];
+    let profile =
+        format!("[default]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\naws_session_token = {token}\n");
+    let profile = write(&directory.path().join("credentials"), &profile).to_str().unwrap().to_owned();
+    let aws = [("secret access key", secret.as_bytes().to_vec()), ("session token", token.as_bytes().to_vec())];
     let holders = [
-        holder("service_account", &[]),
-        holder("user", &["client_secret", "refresh_token"]),
-        holder("external_file", &[]),
-        holder("impersonated", &[]),
+        holder("service_account", &[], &[]),
+        holder("user", &["client_secret", "refresh_token"], &[]),
+        holder("external_file", &[], &[]),
+        holder("impersonated", &[], &[]),
+        Holder {
+            variables: vec![("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1".to_owned())],
+            ..holder("external_executable", &[], &[printed])
+        },
+        Holder {
+            variables: vec![("AWS_SHARED_CREDENTIALS_FILE", profile), ("AWS_REGION", "eu-west-1".to_owned())],
+            ..holder("external_aws", &[], &aws)
+        },
     ];
-    holds_no_secret(&server.file("core"), &holders);
+    holds_no_secret(&server.path("core.json"), &holders);
 }
 
 #[test]

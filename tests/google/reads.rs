@@ -7,6 +7,7 @@ use st_secrets::{Manager, Status};
 
 use crate::common::proxy::Proxy;
 use crate::common::remote::{Shown, alone, check};
+use crate::common::servers::set_variables;
 use crate::common::{open, text};
 use crate::{Google, at, read, refused};
 
@@ -173,7 +174,15 @@ fn no_output_has_a_value_or_a_credential() {
     alone!(|| {
         let google = Google::start();
         let shown = Shown::start();
-        for file in ["service_account", "user", "external_file", "impersonated", "revoked", "foreign"] {
+        set_variables([
+            ("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1"),
+            ("AWS_ACCESS_KEY_ID", "AKIDGOOGLE"),
+            ("AWS_SECRET_ACCESS_KEY", "CANARY-aws-secret-key"),
+            ("AWS_SESSION_TOKEN", "CANARY-aws-session-token"),
+            ("AWS_REGION", "eu-west-1"),
+        ]);
+        let external = ["external_file", "external_executable", "external_aws"];
+        for file in ["service_account", "user", "impersonated", "revoked", "foreign"].into_iter().chain(external) {
             let file = google.file(file);
             let providers = r#"["google", {"google_secrets": {"prefix": "train-"}}, {"google_secret": "db-password"}]"#;
             let secrets = at(&google.url(), providers, &file, &[("google_secret_name", "app-prod")]);

@@ -16,18 +16,17 @@ use crate::clock::Instant;
 use crate::error::{Error, Result, Status};
 use crate::http::HttpResponse;
 use crate::http::url::percent_encode;
-use crate::process::{self, Limits, RunFailure};
 use crate::secret_memory::SecretBytes;
 use crate::secrets::cloud::{
     AccessToken, Algorithm, Call, RsaSigningKey, ServerError, Session, base64url, form, header, not_the_server,
 };
+use crate::secrets::credential_program;
 use crate::secrets::json::SecretObject;
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 const ASSERTION_SECONDS: u64 = 600;
 const FORM: &str = "application/x-www-form-urlencoded";
 const SERVER: &str = "Microsoft Entra ID";
-const CLI_LIMITS: Limits = Limits { stdout: 64 << 10, stderr: 4 << 10 };
 /// How long a token without a lifetime is used.
 const UNKNOWN_LIFETIME: Duration = Duration::from_secs(300);
 
@@ -134,22 +133,14 @@ impl AzureLogin<'_> {
         words.extend(tenant.iter().flat_map(|tenant| ["--tenant", tenant]));
         let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
         let failed = |status, why: &str| Error::new(status, format!("{}: {why}", self.what));
-        let output = process::run(&words, &CLI_LIMITS, self.session.deadline).map_err(|failure| match failure {
-            RunFailure::Start(cause) => failed(Status::Config, &format!("`az` cannot be started: {cause}")),
-            RunFailure::TimedOut => {
-                failed(Status::Timeout, "`az` did not end in time, and was killed; raise \"timeout\"")
-                    .with_retryable(true)
-            }
-            RunFailure::OutOfMemory(error) => error,
-            RunFailure::Read(_) | RunFailure::TooMuch => failed(Status::Protocol, "the output of `az` cannot be read"),
-        })?;
-        let token = SecretObject::parse(&output.stdout).and_then(|object| parse_token(&object, "accessToken", at));
-        match output.status {
-            Some(status) if !status.success() => Err(failed(
+        let (printed, failure) = credential_program::run(&self.what, &words, &[], self.session.deadline)?;
+        let token = SecretObject::parse(&printed).and_then(|object| parse_token(&object, "accessToken", at));
+        match failure {
+            Some(status) => Err(failed(
                 Status::AccessDenied,
                 &format!("`az account get-access-token` failed with {status}; run `az login`"),
             )),
-            _ => token.ok_or_else(|| failed(Status::Protocol, "`az account get-access-token` printed no token")),
+            None => token.ok_or_else(|| failed(Status::Protocol, "`az account get-access-token` printed no token")),
         }
     }
 }

@@ -107,7 +107,7 @@ fn documents_of_aws_are_shared_by_processes_with_the_same_key() {
     let name = unique("shared");
     moto().secret(&name, &json!({"A": canary("aws")}).to_string());
     let proxy = Proxy::to(moto().address());
-    let variables = |key: Key| -> Variables { key.variables().into_iter().map(|(n, v)| (n.into(), v)).collect() };
+    let variables = |key: Key| -> Variables { key.variables().into_iter().map(|(n, v)| (n, v)).collect() };
     let user = || variables(moto().user(&["secretsmanager:*"]));
     Shared {
         settings: json!({

@@ -110,10 +110,12 @@ fn private_key(pem: &str) -> Vec<(&'static str, Vec<u8>)> {
     let lines: Vec<&str> = pem.lines().skip_while(|line| !line.contains("PRIVATE KEY")).skip(1).collect();
     let lines: Vec<&str> = lines.into_iter().take_while(|line| !line.starts_with('-')).collect();
     let bytes = STANDARD.decode(lines.concat()).unwrap();
-    assert!(bytes.len() > 1000);
-    // All keys begin with what kind of key they are.
-    let bytes = ("the private key", bytes[48..].to_vec());
-    lines[1..].iter().map(|line| ("the private key in PEM", line.as_bytes().to_vec())).chain([bytes]).collect()
+    assert!(bytes.len() > 100);
+    // All keys begin with what kind of key they are. That of an elliptic curve ends with the public one.
+    let secret = if bytes.len() > 1000 { &bytes[48..] } else { &bytes[36..68] };
+    let bytes = ("the private key", secret.to_vec());
+    let lines = if lines.len() > 3 { &lines[1..] } else { &lines[1..2] };
+    lines.iter().map(|line| ("the private key in PEM", line.as_bytes().to_vec())).chain([bytes]).collect()
 }
 
 #[test]
@@ -293,6 +295,20 @@ fn core_file_contains_no_secret_of_kubernetes_and_no_credential() {
         "providers": ["kubernetes"], "kubernetes_url": server.url(), "kubernetes_namespace": "ml",
         "kubernetes_secret": "core", "kubernetes_token_file": token,
     });
-    let credentials = vec![("token", contents(&token))];
-    holds_no_secret(&server.file("core.json"), &[Holder { settings, variables: Vec::new(), credentials }]);
+    let credentials = || vec![("token", contents(&token))];
+    let key = || private_key(&String::from_utf8(contents(&server.file("reader.key"))).unwrap());
+    let of_file = |login: &str, credentials| Holder {
+        settings: json!({"providers": ["kubernetes"], "kubernetes_secret": "core"}),
+        variables: vec![("KUBECONFIG", server.kubeconfig(login))],
+        credentials,
+    };
+    let holders = [
+        Holder { settings, variables: Vec::new(), credentials: credentials() },
+        of_file("token", credentials()),
+        of_file("certificate", key()),
+        of_file("certificate_data", key()),
+        of_file("exec", credentials()),
+        of_file("exec_certificate", key()),
+    ];
+    holds_no_secret(&server.file("core.json"), &holders);
 }

@@ -38,7 +38,7 @@ fn every_login_reads_what_the_official_client_reads_with_it() {
             assert_eq!((&value[..], version.as_deref()), (&b"CANARY-hf"[..], plain[0][1].as_str()), "{login}");
             let described: Value = serde_json::from_str(&secrets.describe()).unwrap();
             let described = &described["providers"][0];
-            assert_eq!(described["credentials"], format!("the user {login:?} in {kubeconfig}"));
+            assert_eq!(described["credentials"], format!("the login of the user {login:?} in {kubeconfig}"));
             assert_eq!(described["namespace"], "ml");
         }
         for (login, status, words) in [("stranger", 403, "give the account a Role"), ("expired", 401, "has expired")] {

@@ -237,6 +237,38 @@ fn documents_of_kubernetes_are_shared_by_processes_with_the_same_token() {
 }
 
 #[test]
+fn documents_of_a_kubeconfig_are_shared_by_processes_with_the_same_user() {
+    let server = Kubernetes::start();
+    let (proxy, directory) = (Proxy::to(&server.address()), temp());
+    // The cluster is the server without TLS, behind the proxy. Paths are relative to the directory of the server.
+    let port = std::fs::read_to_string(server.file("tls_port")).unwrap();
+    let through_proxy = |login: &str| {
+        let file = std::fs::read_to_string(server.kubeconfig(login)).unwrap();
+        let file = file.replace(&format!("https://127.0.0.1:{port}"), &proxy.url());
+        let file = file.replace("./exec", &server.file("exec"));
+        write(&directory.path().join(login), &file).to_str().unwrap().to_owned()
+    };
+    let files = ["exec", "token", "stranger"].map(through_proxy);
+    Shared {
+        settings: json!({"providers": ["kubernetes"], "kubernetes_secret": "train"}),
+        proxy,
+        variables: owned(&[("KUBECONFIG", &files[0])]),
+        key: "HF_TOKEN",
+        value: "CANARY-hf",
+        document: "/secrets/",
+        login: None,
+        others: vec![
+            with_settings(json!({"kubernetes_namespace": "other"}), Gets::Value("CANARY-elsewhere")),
+            with_variables(&[("KUBECONFIG", &files[1])], Gets::Value("CANARY-hf")),
+            with_variables(&[("KUBECONFIG", &files[2])], Gets::AsOther(Err("ST_ACCESS_DENIED"))),
+        ],
+    }
+    .is_loaded_once();
+    let runs = std::fs::read_to_string(server.file("exec.runs")).unwrap();
+    assert_eq!(runs.lines().count(), 2, "the program runs once for each load");
+}
+
+#[test]
 fn documents_of_1password_are_shared_by_processes_with_the_same_token() {
     let server = OnePassword::start();
     let proxy = Proxy::to(&server.address());

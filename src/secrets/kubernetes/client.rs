@@ -122,7 +122,7 @@ impl<'a> KubernetesSession<'a> {
     }
 
     fn credentials(&self) -> String {
-        format!("check {}, which may have expired", self.server.origin)
+        format!("check whether {} has expired", self.server.origin)
     }
 
     fn no_response(&self, error: Error) -> Error {

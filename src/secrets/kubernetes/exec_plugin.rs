@@ -50,7 +50,7 @@ impl ExecPlugin {
         }
         let command = exec.text("command").ok_or("has an \"exec\" without a command")?;
         let command = match command.contains('/') {
-            true => directory.join(command).to_string_lossy().into_owned(),
+            true => directory.join(command.trim_start_matches("./")).to_string_lossy().into_owned(),
             false => command.to_owned(),
         };
         let mut words = vec![command];

@@ -84,7 +84,7 @@ impl Kubeconfig {
         let address = Setting::new(named("server"), address);
         let mut server = ApiServer::new(&address, Namespace::Given(namespace.to_owned()), login, roots, certificate)
             .map_err(|invalid| invalid.error)?;
-        server.origin = user.shown;
+        server.origin = format!("the login of {}", user.shown);
         server.transport.skip_verify = cluster.object.text("insecure-skip-tls-verify") == Some("true");
         server.transport.server_name = cluster.object.text("tls-server-name").map(str::to_owned);
         if let Some(url) = cluster.object.text("proxy-url") {

@@ -141,6 +141,8 @@ def start_tls(directory: Path) -> int:
 
 def write_kubeconfigs(directory: Path, port: int) -> None:
     (directory / "tls_port").write_text(str(port))
+    # The official client does not accept a line break at the end.
+    (directory / "reader.token").write_text(TOKENS["reader"])
 
     def data(name: str) -> str:
         return base64.b64encode((directory / name).read_bytes()).decode()
@@ -167,7 +169,7 @@ def write_kubeconfigs(directory: Path, port: int) -> None:
     pair = {"clientCertificateData": certificate["client"], "clientKeyData": certificate["key"]}
     users = {
         "token": {"token": TOKENS["reader"]},
-        "token_file": {"tokenFile": "reader"},
+        "token_file": {"tokenFile": "reader.token"},
         "certificate": {"client-certificate": "reader.pem", "client-key": "reader.key"},
         "certificate_data": {"client-certificate-data": data("reader.pem"), "client-key-data": data("reader.key")},
         "exec": {"exec": program("exec", "v1", token)},

@@ -63,12 +63,23 @@ pub(crate) struct Limits {
 /// process group and its descendants. Its standard input is `/dev/null`; environment and working directory are those
 /// of the host program. What it leaves running after a normal end continues to run.
 pub(crate) fn run(words: &[String], limits: &Limits, deadline: Deadline) -> Result<Output, RunFailure> {
+    run_with(words, &[], limits, deadline)
+}
+
+/// As [`run`], with these variables besides those of the host program.
+pub(crate) fn run_with(
+    words: &[String],
+    variables: &[(String, String)],
+    limits: &Limits,
+    deadline: Deadline,
+) -> Result<Output, RunFailure> {
     fork::unprotected(|| {
         let [program, arguments @ ..] = words else {
             return Err(RunFailure::Start(io::Error::from(io::ErrorKind::InvalidInput)));
         };
         let child = Command::new(program)
             .args(arguments)
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

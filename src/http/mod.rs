@@ -36,6 +36,8 @@ pub(crate) use client::{Client, look_up};
 pub(crate) use error::is_untrusted_certificate;
 pub(crate) use headers::{is_transient_status, parse_date, retry_after};
 pub(crate) use message::{HttpRequest, HttpResponse};
+#[cfg(feature = "kubernetes")]
+pub(crate) use settings::is_pem;
 pub(crate) use settings::{ClientSettings, Proxy, Roots};
 pub(crate) use transport::{Dialer, RawStream, Server};
 

@@ -8,7 +8,8 @@ use crate::settings::Setting;
 #[derive(Clone, Default)]
 pub(crate) struct ClientSettings {
     pub(crate) roots: Roots,
-    /// PEM files of the certificate chain and of its key, for servers that request a client certificate.
+    /// PEM files of the certificate chain and of its key, or their contents, for servers that request a client
+    /// certificate.
     pub(crate) client_certificate: Option<(Setting, Setting)>,
     /// The name that the server's certificate must have, if it is not the host of the URL.
     pub(crate) server_name: Option<String>,
@@ -33,7 +34,7 @@ impl ClientSettings {
             Roots::Directory(setting) => trust.push(("roots directory", setting.text())),
             Roots::Pem(setting) => trust.push(("roots", setting.text())),
         }
-        if let Some((certificate, key)) = &self.client_certificate {
+        if let Some((certificate, key)) = self.client_certificate.as_ref().filter(|(_, key)| !is_pem(key)) {
             trust.extend([("client certificate", certificate.text()), ("client key", key.text())]);
         }
         trust.extend(self.server_name.as_deref().map(|name| ("server name", name)));
@@ -43,6 +44,11 @@ impl ClientSettings {
         }
         trust
     }
+}
+
+/// Whether a setting has the contents of a file in PEM, not its path.
+pub(crate) fn is_pem(setting: &Setting) -> bool {
+    setting.text().starts_with("-----BEGIN")
 }
 
 /// The certificate authorities that are trusted.

@@ -41,6 +41,8 @@ mod azure;
 mod changes;
 #[cfg(any(feature = "azure", feature = "google", feature = "infisical", feature = "onepassword"))]
 mod cloud;
+#[cfg(any(feature = "azure", feature = "google", feature = "kubernetes"))]
+mod credential_program;
 mod credentials;
 mod custom;
 mod document;

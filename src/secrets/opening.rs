@@ -148,7 +148,7 @@ impl<'a> Opener<'a> {
             }
             #[cfg(feature = "google")]
             Some("google_secret" | "google_secrets") => {
-                self.remote.own(google::open_table(table, self.config, &self.clouds)?)
+                self.remote.own(google::open_table(table, self.config, &self.clouds, self.aws_for_google())?)
             }
             #[cfg(feature = "exec")]
             Some("exec") => self.remote.own(ExecSource::open(table)?),
@@ -166,6 +166,15 @@ impl<'a> Opener<'a> {
             Some("vault_secret") => self.remote.own(VaultSource::open_table(table, self.config, &self.vaults)?),
             _ => Err(provider_table::unknown_kind(table)),
         }
+    }
+
+    /// The identity at AWS that Google may exchange.
+    #[cfg(feature = "google")]
+    fn aws_for_google(&self) -> google::AwsIdentity {
+        #[cfg(feature = "aws")]
+        return google::AwsIdentity::open(self.config, &self.aws);
+        #[cfg(not(feature = "aws"))]
+        return google::AwsIdentity;
     }
 
     /// Opens the built-in provider of this name.
@@ -193,7 +202,10 @@ impl<'a> Opener<'a> {
             #[cfg(feature = "azure")]
             "azure" => self.remote.provider(&azure::ID, azure::open(self.config, &self.clouds)?),
             #[cfg(feature = "google")]
-            "google" => self.remote.provider(&google::ID, google::open(self.config, &self.clouds)?),
+            "google" => {
+                let opened = google::open(self.config, &self.clouds, self.aws_for_google())?;
+                self.remote.provider(&google::ID, opened)
+            }
             #[cfg(feature = "kubernetes")]
             "kubernetes" => self.remote.provider(&kubernetes::ID, KubernetesSource::open(self.config)?),
             #[cfg(feature = "infisical")]

@@ -8,7 +8,7 @@ use st_secrets::Status;
 
 use crate::common::proxy::{Proxy, Reply};
 use crate::common::remote::{alone, check};
-use crate::common::servers::azure::{IDENTITY_HEADER, READER, STRANGER, TENANT, VAULT, azure_peer};
+use crate::common::servers::azure::{IDENTITY_HEADER, READER, RealNames, STRANGER, TENANT, VAULT, azure_peer};
 use crate::common::servers::set_variables;
 use crate::common::time::advance;
 use crate::common::write;
@@ -18,16 +18,26 @@ const ONE: &str = r#"[{"azure_secret": "HF-TOKEN"}]"#;
 
 /// The names of Azure lead to the server, and these variables are set.
 fn reads_as_microsofts_client(kind: &str, variables: &dyn Fn(&Azure) -> Vec<(&'static str, String)>) {
-    let azure = Azure::start();
+    reads_as(&Azure::start(), kind, kind, variables);
+}
+
+/// The same with the kind of credentials of the other client. The names lead there until the result is dropped.
+fn reads_as(
+    azure: &Azure,
+    theirs: &str,
+    kind: &str,
+    variables: &dyn Fn(&Azure) -> Vec<(&'static str, String)>,
+) -> RealNames {
     let names = azure.real_names();
     let mut all: Vec<(&str, String)> =
         names.variables.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
-    all.extend(variables(&azure));
-    let theirs = azure_peer(kind, &all, &json!(["HF-TOKEN"]));
+    all.extend(variables(azure));
+    let theirs = azure_peer(theirs, &all, &json!(["HF-TOKEN"]));
     assert_eq!(theirs[0][0], "CANARY-hf", "{theirs}");
     set_variables(all);
     let got = read(&at(VAULT, ONE, &[("azure_auth", kind)]), "HF_TOKEN");
     assert_eq!(json!(got.unwrap_or_else(|error| panic!("{error}"))), theirs[0]);
+    names
 }
 
 fn client() -> Vec<(&'static str, String)> {
@@ -74,31 +84,102 @@ fn managed_identity_of_a_machine_logs_in() {
     });
 }
 
+/// A directory with a program `az` in `PATH`.
+fn with_az(script: &str) -> (tempfile::TempDir, (&'static str, String)) {
+    let directory = crate::common::temp();
+    let script = script.replace("DIRECTORY", directory.path().to_str().unwrap());
+    let program = write(&directory.path().join("az"), &format!("#!/bin/sh\n{script}"));
+    std::fs::set_permissions(program, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let path = format!("{}:{}", directory.path().display(), std::env::var("PATH").unwrap());
+    (directory, ("PATH", path))
+}
+
 #[test]
 fn command_line_interface_logs_in() {
     alone!(|| {
         let azure = Azure::start();
-        let directory = crate::common::temp();
         // The program prints the token that the server gives a managed identity.
-        let script = format!(
-            "#!/bin/sh\necho \"$*\" >>{directory}/calls\ncurl -s -H 'Metadata: true' \"{url}/metadata/identity/oauth2/token\
-             ?api-version=2018-02-01&resource=$6\" | sed 's/access_token/accessToken/; s/expires_in/x/'\n",
-            directory = directory.path().display(),
-            url = azure.url(),
-        );
-        let program = write(&directory.path().join("az"), &script);
-        std::fs::set_permissions(program, std::fs::Permissions::from_mode(0o700)).unwrap();
-        let path = format!("{}:{}", directory.path().display(), std::env::var("PATH").unwrap());
-        set_variables([("PATH", path.as_str())]);
-        let secrets = at(&azure.url(), ONE, &[("azure_auth", "cli")]);
-        assert_eq!(read(&secrets, "HF_TOKEN").unwrap().0, "CANARY-hf");
-        assert_eq!(read(&secrets, "HF_TOKEN").unwrap().0, "CANARY-hf");
+        let (directory, path) = with_az(&format!(
+            "echo \"$*\" >>DIRECTORY/calls\ncurl -s --noproxy '*' -H 'Metadata: true' \"{}/metadata/identity/oauth2/token\
+             ?api-version=2018-02-01&resource=$6\" | sed 's/access_token/accessToken/; s/expires_in/expires_on/'\n",
+            azure.url(),
+        ));
+        // The lifetime is the time until 1970, so each login runs the program.
+        let _names = reads_as(&azure, "cli", "cli", &|_| vec![path.clone()]);
         let calls = std::fs::read_to_string(directory.path().join("calls")).unwrap();
-        assert_eq!(calls, "account get-access-token --output json --resource http://127.0.0.1\n");
-        let program = write(&directory.path().join("az"), "#!/bin/sh\necho CANARY >&2\nexit 1\n");
-        std::fs::set_permissions(program, std::fs::Permissions::from_mode(0o700)).unwrap();
-        let secrets = at(&azure.url(), ONE, &[("azure_auth", "cli")]);
+        let calls: Vec<&str> = calls.lines().collect();
+        let own = "account get-access-token --output json --resource https://vault.azure.net";
+        assert_eq!(calls[calls.len() - 1], own);
+        assert!(calls[0].starts_with(own), "Microsoft's client runs it too: {calls:?}");
+        let (_directory, path) = with_az("echo CANARY >&2\nexit 1\n");
+        set_variables([path]);
+        let secrets = at(VAULT, ONE, &[("azure_auth", "cli")]);
         refused(&secrets, "HF_TOKEN", Status::AccessDenied, &["run `az login`"]);
+    });
+}
+
+#[test]
+fn files_of_the_command_line_interface_log_in_where_it_is_not_installed() {
+    alone!(|| {
+        let azure = Azure::start();
+        let before = std::fs::read_to_string(azure.file("cli/msal_token_cache.json")).unwrap();
+        let _names = reads_as(&azure, "cli_files", "cli", &|azure| vec![("AZURE_CONFIG_DIR", azure.file("cli"))]);
+        assert_eq!(std::fs::read_to_string(azure.file("cli/msal_token_cache.json")).unwrap(), before);
+        // It is found by itself, in the home directory too.
+        assert_eq!(read(&at(VAULT, ONE, &[]), "HF_TOKEN").unwrap().0, "CANARY-hf");
+        set_variables([("AZURE_CONFIG_DIR", "")]);
+        let home = std::path::PathBuf::from(std::env::var("HOME").unwrap()).join(".azure");
+        refused(&at(VAULT, ONE, &[]), "HF_TOKEN", Status::Config, &["no credentials for Azure", "`az login`"]);
+        std::fs::create_dir(&home).unwrap();
+        for name in ["msal_token_cache.json", "azureProfile.json"] {
+            std::fs::copy(azure.file(&format!("cli/{name}")), home.join(name)).unwrap();
+        }
+        assert_eq!(read(&at(VAULT, ONE, &[]), "HF_TOKEN").unwrap().0, "CANARY-hf");
+        set_variables([("AZURE_TENANT_ID", "11111111-2222-3333-4444-555555555555")]);
+        refused(&at(VAULT, ONE, &[]), "HF_TOKEN", Status::AccessDenied, &["invalid_request", "run `az login`"]);
+    });
+}
+
+#[test]
+fn unusable_files_of_the_command_line_interface_say_why() {
+    alone!(|| {
+        let azure = Azure::start();
+        set_variables([("AZURE_AUTHORITY_HOST", azure.url())]);
+        let expired = azure.file("cli_expired");
+        set_variables([("AZURE_CONFIG_DIR", &expired)]);
+        let secrets = at(&azure.url(), ONE, &[("azure_auth", "cli")]);
+        refused(&secrets, "HF_TOKEN", Status::AccessDenied, &["AADSTS70043", "run `az login`", &expired]);
+        // A new login ends the backoff.
+        std::fs::copy(azure.file("cli/msal_token_cache.json"), azure.file("cli_expired/msal_token_cache.json"))
+            .unwrap();
+        assert_eq!(read(&secrets, "HF_TOKEN").unwrap().0, "CANARY-hf");
+        let good = std::fs::read_to_string(azure.file("cli/msal_token_cache.json")).unwrap();
+        let profile = std::fs::read_to_string(azure.file("cli/azureProfile.json")).unwrap();
+        for (cache, profile, words) in [
+            ("\u{1}\u{0}CANARY", profile.as_str(), "is not JSON, so it is encrypted or damaged"),
+            (&good, "CANARY", "azureProfile.json is not JSON"),
+            (&good, &profile.replace("User@", "other@"), "has no refresh token of its user; run `az login`"),
+            (&good, &profile.replace("\"user\"}", "\"servicePrincipal\"}"), "is that of an application"),
+            (
+                &good.replace("microsoftonline.com", "microsoftonline.com/x?"),
+                &profile,
+                "names no tenant or login server",
+            ),
+            ("{}", &profile, "has no refresh token"),
+        ] {
+            if words.contains("login server") {
+                set_variables([("AZURE_AUTHORITY_HOST", "")]);
+            }
+            let directory = crate::common::temp();
+            write(&directory.path().join("msal_token_cache.json"), cache);
+            write(&directory.path().join("azureProfile.json"), profile);
+            set_variables([("AZURE_CONFIG_DIR", directory.path().to_str().unwrap())]);
+            refused(&at(&azure.url(), ONE, &[]), "HF_TOKEN", Status::Config, &[words]);
+        }
+        let directory = crate::common::temp();
+        write(&directory.path().join("msal_token_cache.bin"), "CANARY");
+        set_variables([("AZURE_CONFIG_DIR", directory.path().to_str().unwrap())]);
+        refused(&at(&azure.url(), ONE, &[]), "HF_TOKEN", Status::Config, &["is encrypted", "core.encrypt_token_cache"]);
     });
 }
 

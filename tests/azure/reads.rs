@@ -4,7 +4,7 @@ use serde_json::json;
 use st_secrets::Status;
 
 use crate::common::proxy::Proxy;
-use crate::common::remote::{alone, check, logged};
+use crate::common::remote::{Shown, alone, check};
 use crate::common::servers::azure::{VAULT, azure_peer};
 use crate::common::servers::set_variables;
 use crate::common::{open, text};
@@ -129,12 +129,18 @@ fn nothing_is_sent_without_a_vault_or_another_key() {
 fn no_output_has_a_value_or_a_credential() {
     alone!(|| {
         let azure = Azure::start();
-        let lines = logged();
+        let shown = Shown::start();
         let secrets = one(&azure, r#""azure", {"azure_secret": "db-password", "as": "K"}"#);
-        let _ = (secrets.get("HF_TOKEN"), secrets.get("K"), secrets.get("NONE"));
-        let said = format!("{}{}", secrets.describe(), secrets.check());
-        assert!(said.contains("the application 1111") && !said.contains("CANARY"), "{said}");
-        let lines = lines.lock().unwrap();
-        assert!(lines.contains("/secrets/db-password") && !lines.contains("CANARY"), "{lines}");
+        shown.has_no_secret(&secrets, &["HF_TOKEN", "K", "NONE"], "the application 1111");
+        for (kind, variable, file) in [
+            ("environment", "AZURE_CLIENT_CERTIFICATE_PATH", "certificate.pem"),
+            ("workload_identity", "AZURE_FEDERATED_TOKEN_FILE", "token"),
+            ("workload_identity", "AZURE_FEDERATED_TOKEN_FILE", "bad_token"),
+        ] {
+            set_variables([(variable, &azure.file(file)), ("AZURE_CLIENT_SECRET", &String::new())]);
+            let secrets = at(&azure.url(), r#"["azure"]"#, &[("azure_auth", kind)]);
+            shown.has_no_secret(&secrets, &["HF_TOKEN", "NONE"], &azure.file(file));
+        }
+        shown.log_has("/secrets/db-password");
     });
 }

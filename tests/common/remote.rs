@@ -6,7 +6,8 @@ pub mod faults;
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
-use st_secrets::{Error, GetOptions, Manager, Source, Status, log};
+use st_secrets::redact::Redactor;
+use st_secrets::{Config, Error, GetOptions, Manager, Source, Status, log};
 
 pub const REFRESH: GetOptions = GetOptions { timeout: None, refresh: true, cached_only: false };
 
@@ -51,8 +52,43 @@ pub fn check(secrets: &Manager) -> Value {
     report["providers"][0].clone()
 }
 
+/// What is shown of providers from now on: in the log at the finest level, in reports, in text that is redacted.
+pub struct Shown(Arc<Mutex<String>>);
+
+impl Shown {
+    /// For a test in a process of its own.
+    pub fn start() -> Shown {
+        Redactor::open_default(&Config::new()).unwrap();
+        Shown(logged())
+    }
+
+    /// Gets keys, and checks that reports have these words, and that neither they nor errors show a value or a
+    /// credential. A value that was returned is redacted.
+    pub fn has_no_secret(&self, secrets: &Manager, keys: &[&str], words: &str) {
+        for key in keys {
+            match secrets.get(key) {
+                Ok(secret) => {
+                    let line = [b"value: ", &**secret.value(), b"."].concat();
+                    let redacted = Redactor::default_instance().unwrap().redact(&line);
+                    assert_eq!(String::from_utf8_lossy(&redacted), "value: ***.", "{key}");
+                }
+                Err(error) => assert!(!error.message().contains("CANARY"), "{error}"),
+            }
+        }
+        let reports = format!("{}{}", secrets.describe(), secrets.check());
+        assert!(reports.contains(words) && !reports.contains("CANARY"), "{reports}");
+        assert!(!reports.contains("PRIVATE KEY"), "{reports}");
+    }
+
+    /// Checks that the log has these words, no value, and no credential.
+    pub fn log_has(&self, words: &str) {
+        let lines = self.0.lock().unwrap();
+        assert!(lines.contains(words) && !lines.contains("CANARY") && !lines.contains("eyJ"), "{lines}");
+    }
+}
+
 /// Collects what the library logs from now on, at the finest level.
-pub fn logged() -> Arc<Mutex<String>> {
+fn logged() -> Arc<Mutex<String>> {
     let lines: Arc<Mutex<String>> = Arc::default();
     let kept = lines.clone();
     log::set(log::Level::Trace, move |_, _, message| {

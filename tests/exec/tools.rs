@@ -96,22 +96,29 @@ fn pass_shows_one_value() {
     });
 }
 
-/// `go install github.com/getsops/sops/v3/cmd/sops@latest` takes minutes, so this is run by hand.
+/// SOPS, which is built if it is missing.
+fn sops() -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = Command::new("sh").arg(root.join("tests/exec/sops.sh")).output().unwrap();
+    assert!(output.status.success(), "tests/exec/sops.sh: {}", String::from_utf8_lossy(&output.stderr));
+    root.join("build/sops").join(String::from_utf8(output.stdout).unwrap().trim()).to_str().unwrap().to_owned()
+}
+
 #[test]
-#[ignore = "needs sops in PATH"]
 fn sops_decrypts_a_file() {
+    let sops = sops();
     let directory = temp();
     let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
     run("age-keygen", &["-o", &path("key.txt")], "");
     let public = run("age-keygen", &["-y", &path("key.txt")], "");
     let plain = write(&directory.path().join("plain.json"), "{\"A\": \"1\", \"B\": \"two\\nlines\"}");
-    let encrypted = run("sops", &["-e", "--age", public.trim(), plain.to_str().unwrap()], "");
+    let encrypted = run(&sops, &["-e", "--age", public.trim(), plain.to_str().unwrap()], "");
     let file = write(&directory.path().join("secrets.enc.json"), &encrypted).to_str().unwrap().to_owned();
     let identity = format!("SOPS_AGE_KEY_FILE={}", path("key.txt"));
-    let decrypts = json!(["env", identity, "sops", "-d", "--output-type", "json", file]);
+    let decrypts = json!(["env", identity, sops, "-d", "--output-type", "json", file]);
     let secrets = with_providers(&json!([{"exec": decrypts, "name": "sops"}]));
     assert_eq!(text(&secrets, "B").as_deref(), Some("two\nlines"));
-    let other = json!(["env", "SOPS_AGE_KEY_FILE=/no/such/file", "sops", "-d", "--output-type", "json", file]);
+    let other = json!(["env", "SOPS_AGE_KEY_FILE=/no/such/file", sops, "-d", "--output-type", "json", file]);
     let error = with_providers(&json!([{"exec": other}])).get("A").unwrap_err();
     assert!(
         error.message().contains("env failed with exit status: 128; it says: Failed to get the data key"),

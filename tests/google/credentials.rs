@@ -11,15 +11,27 @@ use crate::common::{open, text, write};
 use crate::{Google, at, read, refused};
 
 const ONE: &str = r#"[{"google_secret": "db-password", "as": "K"}]"#;
+/// The caller at AWS that the server accepts.
+const AWS: [(&str, &str); 5] = [
+    ("AWS_ACCESS_KEY_ID", "AKIDGOOGLE"),
+    ("AWS_SECRET_ACCESS_KEY", "CANARY-aws-secret-key"),
+    ("AWS_SESSION_TOKEN", "CANARY-aws-session-token"),
+    ("AWS_REGION", "eu-west-1"),
+    ("AWS_EC2_METADATA_DISABLED", "true"),
+];
+const ALLOWED: (&str, &str) = ("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1");
 const ASKED: &str = "projects/train-1/secrets/db-password/versions/latest";
 
 #[test]
 fn every_kind_of_file_reads_what_googles_client_reads_with_it() {
     alone!(|| {
         let google = Google::start();
-        for kind in ["service_account", "pkcs1", "user", "external_file", "external_url", "impersonated"] {
+        let variables = [&AWS[..], &[ALLOWED]].concat();
+        set_variables(variables.iter().copied());
+        let external = ["external_file", "external_url", "external_executable", "external_output_file", "external_aws"];
+        for kind in ["service_account", "pkcs1", "user", "impersonated"].into_iter().chain(external) {
             let file = google.file(kind);
-            let theirs = google.peer(&file, &json!([ASKED]));
+            let theirs = google.peer_with(&variables, &file, &json!([ASKED]));
             assert_eq!(theirs, json!([["Q0FOQVJZLXNlY29uZC12YWx1ZQ==", "2"]]), "{kind}");
             let secrets = at(&google.url(), ONE, &file, &[]);
             let got = read(&secrets, "K");
@@ -44,6 +56,111 @@ fn credentials_that_google_rejects_are_a_denial() {
             refused(&secrets, "K", Status::AccessDenied, &[words, &[file.as_str()]].concat());
             assert_eq!(check(&secrets)["state"], "failed");
         }
+    });
+}
+
+#[test]
+fn program_of_a_file_is_run_only_if_that_is_allowed() {
+    alone!(|| {
+        let google = Google::start();
+        let file = google.file("external_executable");
+        let manager = || at(&google.url(), ONE, &file, &[]);
+        for value in ["", "0", "true"] {
+            set_variables([(ALLOWED.0, value)]);
+            refused(&manager(), "K", Status::Config, &["set GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES=1", &file]);
+            let theirs = google.peer_with(&[(ALLOWED.0, value)], &file, &json!([ASKED]));
+            assert_eq!(theirs, json!(["MalformedError"]));
+        }
+        let runs = || std::fs::read_to_string(google.path("runs")).unwrap_or_default();
+        assert_eq!(runs(), "");
+        set_variables([ALLOWED]);
+        let secrets = manager();
+        read(&secrets, "K").unwrap();
+        read(&secrets, "K").unwrap();
+        // Once for a login, with one argument.
+        assert_eq!(runs(), "1 for reader@train-1.iam.gserviceaccount.com\n");
+    });
+}
+
+#[test]
+fn response_that_a_program_keeps_in_a_file_is_used_until_it_expires() {
+    alone!(|| {
+        let google = Google::start();
+        set_variables([ALLOWED]);
+        let manager = || at(&google.url(), ONE, &google.file("external_output_file"), &[]);
+        let runs = || std::fs::read_to_string(google.path("runs")).unwrap_or_default().len();
+        let response: Value = serde_json::from_str(&std::fs::read_to_string(google.path("response")).unwrap()).unwrap();
+        let output = |change: Value| {
+            let mut response = response.clone();
+            response.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+            std::fs::write(google.path("output"), response.to_string()).unwrap();
+        };
+        output(json!({}));
+        read(&manager(), "K").unwrap();
+        assert_eq!(runs(), 0);
+        for change in [json!({"expiration_time": 1}), json!({"expiration_time": null}), json!({"success": false})] {
+            output(change.clone());
+            let before = runs();
+            read(&manager(), "K").unwrap();
+            assert!(runs() > before, "{change}");
+        }
+    });
+}
+
+#[test]
+fn program_that_fails_is_reported_without_what_it_prints() {
+    alone!(|| {
+        let google = Google::start();
+        set_variables([ALLOWED]);
+        let file = google.file("external_executable");
+        let program = google.path("program");
+        let good = std::fs::read_to_string(google.path("response")).unwrap();
+        for (script, status, words) in [
+            ("echo CANARY; exit 7", Status::Unavailable, "failed with exit status: 7"),
+            ("echo CANARY", Status::Protocol, "it printed no JSON object"),
+            (r#"echo '{"version": 2, "success": true}'"#, Status::Protocol, "not of version 1"),
+            (
+                r#"echo '{"version": 1, "success": false, "code": "401", "message": "CANARY"}'"#,
+                Status::AccessDenied,
+                "it reports a failure with the code 401",
+            ),
+            (r#"echo '{"version": 1, "success": true, "token_type": "CANARY"}'"#, Status::Protocol, "\"token_type\""),
+            (
+                &format!("echo '{}'", good.replace("expiration_time\": ", "expiration_time\": 1, \"was\": ")),
+                Status::AccessDenied,
+                "has expired",
+            ),
+            ("exec sleep 1000", Status::Timeout, "did not end in time, and was killed"),
+        ] {
+            std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+            let timeout = if status == Status::Timeout { "1.5" } else { "60" };
+            let more = [("timeout", timeout), ("max_attempts", "1")];
+            refused(&at(&google.url(), ONE, &file, &more), "K", status, &[words, &program, &file]);
+        }
+        std::fs::remove_file(&program).unwrap();
+        refused(&at(&google.url(), ONE, &file, &[]), "K", Status::Config, &["cannot be started", &program]);
+    });
+}
+
+#[test]
+fn identity_at_aws_is_that_of_the_provider_for_aws() {
+    alone!(|| {
+        let google = Google::start();
+        let file = google.file("external_aws");
+        let manager = |more: &[(&str, &str)]| at(&google.url(), ONE, &file, more);
+        set_variables([AWS[4]]);
+        let [id, secret, token] = [AWS[0].1, AWS[1].1, AWS[2].1];
+        let home = std::path::PathBuf::from(std::env::var("HOME").unwrap()).join(".aws");
+        std::fs::create_dir_all(&home).unwrap();
+        let profile = format!(
+            "[train]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\naws_session_token = {token}\n"
+        );
+        write(&home.join("credentials"), &profile);
+        let settings = [("aws_profile", "train"), ("aws_region", "ap-south-1")];
+        refused(&manager(&settings[..1]), "K", Status::Config, &["there is no AWS region: set AWS_REGION"]);
+        assert_eq!(read(&manager(&settings), "K").unwrap().0, b"CANARY-second-value");
+        write(&home.join("credentials"), &profile.replace("CANARY-aws-secret", "CANARY-aws-wrong"));
+        refused(&manager(&settings), "K", Status::AccessDenied, &["invalid_grant", "check the pool", &file]);
     });
 }
 
@@ -169,7 +286,7 @@ fn unusable_file_is_named() {
             ),
             (
                 r#"{"type": "external_account", "credential_source": {"environment_id": "aws1", "url": "x"}}"#,
-                "identity of AWS",
+                "has no \"regional_cred_verification_url\"",
             ),
         ] {
             let file = write(&directory.path().join("file.json"), contents);

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod faults;
+mod kubeconfig;
 mod reads;
 
 use common::servers::Kubernetes;

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use st_secrets::Status;
 
 use crate::common::proxy::Proxy;
-use crate::common::remote::alone;
-use crate::common::{temp, temp_in_memory, text, write};
+use crate::common::remote::{Shown, alone};
+use crate::common::{temp, text, write};
 use crate::{Kubernetes, at, read};
 
 #[test]
@@ -114,25 +114,6 @@ fn replaced_token_is_used_at_once() {
 }
 
 #[test]
-fn processes_share_one_load() {
-    alone!(|| {
-        let server = Kubernetes::start();
-        let proxy = Proxy::to(&server.address());
-        let directory = temp_in_memory();
-        let share = directory.path().join("share");
-        let more = [("kubernetes_secret", "train"), ("share", "host"), ("share_dir", share.to_str().unwrap())];
-        let (one, two) = (at(&proxy.url(), &server, &more), at(&proxy.url(), &server, &more));
-        assert!(!one.get("HF_TOKEN").unwrap().is_shared());
-        assert!(two.get("HF_TOKEN").unwrap().is_shared());
-        assert_eq!(proxy.requests().len(), 1);
-        let stranger = server.token_file("stranger");
-        let other = at(&proxy.url(), &server, &[&more[..], &[("kubernetes_token_file", &stranger)]].concat());
-        assert_eq!(other.get("HF_TOKEN").unwrap_err().status(), Status::AccessDenied, "it has no right of its own");
-        assert_eq!(proxy.requests().len(), 2);
-    });
-}
-
-#[test]
 fn nothing_is_sent_without_the_name_of_a_secret() {
     alone!(|| {
         let server = Kubernetes::start();
@@ -141,5 +122,19 @@ fn nothing_is_sent_without_the_name_of_a_secret() {
         assert_eq!(secrets.get("HF_TOKEN").unwrap_err().status(), Status::NotFound);
         secrets.check();
         assert_eq!(proxy.connections(), 0);
+    });
+}
+
+#[test]
+fn no_output_has_a_value_or_a_token() {
+    alone!(|| {
+        let server = Kubernetes::start();
+        let shown = Shown::start();
+        for user in ["reader", "stranger", "expired"] {
+            let token = server.token_file(user);
+            let more = [("kubernetes_secret", "train"), ("kubernetes_token_file", &token)];
+            shown.has_no_secret(&at(&server.url(), &server, &more), &["HF_TOKEN", "NONE"], &token);
+        }
+        shown.log_has("/namespaces/ml/secrets/train");
     });
 }

@@ -13,8 +13,9 @@ use zeroize::Zeroize;
 
 use crate::error::{Error, Result, Status};
 use crate::files;
-use crate::http::settings::{ClientSettings, Roots};
+use crate::http::settings::{ClientSettings, Roots, is_pem};
 use crate::http::transport::insecure::InsecureVerifier;
+use crate::secret_memory::SecretBytes;
 use crate::settings::Setting;
 
 /// The longest file of certificates or keys. A file of all public authorities has 0.25 MB.
@@ -47,9 +48,19 @@ pub(super) fn host_name(name: &str) -> Result<ServerName<'static>> {
         .map_err(|_| Error::new(Status::Config, format!("{name:?} is not a valid TLS server name")))
 }
 
-/// Reads a file that a setting names.
-fn read(setting: &Setting) -> Result<files::Contents> {
-    files::read(&setting.path(), MAX_FILE).map_err(|error| named(setting, error))
+/// Reads a file that a setting names, unless the setting has its contents.
+fn read(setting: &Setting) -> Result<SecretBytes> {
+    match is_pem(setting) {
+        true => SecretBytes::copy_from(setting.text().as_bytes()),
+        false => files::read(&setting.path(), MAX_FILE)
+            .map(|contents| contents.bytes.freeze())
+            .map_err(|error| named(setting, error)),
+    }
+}
+
+/// The file of a setting, for messages.
+fn shown(setting: &Setting) -> String {
+    if is_pem(setting) { "its value".to_owned() } else { setting.path().display().to_string() }
 }
 
 fn named(setting: &Setting, error: Error) -> Error {
@@ -58,16 +69,13 @@ fn named(setting: &Setting, error: Error) -> Error {
 
 /// The error for a file that a setting names: `why` is `is not …`, `contains …`.
 fn unusable(setting: &Setting, why: &str) -> Error {
-    Error::new(Status::Config, format!("{}: {} {why}", setting.origin, setting.path().display()))
+    Error::new(Status::Config, format!("{}: {} {why}", setting.origin, shown(setting)))
 }
 
 fn roots(roots: &Roots) -> Result<RootCertStore> {
     match roots {
         Roots::Platform => platform_roots(),
-        Roots::File(file) => {
-            let contents = read(file)?;
-            store(certificates(&contents.bytes), |why| unusable(file, why))
-        }
+        Roots::File(file) => store(certificates(&read(file)?), |why| unusable(file, why)),
         Roots::Directory(directory) => directory_roots(directory),
         Roots::Pem(pem) => store(certificates(pem.text().as_bytes()), |why| pem.invalid(why).into()),
     }
@@ -139,9 +147,9 @@ fn store(found: Option<Vec<CertificateDer<'static>>>, invalid: impl Fn(&str) -> 
 }
 
 fn client_certificate(chain: &Setting, key: &Setting) -> Result<SingleCertAndKey> {
-    let certificates = certificates(&read(chain)?.bytes).filter(|found| !found.is_empty());
+    let certificates = certificates(&read(chain)?).filter(|found| !found.is_empty());
     let certificates = certificates.ok_or_else(|| unusable(chain, "contains no certificate in PEM"))?;
-    let mut der = PrivateKeyDer::from_pem_slice(&read(key)?.bytes)
+    let mut der = PrivateKeyDer::from_pem_slice(&read(key)?)
         .map_err(|_| unusable(key, "contains no private key in PEM, or an encrypted one"))?;
     let signing_key = ring::sign::any_supported_type(&der);
     der.zeroize();
@@ -149,7 +157,7 @@ fn client_certificate(chain: &Setting, key: &Setting) -> Result<SingleCertAndKey
     let certified = CertifiedKey::new(certificates, signing_key);
     match certified.keys_match() {
         Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
-            Err(unusable(key, &format!("is not the private key of {}", chain.path().display())))
+            Err(unusable(key, &format!("is not the private key of {}", shown(chain))))
         }
         // If rustls cannot parse the certificate, the server may still accept it.
         _ => Ok(certified.into()),

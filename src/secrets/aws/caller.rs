@@ -1,5 +1,5 @@
 //! Who the caller is at AWS, for logins at other servers: a signed call of GetCallerIdentity, which the other server
-//! sends to AWS.
+//! sends to AWS. Vault sends the call of a fixed endpoint, Google that of a URL in the caller's region.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -35,6 +35,7 @@ pub(in crate::secrets) struct Caller {
 }
 
 /// A call that another server sends, with POST.
+#[cfg_attr(not(feature = "vault"), allow(dead_code))]
 pub(in crate::secrets) struct SignedCall {
     pub(in crate::secrets) url: String,
     pub(in crate::secrets) body: Zeroizing<String>,
@@ -66,28 +67,41 @@ impl Caller {
         deadline: Deadline,
         is_refresh: bool,
     ) -> Result<SignedCall> {
-        let files = WatchedFiles::default();
-        self.state.is_refresh.store(is_refresh, Relaxed);
-        let signed = self.sign_with(&files, headers, deadline);
-        *self.state.files_of_failed_load.lock() = Some(files);
-        signed
+        self.watched(is_refresh, &|files| {
+            // Fetching credentials may need a region too.
+            let region = self.state.settings()?.region()?.unwrap_or_else(|| self.region.clone());
+            let session = AwsSession::open(&self.state, Some(&region), files, deadline, Patience::Brief)?;
+            let url = &self.endpoint.url;
+            let (body, content_type) = sts::caller_identity_form(&self.region, &self.endpoint);
+            let headers = [&[content_type], headers].concat();
+            signed(&session, &self.region, url, body, headers)
+        })
     }
 
-    fn sign_with(
+    /// Signs a call without a body of a URL in which `{region}` is replaced with the region of the settings or of this
+    /// machine.
+    #[cfg(feature = "google")]
+    pub(in crate::secrets) fn sign_url(
         &self,
-        files: &WatchedFiles,
+        url: &str,
         headers: &[(&str, Zeroizing<String>)],
         deadline: Deadline,
+        is_refresh: bool,
     ) -> Result<SignedCall> {
-        // Fetching credentials may need a region too.
-        let region = self.state.settings()?.region()?.unwrap_or_else(|| self.region.clone());
-        let session = AwsSession::open(&self.state, Some(&region), files, deadline, Patience::Brief)?;
-        let cached = session.credentials()?;
-        let time = session.client.clock_offsets.get(&self.endpoint.url).apply(SystemTime::now());
-        let (body, headers) =
-            sts::signed_caller_identity(&self.region, &self.endpoint, cached.credentials(), headers, time)?;
-        let access_key_id = cached.credentials().access_key_id.clone();
-        Ok(SignedCall { url: self.endpoint.url.clone(), body, headers, access_key_id })
+        self.watched(is_refresh, &|files| {
+            let session = AwsSession::open(&self.state, None, files, deadline, Patience::Brief)?;
+            let url = url.replace("{region}", &session.region);
+            signed(&session, &session.region, &url, Zeroizing::default(), headers.to_vec())
+        })
+    }
+
+    /// Signs a call, and remembers the files that it depends on.
+    fn watched(&self, is_refresh: bool, sign: &dyn Fn(&WatchedFiles) -> Result<SignedCall>) -> Result<SignedCall> {
+        let files = WatchedFiles::default();
+        self.state.is_refresh.store(is_refresh, Relaxed);
+        let signed = sign(&files);
+        *self.state.files_of_failed_load.lock() = Some(files);
+        signed
     }
 
     /// Whether files with credentials have changed since the last call was signed.
@@ -102,4 +116,18 @@ impl Caller {
         settings.identify(settings.region()?.as_deref().unwrap_or(&self.region), identity)?;
         credentials::resolve(&settings)?.identify(&settings, identity)
     }
+}
+
+fn signed(
+    session: &AwsSession<'_>,
+    region: &str,
+    url: &str,
+    body: Zeroizing<String>,
+    headers: Vec<(&str, Zeroizing<String>)>,
+) -> Result<SignedCall> {
+    let cached = session.credentials()?;
+    let time = session.client.clock_offsets.get(url).apply(SystemTime::now());
+    let headers = sts::signed_headers(region, url, &body, headers, cached.credentials(), time)?;
+    let access_key_id = cached.credentials().access_key_id.clone();
+    Ok(SignedCall { url: url.to_owned(), body, headers, access_key_id })
 }

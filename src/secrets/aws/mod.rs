@@ -28,7 +28,7 @@ mod agent_load;
 mod agent_token;
 mod batch_calls;
 mod call;
-#[cfg(feature = "vault")]
+#[cfg(any(feature = "google", feature = "vault"))]
 mod caller;
 mod client;
 mod clock_offsets;
@@ -66,7 +66,9 @@ mod watched_files;
 mod write;
 mod xml;
 
+#[cfg(any(feature = "google", feature = "vault"))]
+pub(super) use caller::Caller;
 #[cfg(feature = "vault")]
-pub(super) use caller::{Caller, SignedCall};
+pub(super) use caller::SignedCall;
 pub(crate) use source::{AwsSource, ID, PARAMETERS_ID};
 pub(crate) use state::AwsCommon;

@@ -9,7 +9,7 @@ use super::client::{AwsClient, AwsResponse, CallError};
 use super::endpoint::{Endpoint, Service, displayed_origin};
 use super::errors::sanitize;
 use super::keys::AwsCredentials;
-#[cfg(feature = "vault")]
+#[cfg(any(feature = "google", feature = "vault"))]
 use super::signer::signature_headers;
 use super::times;
 use super::xml;
@@ -135,28 +135,34 @@ pub(super) fn caller_identity(
 }
 
 /// Names and values.
-#[cfg(feature = "vault")]
+#[cfg(any(feature = "google", feature = "vault"))]
 pub(super) type SignedHeaders = Vec<(String, Zeroizing<String>)>;
 
-/// Signs a call with these further headers, which another server sends to find out who the caller is. Returns the body
-/// and all headers.
-#[cfg(feature = "vault")]
-pub(super) fn signed_caller_identity(
+/// Returns the body of a call that another server sends to find out who the caller is, and the header of its type.
+#[cfg(any(feature = "google", feature = "vault"))]
+pub(super) fn caller_identity_form(
     region: &str,
     endpoint: &Endpoint,
-    credentials: &AwsCredentials,
-    headers: &[(&str, Zeroizing<String>)],
-    time: SystemTime,
-) -> Result<(Zeroizing<String>, SignedHeaders)> {
+) -> (Zeroizing<String>, (&'static str, Zeroizing<String>)) {
     let call = StsCall { action: CALLER_IDENTITY, parameters: &[], region, endpoint, credentials: None };
-    let body = call.form();
-    let content_type = [(CONTENT_TYPE.0, Zeroizing::new(CONTENT_TYPE.1.to_owned()))];
-    let mut headers = [&content_type[..], headers].concat();
+    (call.form(), (CONTENT_TYPE.0, Zeroizing::new(CONTENT_TYPE.1.to_owned())))
+}
+
+/// Signs a call of STS that another server sends. Returns these headers, and those of the signature.
+#[cfg(any(feature = "google", feature = "vault"))]
+pub(super) fn signed_headers(
+    region: &str,
+    url: &str,
+    body: &str,
+    mut headers: Vec<(&str, Zeroizing<String>)>,
+    credentials: &AwsCredentials,
+    time: SystemTime,
+) -> Result<SignedHeaders> {
     let call = AwsCall {
         service: Service::Sts,
         region,
         method: "POST",
-        url: &endpoint.url,
+        url,
         headers: &headers,
         body: body.as_bytes(),
         credentials: Some(credentials),
@@ -165,5 +171,5 @@ pub(super) fn signed_caller_identity(
     };
     let signature = signature_headers(&call, credentials, time)?;
     headers.extend(signature);
-    Ok((body, headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()))
+    Ok(headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }

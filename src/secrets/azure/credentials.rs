@@ -2,14 +2,13 @@
 //! variables, workload identity, managed identity, the Azure CLI.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use super::cli_files::CliFiles;
+use super::files::read;
 use crate::config::Config;
 use crate::error::{Error, Result, Status};
-use crate::files;
-use crate::fork;
 use crate::process;
-use crate::secret_memory::SecretBytes;
 use crate::secrets::cloud::checked;
 use crate::settings::{Environment, InvalidSetting, Setting, SettingOrigin};
 use crate::share::Identity;
@@ -19,7 +18,6 @@ const DEFAULT_AUTHORITY: &str = "https://login.microsoftonline.com";
 const DEFAULT_IMDS: &str = "http://169.254.169.254";
 /// The file in which the firmware names the chassis, and what is there on a machine of Azure.
 const CHASSIS: (&str, &str) = ("/sys/class/dmi/id/chassis_asset_tag", "7783-7084-3265-9085-8269-3286-77");
-const MAX_FILE: usize = 64 << 10;
 
 /// A kind of credentials that the setting `azure_auth` selects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,9 +75,13 @@ pub(super) enum AzureCredentials {
         url: String,
         client_id: Option<String>,
     },
+    /// The program `az`.
     Cli {
+        directory: PathBuf,
         tenant: Option<String>,
     },
+    /// What `az login` left in files, where there is no `az`.
+    CliFiles(CliFiles),
 }
 
 impl AzureCredentials {
@@ -130,6 +132,7 @@ impl AzureCredentials {
                 }
             }
             AzureCredentials::Cli { .. } => "the Azure CLI".to_owned(),
+            AzureCredentials::CliFiles(files) => format!("the user of the Azure CLI in {}", files.cache().display()),
         }
     }
 
@@ -144,9 +147,10 @@ impl AzureCredentials {
     }
 
     /// The file that is read at each login.
-    pub(super) fn file(&self) -> Option<&Path> {
+    pub(super) fn file(&self) -> Option<PathBuf> {
         match self {
-            AzureCredentials::Certificate(_, path) | AzureCredentials::Federated(_, path) => Some(path),
+            AzureCredentials::Certificate(_, path) | AzureCredentials::Federated(_, path) => Some(path.clone()),
+            AzureCredentials::CliFiles(files) => Some(files.cache()),
             _ => None,
         }
     }
@@ -176,11 +180,16 @@ impl AzureCredentials {
                 identity.add_optional("client", client_id.as_ref());
                 Ok(())
             }
-            AzureCredentials::Cli { tenant } => {
-                let home = crate::paths::home().unwrap_or_default();
-                identity.add("cli of", home.as_os_str().as_encoded_bytes());
+            AzureCredentials::Cli { directory, tenant } => {
+                identity.add("cli of", directory.as_os_str().as_encoded_bytes());
                 identity.add_optional("tenant", tenant.as_ref());
                 Ok(())
+            }
+            AzureCredentials::CliFiles(files) => {
+                let login = files.read()?;
+                identity.add("user of the cli at", &login.authority);
+                identity.add("tenant", &login.tenant);
+                identity.add_secret(login.refresh_token.as_bytes())
             }
         }
     }
@@ -193,13 +202,6 @@ impl Application {
         identity.add("tenant", &self.tenant);
         identity.add("client", &self.client_id);
     }
-}
-
-/// Reads a file with a certificate or a token.
-pub(super) fn read(path: &Path, what: &str) -> Result<SecretBytes> {
-    let contents = fork::unprotected(|| files::read(path, MAX_FILE))
-        .map_err(|error| error.map_message(|message| format!("{what}: {message}")))?;
-    Ok(contents.bytes.freeze())
 }
 
 struct EnvironmentReader<'a> {
@@ -221,15 +223,19 @@ impl EnvironmentReader<'_> {
     fn application(&self) -> Result<Option<Application>> {
         let (tenant, client_id) = (self.identifier("AZURE_TENANT_ID")?, self.identifier("AZURE_CLIENT_ID")?);
         let (Some(tenant), Some(client_id)) = (tenant, client_id) else { return Ok(None) };
-        let authority = match self.environment.setting("AZURE_AUTHORITY_HOST")? {
-            None => DEFAULT_AUTHORITY.to_owned(),
-            Some(setting) if setting.text().contains("://") => checked(&setting)?,
+        let authority = self.authority()?.unwrap_or_else(|| DEFAULT_AUTHORITY.to_owned());
+        Ok(Some(Application { authority, tenant, client_id }))
+    }
+
+    fn authority(&self) -> Result<Option<String>> {
+        Ok(match self.environment.setting("AZURE_AUTHORITY_HOST")? {
+            None => None,
+            Some(setting) if setting.text().contains("://") => Some(checked(&setting)?),
             Some(setting) => {
                 let url = format!("https://{}", setting.text());
-                checked(&Setting::new(SettingOrigin::Variable("AZURE_AUTHORITY_HOST".to_owned()), &url))?
+                Some(checked(&Setting::new(SettingOrigin::Variable("AZURE_AUTHORITY_HOST".to_owned()), &url))?)
             }
-        };
-        Ok(Some(Application { authority, tenant, client_id }))
+        })
     }
 
     fn application_secret(&self) -> Result<Option<AzureCredentials>> {
@@ -263,7 +269,17 @@ impl EnvironmentReader<'_> {
 
     fn cli(&self) -> Result<Option<AzureCredentials>> {
         let tenant = self.identifier("AZURE_TENANT_ID")?;
-        Ok((self.is_wanted || process::is_found("az")).then_some(AzureCredentials::Cli { tenant }))
+        let directory = match self.environment.setting("AZURE_CONFIG_DIR")? {
+            Some(setting) => setting.path(),
+            None => self.environment.home().unwrap_or_default().join(".azure"),
+        };
+        if process::is_found("az") {
+            return Ok(Some(AzureCredentials::Cli { directory, tenant }));
+        }
+        if let Some(files) = CliFiles::find(directory.clone(), tenant.clone(), self.authority()?) {
+            return Ok(Some(AzureCredentials::CliFiles(files)));
+        }
+        Ok(self.is_wanted.then_some(AzureCredentials::Cli { directory, tenant }))
     }
 }
 

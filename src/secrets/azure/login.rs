@@ -9,23 +9,24 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::credentials::{Application, AzureCredentials, read};
+use super::cli_files::{CLIENT_ID, CliFiles, CliLogin};
+use super::credentials::{Application, AzureCredentials};
+use super::files::read;
 use crate::clock::Instant;
 use crate::error::{Error, Result, Status};
 use crate::http::HttpResponse;
 use crate::http::url::percent_encode;
-use crate::process::{self, Limits, RunFailure};
 use crate::secret_memory::SecretBytes;
 use crate::secrets::cloud::{
     AccessToken, Algorithm, Call, RsaSigningKey, ServerError, Session, base64url, form, header, not_the_server,
 };
+use crate::secrets::credential_program;
 use crate::secrets::json::SecretObject;
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 const ASSERTION_SECONDS: u64 = 600;
 const FORM: &str = "application/x-www-form-urlencoded";
 const SERVER: &str = "Microsoft Entra ID";
-const CLI_LIMITS: Limits = Limits { stdout: 64 << 10, stderr: 4 << 10 };
 /// How long a token without a lifetime is used.
 const UNKNOWN_LIFETIME: Duration = Duration::from_secs(300);
 
@@ -60,7 +61,8 @@ pub(super) fn log_in(credentials: &AzureCredentials, resource: &str, session: &S
             let url = format!("{url}/metadata/identity/oauth2/token");
             login.managed(&url, "2018-02-01", &[header("Metadata", "true")], client_id.as_deref())
         }
-        AzureCredentials::Cli { tenant } => login.cli(tenant.as_deref()),
+        AzureCredentials::Cli { tenant, .. } => login.cli(tenant.as_deref()),
+        AzureCredentials::CliFiles(files) => login.cli_files(files),
     }
 }
 
@@ -72,18 +74,29 @@ struct AzureLogin<'a> {
 
 impl AzureLogin<'_> {
     fn application(&self, application: &Application, parameters: &[(&str, Zeroizing<String>)]) -> Result<AccessToken> {
-        let at = Instant::now();
-        let url = token_url(application);
-        let mut all = vec![
-            ("grant_type", text("client_credentials")),
-            ("client_id", text(&application.client_id)),
-            ("scope", text(&format!("{}/.default", self.resource))),
-        ];
+        let mut all = vec![("grant_type", text("client_credentials")), ("client_id", text(&application.client_id))];
         all.extend(parameters.iter().cloned());
-        let body = form(&all);
+        self.post(&token_url(application), all, "check AZURE_TENANT_ID, AZURE_CLIENT_ID and its secret")
+    }
+
+    /// Exchanges the refresh token that `az login` got. The files stay as they are.
+    fn cli_files(&self, files: &CliFiles) -> Result<AccessToken> {
+        let CliLogin { authority, tenant, refresh_token } = files.read()?;
+        let all = vec![
+            ("grant_type", text("refresh_token")),
+            ("client_id", text(CLIENT_ID)),
+            ("refresh_token", refresh_token),
+        ];
+        self.post(&format!("{authority}/{tenant}/oauth2/v2.0/token"), all, "run `az login`")
+    }
+
+    fn post(&self, url: &str, mut parameters: Vec<(&str, Zeroizing<String>)>, advice: &str) -> Result<AccessToken> {
+        let at = Instant::now();
+        parameters.push(("scope", text(&format!("{}/.default", self.resource))));
+        let body = form(&parameters);
         let headers = [header("Content-Type", FORM)];
-        let call = Call { method: "POST", url: &url, headers: &headers, body: body.as_bytes(), is_local: false };
-        self.token(&self.session.send(&self.what, &call)?, at, "check AZURE_TENANT_ID, AZURE_CLIENT_ID and its secret")
+        let call = Call { method: "POST", url, headers: &headers, body: body.as_bytes(), is_local: false };
+        self.token(&self.session.send(&self.what, &call)?, at, advice)
     }
 
     fn managed(
@@ -120,22 +133,14 @@ impl AzureLogin<'_> {
         words.extend(tenant.iter().flat_map(|tenant| ["--tenant", tenant]));
         let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
         let failed = |status, why: &str| Error::new(status, format!("{}: {why}", self.what));
-        let output = process::run(&words, &CLI_LIMITS, self.session.deadline).map_err(|failure| match failure {
-            RunFailure::Start(cause) => failed(Status::Config, &format!("`az` cannot be started: {cause}")),
-            RunFailure::TimedOut => {
-                failed(Status::Timeout, "`az` did not end in time, and was killed; raise \"timeout\"")
-                    .with_retryable(true)
-            }
-            RunFailure::OutOfMemory(error) => error,
-            RunFailure::Read(_) | RunFailure::TooMuch => failed(Status::Protocol, "the output of `az` cannot be read"),
-        })?;
-        let token = SecretObject::parse(&output.stdout).and_then(|object| parse_token(&object, "accessToken", at));
-        match output.status {
-            Some(status) if !status.success() => Err(failed(
+        let (printed, failure) = credential_program::run(&self.what, &words, &[], self.session.deadline)?;
+        let token = SecretObject::parse(&printed).and_then(|object| parse_token(&object, "accessToken", at));
+        match failure {
+            Some(status) => Err(failed(
                 Status::AccessDenied,
                 &format!("`az account get-access-token` failed with {status}; run `az login`"),
             )),
-            _ => token.ok_or_else(|| failed(Status::Protocol, "`az account get-access-token` printed no token")),
+            None => token.ok_or_else(|| failed(Status::Protocol, "`az account get-access-token` printed no token")),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! | module | content |
 //! |---|---|
 //! | `names` | which secrets are read |
+//! | `files`, `cli_files` | files with credentials; those of the Azure CLI |
 //! | `credentials` | where credentials come from |
 //! | `challenge` | what a vault says about tokens |
 //! | `login` | access tokens |
@@ -12,7 +13,9 @@
 //! | `provider` | the provider |
 
 mod challenge;
+mod cli_files;
 mod credentials;
+mod files;
 mod login;
 mod names;
 mod provider;

@@ -1,6 +1,6 @@
 //! The providers of Azure Key Vault.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -106,7 +106,7 @@ impl CloudStore for KeyVault {
     }
 
     fn credentials_file(&self) -> Option<PathBuf> {
-        self.credentials().ok()?.file().map(Path::to_owned)
+        self.credentials().ok()?.file()
     }
 
     fn advice(&self, error: &Error) -> &'static str {

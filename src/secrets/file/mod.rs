@@ -27,6 +27,9 @@ mod state;
 mod toml;
 mod yaml;
 
+#[cfg(feature = "kubernetes")]
+pub(super) use yaml::parse as parse_yaml;
+
 pub(super) use directory::SecretsDirectory;
 use document::{EntryChange, read_only_format};
 use state::{FileLocation, FileState, Located, NO_HOME, no_home};

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::aws::AwsIdentity;
 use super::files::{CredentialFile, CredentialsFile, Subject};
 use super::metadata::Metadata;
 use super::settings::GoogleSettings;
@@ -45,18 +46,24 @@ impl CredentialSource {
     }
 
     /// Adds which identity requests have.
-    pub(super) fn identify(&self, identity: &mut Identity) -> Result<()> {
-        match self {
-            CredentialSource::Metadata(metadata) => identity.add("metadata", metadata.host()),
-            CredentialSource::File(file) => {
-                identity.add("file", file.path.as_os_str().as_encoded_bytes());
-                identity.add_secret(&file.contents)?;
-                if let Some(Subject::File(path)) = file.credentials.subject() {
-                    identity.add_secret(&subject_token(path)?)?;
-                }
+    pub(super) fn identify(&self, aws: &AwsIdentity, identity: &mut Identity) -> Result<()> {
+        let file = match self {
+            CredentialSource::Metadata(metadata) => {
+                identity.add("metadata", metadata.host());
+                return Ok(());
             }
+            CredentialSource::File(file) => file,
+        };
+        identity.add("file", file.path.as_os_str().as_encoded_bytes());
+        identity.add_secret(&file.contents)?;
+        match file.credentials.subject() {
+            Some(Subject::File(path)) => identity.add_secret(&subject_token(path)?),
+            Some(Subject::Executable(executable)) => identity
+                .add_program(&executable.words, |name| name.starts_with(b"GOOGLE_"))
+                .map_err(|error| Error::new(Status::Io, format!("cannot find the current directory: {error}"))),
+            Some(Subject::Aws { .. }) => aws.identify(identity),
+            Some(Subject::Url { .. }) | None => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::executable::Executable;
 use crate::error::{Error, Result, Status};
 use crate::files;
 use crate::fork;
@@ -33,12 +34,31 @@ pub(super) struct External {
     pub(super) field: Option<String>,
     pub(super) client: Option<(String, SecretBytes)>,
     pub(super) workforce_project: Option<String>,
+    /// The service account that is impersonated.
+    email: Option<String>,
+}
+
+impl External {
+    /// The variables of a program that prints the token.
+    pub(super) fn variables(&self) -> Vec<(&'static str, &str)> {
+        let email = self.email.as_deref().map(|email| ("IMPERSONATED_EMAIL", email));
+        let own = [("AUDIENCE", self.audience.as_str()), ("TOKEN_TYPE", self.subject_token_type.as_str())];
+        own.into_iter().chain(email).collect()
+    }
 }
 
 /// Where the token of the other provider is.
 pub(super) enum Subject {
     File(PathBuf),
-    Url { url: String, headers: Vec<(String, String)> },
+    Url {
+        url: String,
+        headers: Vec<(String, String)>,
+    },
+    Executable(Executable),
+    /// A call of AWS that is signed for this URL, in which `{region}` is replaced.
+    Aws {
+        url: String,
+    },
 }
 
 /// A credential file.
@@ -137,25 +157,22 @@ fn impersonated(file: &SecretObject, source: CredentialsFile) -> Result<Credenti
 fn external(file: &SecretObject) -> Result<External, String> {
     let source = file.object("credential_source").ok_or("has no \"credential_source\"")?;
     let subject = match (source.text("file"), source.text("url")) {
+        _ if source.text("environment_id").is_some() => aws(&source)?,
         (Some(path), _) => Subject::File(PathBuf::from(path)),
-        (None, Some(_)) if source.text("environment_id").is_some() => {
-            return Err(
-                "takes the identity of AWS, which is not supported; use a token in a file or at a URL".to_owned()
-            );
-        }
         (None, Some(url)) => {
             let headers = source.object("headers");
             let headers = headers.iter().flat_map(SecretObject::texts);
             let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
             Subject::Url { url: url.to_owned(), headers }
         }
-        (None, None) => {
-            return Err(
-                "has a \"credential_source\" that is neither a \"file\" nor a \"url\"; a program or AWS is not \
-                        supported"
-                    .to_owned(),
-            );
-        }
+        (None, None) => match source.object("executable") {
+            Some(executable) => Subject::Executable(Executable::of_file(&executable)?),
+            None => {
+                let what =
+                    "has a \"credential_source\" that is neither a \"file\", a \"url\", an \"executable\" nor AWS";
+                return Err(what.to_owned());
+            }
+        },
     };
     let format = source.object("format");
     let field = match format.as_ref().and_then(|format| format.text("type")) {
@@ -178,7 +195,20 @@ fn external(file: &SecretObject) -> Result<External, String> {
         field,
         client,
         workforce_project: file.text("workforce_pool_user_project").map(str::to_owned),
+        email: file.text("service_account_impersonation_url").and_then(|url| {
+            let name = url.rsplit('/').next()?.strip_suffix(":generateAccessToken")?;
+            Some(name.to_owned())
+        }),
     })
+}
+
+fn aws(source: &SecretObject) -> Result<Subject, String> {
+    if source.text("environment_id") != Some("aws1") {
+        return Err("has an \"environment_id\" that is not \"aws1\"".to_owned());
+    }
+    let url = source.text("regional_cred_verification_url").filter(|url| url.starts_with("https://"));
+    let url = url.ok_or("has no \"regional_cred_verification_url\" that begins with https://")?;
+    Ok(Subject::Aws { url: url.to_owned() })
 }
 
 fn text(file: &SecretObject, name: &str) -> Result<String, String> {
@@ -223,9 +253,11 @@ mod tests {
                 json!({"type": "authorized_user", "client_id": "a", "client_secret": "CANARY"}),
                 "has no \"refresh_token\"",
             ),
-            (external(json!({})), "neither a \"file\" nor a \"url\""),
-            (external(json!({"executable": {"command": "CANARY"}})), "neither a \"file\" nor a \"url\""),
-            (external(json!({"environment_id": "aws1", "url": "http://x"})), "identity of AWS"),
+            (external(json!({})), "neither a \"file\", a \"url\", an \"executable\" nor AWS"),
+            (external(json!({"executable": {"command": "'CANARY"}})), "can be split into words"),
+            (external(json!({"executable": {"command": "a", "timeout_millis": 1}})), "\"timeout_millis\""),
+            (external(json!({"environment_id": "aws2", "url": "http://x"})), "not \"aws1\""),
+            (external(json!({"environment_id": "aws1", "url": "http://x"})), "no \"regional_cred_verification_url\""),
             (external(json!({"file": "/t", "format": {"type": "json"}})), "subject_token_field_name"),
             (
                 json!({"type": "external_account", "audience": "a", "subject_token_type": "t",

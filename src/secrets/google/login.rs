@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use super::aws::AwsIdentity;
 use super::credentials::{CredentialSource, subject_token};
 use super::files::{CredentialFile, CredentialsFile, External, Subject, invalid};
 use super::metadata::Metadata;
@@ -25,10 +26,10 @@ const FORM: &str = "application/x-www-form-urlencoded";
 const TOKEN_PATH: &str = "instance/service-accounts/default/token";
 
 /// Returns a new access token.
-pub(super) fn log_in(source: &CredentialSource, session: &Session<'_>) -> Result<AccessToken> {
+pub(super) fn log_in(source: &CredentialSource, aws: &AwsIdentity, session: &Session<'_>) -> Result<AccessToken> {
     match source {
         CredentialSource::Metadata(metadata) => from_metadata(metadata, session),
-        CredentialSource::File(file) => GoogleLogin { file, session }.token(&file.credentials),
+        CredentialSource::File(file) => GoogleLogin { file, aws, session }.token(&file.credentials),
     }
 }
 
@@ -42,6 +43,7 @@ fn from_metadata(metadata: &Metadata, session: &Session<'_>) -> Result<AccessTok
 /// A login with a credentials file.
 struct GoogleLogin<'a> {
     file: &'a CredentialFile,
+    aws: &'a AwsIdentity,
     session: &'a Session<'a>,
 }
 
@@ -102,6 +104,12 @@ impl GoogleLogin<'_> {
     /// The token of the other provider.
     fn subject(&self, external: &External) -> Result<Zeroizing<String>> {
         let (what, contents) = match &external.subject {
+            Subject::Aws { url } => return self.aws.token(url, &external.audience, self.session),
+            Subject::Executable(executable) => {
+                let what = format!("the token for Google of the program in {}", self.file.path.display());
+                let token = executable.token(&what, &external.variables(), self.session.deadline)?;
+                (what, token)
+            }
             Subject::File(path) => (path.display().to_string(), subject_token(path)?),
             Subject::Url { url, headers } => {
                 let what = format!("the token for Google at the \"url\" in {}", self.file.path.display());

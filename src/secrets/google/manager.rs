@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
+use super::aws::AwsIdentity;
 use super::crc32c::crc32c;
 use super::credentials::CredentialSource;
 use super::login;
@@ -33,6 +34,7 @@ pub(super) struct SecretManager {
     pub(super) settings: GoogleSettings,
     pub(super) environment: Environment,
     pub(super) common: Arc<Common>,
+    pub(super) aws: AwsIdentity,
     /// The project that the metadata server named.
     pub(super) found_project: Mutex<Option<String>>,
 }
@@ -152,10 +154,10 @@ impl SecretManager {
     fn get(&self, session: &Session<'_>, source: &CredentialSource, what: &str, url: &str) -> Result<HttpResponse> {
         let identify = || {
             let mut identity = Identity::new("google login");
-            source.identify(&mut identity)?;
+            source.identify(&self.aws, &mut identity)?;
             Ok(identity)
         };
-        let log_in = || login::log_in(source, session);
+        let log_in = || login::log_in(source, &self.aws, session);
         let quota_project = match (source, self.environment.setting("GOOGLE_CLOUD_QUOTA_PROJECT")?) {
             (_, Some(setting)) => Some(setting.text().to_owned()),
             (CredentialSource::File(file), None) => file.quota_project.clone(),

@@ -7,14 +7,17 @@
 //! | `crc32c` | the checksum of values |
 //! | `names` | which secrets are read |
 //! | `settings` | the settings of the provider |
-//! | `files` | credential files |
+//! | `executable`, `files` | programs that print a token; credential files |
+//! | `aws` | the identity at AWS |
 //! | `credentials` | where credentials come from |
 //! | `metadata`, `login` | the metadata server; access tokens |
 //! | `manager` | requests to Secret Manager |
 //! | `provider` | the provider |
 
+mod aws;
 mod crc32c;
 mod credentials;
+mod executable;
 mod files;
 mod login;
 mod manager;
@@ -23,4 +26,5 @@ mod names;
 mod provider;
 mod settings;
 
+pub(super) use aws::AwsIdentity;
 pub(super) use provider::{ID, open, open_table};

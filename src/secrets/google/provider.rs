@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::aws::AwsIdentity;
 use super::credentials;
 use super::manager::SecretManager;
 use super::names;
@@ -20,9 +21,13 @@ use crate::share::Identity;
 pub(in crate::secrets) static ID: ProviderId = ProviderId::builtin(names::PROVIDER, Source::Google);
 
 /// The provider `google`; the inner error says that no secret is named.
-pub(in crate::secrets) fn open(config: &Config, common: &Arc<Common>) -> Result<Result<CloudSource, NotConfigured>> {
+pub(in crate::secrets) fn open(
+    config: &Config,
+    common: &Arc<Common>,
+    aws: AwsIdentity,
+) -> Result<Result<CloudSource, NotConfigured>> {
     match names::of_config(config).map_err(|invalid| invalid.of(Source::Google))? {
-        Some(target) => source(ID.clone(), target, config, common).map(Ok),
+        Some(target) => source(ID.clone(), target, config, common, aws).map(Ok),
         None => {
             let why = "no secret is named; set `google_secret_name`".to_owned();
             Ok(Err(NotConfigured { why, is_wanted: false }))
@@ -36,16 +41,24 @@ pub(in crate::secrets) fn open_table(
     table: &Map<String, Value>,
     config: &Config,
     common: &Arc<Common>,
+    aws: AwsIdentity,
 ) -> Result<CloudSource> {
     let (target, name) = names::of_table(table)?;
-    source(ProviderId::named(&name, Source::Google), target, config, common)
+    source(ProviderId::named(&name, Source::Google), target, config, common, aws)
 }
 
-fn source(id: ProviderId, target: Target, config: &Config, common: &Arc<Common>) -> Result<CloudSource> {
+fn source(
+    id: ProviderId,
+    target: Target,
+    config: &Config,
+    common: &Arc<Common>,
+    aws: AwsIdentity,
+) -> Result<CloudSource> {
     let store = SecretManager {
         settings: GoogleSettings::read(config).map_err(|invalid| invalid.of(Source::Google))?,
         environment: Environment::Process,
         common: common.clone(),
+        aws,
         found_project: Default::default(),
     };
     Ok(CloudSource::new(id, target, Box::new(store), common, config))
@@ -74,7 +87,7 @@ impl CloudStore for SecretManager {
         identity.add_optional("project", self.project(Some(&source))?);
         identity.add_optional("location", self.settings.location.as_ref());
         identity.add("endpoint", self.settings.endpoint(self.settings.location.as_deref()));
-        source.identify(identity)
+        source.identify(&self.aws, identity)
     }
 
     fn describe(&self, members: &mut Map<String, Value>) {

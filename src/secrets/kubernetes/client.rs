@@ -4,15 +4,17 @@
 //! at that address, and is an outage, whatever its status.
 
 use std::fmt;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::server::ApiServer;
 use super::settings::KubernetesSettings;
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Source, Status};
 use crate::fork;
 use crate::http::retry::{Attempts, FailedAttempt, Patience, Retry, RetryClass};
-use crate::http::{self, Client, HttpRequest};
+use crate::http::{self, Client, ClientSettings, HttpRequest};
 use crate::secret_memory::SecretBytes;
 use crate::secrets::json::JsonObject;
 
@@ -23,7 +25,8 @@ const MIN_SECRET: usize = 24;
 
 /// The requests of one load, which share connections and a deadline.
 pub(super) struct KubernetesSession<'a> {
-    settings: &'a KubernetesSettings,
+    server: Arc<ApiServer>,
+    target: String,
     retry: &'a Retry,
     http: Client,
     token: Option<SecretBytes>,
@@ -33,19 +36,23 @@ pub(super) struct KubernetesSession<'a> {
 }
 
 impl<'a> KubernetesSession<'a> {
-    /// Reads the token and the namespace from their files.
+    /// Reads the files that settings name, and runs the program of a kubeconfig.
     pub(super) fn open(
         settings: &'a KubernetesSettings,
         retry: &'a Retry,
         deadline: Deadline,
         patience: Patience,
     ) -> Result<KubernetesSession<'a>> {
+        let server = settings.server(deadline)?;
+        let credentials = server.credentials(deadline)?;
+        let transport = ClientSettings { client_certificate: credentials.certificate, ..server.transport.clone() };
         Ok(KubernetesSession {
-            settings,
+            target: settings.shown_target(),
             retry,
-            http: Client::new(settings.transport.clone()),
-            token: settings.token()?,
-            namespace: settings.namespace()?,
+            http: Client::new(transport),
+            token: credentials.token,
+            namespace: server.namespace()?,
+            server,
             deadline,
             attempts: Attempts::of_setting(settings.max_attempts, patience),
         })
@@ -53,7 +60,7 @@ impl<'a> KubernetesSession<'a> {
 
     /// Reads what is below `/api/v1/namespaces/NAMESPACE/`; `None` if the server reports that there is no such Secret.
     pub(super) fn get(&self, path: &str, verb: &str) -> Result<Option<SecretBytes>> {
-        let url = format!("{}/api/v1/namespaces/{}/{path}", self.settings.url, self.namespace);
+        let url = format!("{}/api/v1/namespaces/{}/{path}", self.server.url, self.namespace);
         self.retry.run(self.attempts, self.deadline, |_| self.attempt(&url, verb))
     }
 
@@ -115,10 +122,7 @@ impl<'a> KubernetesSession<'a> {
     }
 
     fn credentials(&self) -> String {
-        match &self.settings.token_file {
-            Some(path) => format!("check whether the token in {} has expired", path.display()),
-            None => "check the certificate of kubernetes_client_cert".to_owned(),
-        }
+        format!("check whether {} has expired", self.server.origin)
     }
 
     fn no_response(&self, error: Error) -> Error {
@@ -148,7 +152,7 @@ impl<'a> KubernetesSession<'a> {
 
 impl fmt::Display for KubernetesSession<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Kubernetes at {}, {}", self.settings.url, self.settings.place())
+        write!(f, "Kubernetes at {}, {} in the namespace {}", self.server.url, self.target, self.namespace)
     }
 }
 

@@ -1,16 +1,16 @@
 //! The settings: which Secrets, which API server, and with what credentials.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::kubeconfig::Kubeconfig;
+use super::server::{ApiServer, KubernetesLogin, Namespace, is_name, is_namespace};
+use crate::clock::Deadline;
 use crate::config::Config;
-use crate::error::{Error, Result, Source, Status};
-use crate::files;
-use crate::http::url::Url;
-use crate::http::{self, Roots};
-use crate::secret_memory::SecretBytes;
+use crate::error::Result;
+use crate::http::Roots;
 use crate::secrets::not_configured::NotConfigured;
 use crate::secrets::provider_table::{ProviderTable, invalid};
 use crate::settings::{Environment, InvalidSetting, Setting, SettingOrigin};
@@ -18,9 +18,6 @@ use crate::settings::{Environment, InvalidSetting, Setting, SettingOrigin};
 /// Where Kubernetes puts the files of a pod's service account.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 const MEMBERS: [&str; 3] = ["kubernetes_secret", "namespace", "name"];
-/// A Secret has at most 1 MiB; a page of a list has several.
-const MAX_BODY: usize = 64 << 20;
-const MAX_FILE: usize = 64 << 10;
 
 /// Which Secrets are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,22 +28,20 @@ pub(super) enum SecretSelection {
     Selected(String),
 }
 
-#[derive(Clone)]
-pub(super) enum Namespace {
-    Given(String),
-    /// The one of the pod.
-    File(PathBuf),
-}
-
 pub(super) struct KubernetesSettings {
     pub(super) target: SecretSelection,
-    namespace: Namespace,
-    /// Without a slash at the end.
-    pub(super) url: String,
-    pub(super) is_cleartext: bool,
-    pub(super) token_file: Option<PathBuf>,
-    pub(super) transport: http::ClientSettings,
+    server: ServerSetting,
     pub(super) max_attempts: Option<u32>,
+}
+
+/// Where the API server is.
+enum ServerSetting {
+    Given(Arc<ApiServer>),
+    /// In these files, which are read for each load. The namespace may be another one than that of the context.
+    Kubeconfig {
+        paths: Vec<PathBuf>,
+        namespace: Option<String>,
+    },
 }
 
 /// Why there are no settings.
@@ -105,94 +100,80 @@ impl KubernetesSettings {
         config: &Config,
         environment: &Environment,
     ) -> Result<KubernetesSettings, KubernetesSettingsError> {
-        let files = Path::new(SERVICE_ACCOUNT);
         let token_file = config.setting("kubernetes_token_file")?.map(|setting| setting.path());
         let ca_file = config.setting("kubernetes_ca_cert")?;
-        let client_certificate = client_certificate(config)?;
+        let certificate = client_certificate(config)?;
         let given = namespace_setting(config)?;
-        let namespace = namespace.map(str::to_owned).or(given).map(Namespace::Given);
-        let (address, is_pod) = match config.setting("kubernetes_url")? {
-            Some(address) => (address, false),
-            None => (pod_address(environment)?, true),
-        };
-        if !is_pod && token_file.is_none() && client_certificate.is_none() {
-            let what = "is set, which also needs kubernetes_token_file, or kubernetes_client_cert and its key";
-            return Err(address.invalid(what).into());
-        }
-        let url = Url::parse(address.text()).map_err(|error| address.invalid(format!("is not usable: {error}")))?;
-        if url.uri.query().is_some() {
-            return Err(address.invalid("contains `?`; it must end with the host, port or path").into());
-        }
-        let pod_file = |name: &str| Some(files.join(name)).filter(|_| is_pod);
-        let is_anonymous = token_file.is_none() && client_certificate.is_none();
-        let token_file = token_file.or_else(|| pod_file("token").filter(|_| is_anonymous));
-        let of_pod = |path: PathBuf| {
-            let origin = SettingOrigin::Named("the service account of this pod".to_owned());
-            Setting::new(origin, &path.to_string_lossy())
-        };
-        let roots = ca_file.or_else(|| pod_file("ca.crt").map(of_pod)).map_or(Roots::Platform, Roots::File);
-        let namespace = namespace.or_else(|| pod_file("namespace").map(Namespace::File));
-        Ok(KubernetesSettings {
-            target,
-            namespace: namespace.unwrap_or_else(|| Namespace::Given("default".to_owned())),
-            is_cleartext: url.origin.is_cleartext(),
-            url: address.text().trim_end_matches('/').to_owned(),
-            token_file,
-            transport: http::ClientSettings {
-                roots,
-                client_certificate,
-                max_body: MAX_BODY,
-                ..http::ClientSettings::default()
+        let namespace = namespace.map(str::to_owned).or(given);
+        let server = match config.setting("kubernetes_url")? {
+            Some(address) if token_file.is_none() && certificate.is_none() => {
+                let what = "is set, which also needs kubernetes_token_file, or kubernetes_client_cert and its key";
+                return Err(address.invalid(what).into());
+            }
+            Some(address) => {
+                let login = token_file.map_or(KubernetesLogin::None, KubernetesLogin::TokenFile);
+                let namespace = Namespace::Given(namespace.unwrap_or_else(|| "default".to_owned()));
+                let roots = ca_file.map_or(Roots::Platform, Roots::File);
+                ServerSetting::Given(Arc::new(ApiServer::new(&address, namespace, login, roots, certificate)?))
+            }
+            None => match (kubeconfig(environment)?, environment.setting("KUBERNETES_SERVICE_HOST")?) {
+                (Some((paths, is_named)), host) if is_named || host.is_none() => {
+                    let keys = ["kubernetes_token_file", "kubernetes_ca_cert", "kubernetes_client_cert"];
+                    for key in keys {
+                        if let Some(setting) = config.setting(key)? {
+                            let what = "is set, but kubernetes_url is not, and a kubeconfig names the API server";
+                            return Err(setting.invalid(what).into());
+                        }
+                    }
+                    ServerSetting::Kubeconfig { paths, namespace }
+                }
+                (_, Some(host)) => {
+                    let server = of_pod(&host, environment, namespace, token_file, ca_file, certificate)?;
+                    ServerSetting::Given(Arc::new(server))
+                }
+                (_, None) => {
+                    let why = "a Secret is named, but not the API server: outside of a pod, set `kubernetes_url`, or \
+                               log in with kubectl"
+                        .to_owned();
+                    return Err(KubernetesSettingsError::NotConfigured(NotConfigured { why, is_wanted: true }));
+                }
             },
-            max_attempts: Some(config.count("max_attempts", 0)).filter(|attempts| *attempts > 0),
-        })
+        };
+        let max_attempts = Some(config.count("max_attempts", 0)).filter(|attempts| *attempts > 0);
+        Ok(KubernetesSettings { target, server, max_attempts })
     }
 
-    /// The namespace; that of a pod is read from its file.
-    pub(super) fn namespace(&self) -> Result<String> {
-        match &self.namespace {
-            Namespace::Given(name) => Ok(name.clone()),
-            Namespace::File(path) => {
-                let text = fs::read_to_string(path).map_err(|error| Error::io("read", path, &error))?;
-                let name = text.trim();
-                is_namespace(name).then(|| name.to_owned()).ok_or_else(|| {
-                    let what = format!("{} does not contain a namespace; set kubernetes_namespace", path.display());
-                    Error::new(Status::Config, what).with_source(Source::Kubernetes)
-                })
+    /// The API server now.
+    pub(super) fn server(&self, deadline: Deadline) -> Result<Arc<ApiServer>> {
+        match &self.server {
+            ServerSetting::Given(server) => Ok(server.clone()),
+            ServerSetting::Kubeconfig { paths, namespace } => {
+                let mut server = Kubeconfig::read(paths, deadline)?.server()?;
+                if let Some(namespace) = namespace {
+                    server.namespace = Namespace::Given(namespace.clone());
+                }
+                Ok(Arc::new(server))
             }
         }
     }
 
-    /// The namespace for messages.
-    pub(super) fn shown_namespace(&self) -> String {
-        match &self.namespace {
-            Namespace::Given(name) => name.clone(),
-            Namespace::File(_) => self.namespace().unwrap_or_else(|_| "of this pod".to_owned()),
+    /// The file with the credentials, if there is one.
+    pub(super) fn credentials_file(&self) -> Option<&Path> {
+        match &self.server {
+            ServerSetting::Given(server) => server.token_file().map(PathBuf::as_path),
+            ServerSetting::Kubeconfig { paths, .. } => paths.iter().map(PathBuf::as_path).find(|path| path.exists()),
         }
     }
 
-    /// The token now: Kubernetes replaces the file of a pod before its token expires.
-    pub(super) fn token(&self) -> Result<Option<SecretBytes>> {
-        let Some(path) = &self.token_file else { return Ok(None) };
-        let contents = files::read(path, MAX_FILE)?;
-        let token = contents.bytes.trim_ascii();
-        if token.is_empty() || !token.iter().all(u8::is_ascii_graphic) {
-            let what = format!("{} does not contain a token: one line of ASCII without spaces", path.display());
-            return Err(Error::new(Status::Config, what));
-        }
-        SecretBytes::copy_from(token).map(Some)
-    }
-
-    /// The Secrets, for messages: `Secret "train" in the namespace ml`.
-    pub(super) fn place(&self) -> String {
-        let namespace = self.shown_namespace();
+    /// The Secrets, for messages: `Secret "train"`.
+    pub(super) fn shown_target(&self) -> String {
         match &self.target {
             SecretSelection::Named(names) => {
                 let names: Vec<_> = names.iter().map(|name| format!("{name:?}")).collect();
                 let noun = if names.len() == 1 { "Secret" } else { "Secrets" };
-                format!("{noun} {} in the namespace {namespace}", names.join(", "))
+                format!("{noun} {}", names.join(", "))
             }
-            SecretSelection::Selected(selector) => format!("Secrets with {selector:?} in the namespace {namespace}"),
+            SecretSelection::Selected(selector) => format!("Secrets with {selector:?}"),
         }
     }
 }
@@ -231,37 +212,49 @@ fn client_certificate(config: &Config) -> Result<Option<(Setting, Setting)>, Inv
 }
 
 /// The API server that Kubernetes names in the variables of each pod.
-fn pod_address(environment: &Environment) -> Result<Setting, KubernetesSettingsError> {
-    let Some(host) = environment.setting("KUBERNETES_SERVICE_HOST")? else {
-        let why = "a Secret is named, but not the API server: outside of a pod, set `kubernetes_url`".to_owned();
-        return Err(KubernetesSettingsError::NotConfigured(NotConfigured { why, is_wanted: true }));
-    };
+fn of_pod(
+    host: &Setting,
+    environment: &Environment,
+    namespace: Option<String>,
+    token_file: Option<PathBuf>,
+    ca_file: Option<Setting>,
+    certificate: Option<(Setting, Setting)>,
+) -> Result<ApiServer, InvalidSetting> {
     let port = environment.first(&["KUBERNETES_SERVICE_PORT_HTTPS", "KUBERNETES_SERVICE_PORT"])?;
     let port = port.as_ref().map_or("443", Setting::text);
     let name = host.text();
     let name = if name.contains(':') && !name.starts_with('[') { format!("[{name}]") } else { name.to_owned() };
-    Ok(Setting::new(host.origin, &format!("https://{name}:{port}")))
+    let address = Setting::new(host.origin.clone(), &format!("https://{name}:{port}"));
+    let file = |name: &str| Path::new(SERVICE_ACCOUNT).join(name);
+    let login = match token_file {
+        Some(path) => KubernetesLogin::TokenFile(path),
+        None if certificate.is_some() => KubernetesLogin::None,
+        None => KubernetesLogin::TokenFile(file("token")),
+    };
+    let origin = SettingOrigin::Named("the service account of this pod".to_owned());
+    let roots = ca_file.unwrap_or_else(|| Setting::new(origin, &file("ca.crt").to_string_lossy()));
+    let namespace = namespace.map_or_else(|| Namespace::File(file("namespace")), Namespace::Given);
+    ApiServer::new(&address, namespace, login, Roots::File(roots), certificate)
 }
 
-/// Whether this can be the name of a Secret.
-fn is_name(name: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    name.len() <= 253
-        && name.split('.').all(|label| {
-            let bytes = label.as_bytes();
-            bytes.first().is_some_and(|byte| is_plain(*byte))
-                && bytes.last().is_some_and(|byte| is_plain(*byte))
-                && bytes.iter().all(|byte| is_plain(*byte) || *byte == b'-')
-        })
-}
-
-fn is_namespace(name: &str) -> bool {
-    is_name(name) && name.len() <= 63 && !name.contains('.')
+/// The kubeconfig files, and whether a variable names them.
+fn kubeconfig(environment: &Environment) -> Result<Option<(Vec<PathBuf>, bool)>, InvalidSetting> {
+    if let Some(setting) = environment.setting("KUBECONFIG")? {
+        let paths: Vec<_> = std::env::split_paths(setting.text()).filter(|path| !path.as_os_str().is_empty()).collect();
+        return Ok((!paths.is_empty()).then_some((paths, true)));
+    }
+    let path = environment.home().map(|home| home.join(".kube/config")).filter(|path| path.exists());
+    Ok(path.map(|path| (vec![path], false)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Status;
+
+    fn server(settings: &KubernetesSettings) -> Arc<ApiServer> {
+        settings.server(Deadline::after(std::time::Duration::MAX)).unwrap()
+    }
 
     fn read(settings: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<KubernetesSettings, String> {
         let mut config = Config::new();
@@ -276,10 +269,11 @@ mod tests {
     fn pod_is_found_by_its_variables() {
         let variables = [("KUBERNETES_SERVICE_HOST", "fd00::1"), ("KUBERNETES_SERVICE_PORT", "6443")];
         let settings = read(&[("kubernetes_secret", "train")], &variables).ok().unwrap();
-        assert_eq!(settings.url, "https://[fd00::1]:6443");
-        assert_eq!(settings.token_file, Some(Path::new(SERVICE_ACCOUNT).join("token")));
-        assert!(matches!(&settings.transport.roots, Roots::File(file) if file.text().ends_with("/ca.crt")));
-        assert!(matches!(settings.namespace, Namespace::File(_)));
+        let server = server(&settings);
+        assert_eq!(server.url, "https://[fd00::1]:6443");
+        assert_eq!(server.token_file(), Some(&Path::new(SERVICE_ACCOUNT).join("token")));
+        assert!(matches!(&server.transport.roots, Roots::File(file) if file.text().ends_with("/ca.crt")));
+        assert!(matches!(server.namespace, Namespace::File(_)));
     }
 
     #[test]
@@ -310,8 +304,9 @@ mod tests {
         let of =
             |table: Value| KubernetesSettings::of_table(table.as_object().unwrap(), &config, &Environment::fixed(&[]));
         let (settings, name) = of(serde_json::json!({"kubernetes_secret": "a", "namespace": "ml"})).ok().unwrap();
-        assert_eq!((name.as_str(), settings.namespace().unwrap().as_str()), ("kubernetes:a", "ml"));
-        assert_eq!(settings.url, "https://h");
+        let server = server(&settings);
+        assert_eq!((name.as_str(), server.namespace().unwrap().as_str()), ("kubernetes:a", "ml"));
+        assert_eq!(server.url, "https://h");
         for table in [
             serde_json::json!({"kubernetes_secret": []}),
             serde_json::json!({"kubernetes_secret": 1}),

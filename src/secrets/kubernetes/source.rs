@@ -1,16 +1,18 @@
 //! The provider's [`DocumentSource`].
 
 use std::fs;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
 use super::client::KubernetesSession;
 use super::reader;
+use super::server::ApiServer;
 use super::settings::{KubernetesSettings, KubernetesSettingsError, SecretSelection};
 use crate::clock::Deadline;
 use crate::config::Config;
 use crate::error::{Error, Result, Source, Status};
-use crate::files::{self, Fingerprint};
+use crate::files::Fingerprint;
 use crate::fork;
 use crate::fork_safe::Mutex;
 use crate::http::retry::{Patience, Retry, RetryDelay};
@@ -23,7 +25,8 @@ use crate::settings::{Environment, InvalidSetting};
 use crate::share::Identity;
 
 pub(crate) static ID: ProviderId = ProviderId::builtin("kubernetes", Source::Kubernetes);
-const MAX_KEY_FILE: usize = 64 << 10;
+/// How long the reading of a kubeconfig may take for messages and for the identity.
+const READING: Duration = Duration::from_secs(5);
 
 /// Reads documents from a Kubernetes API server.
 pub(crate) struct KubernetesSource {
@@ -74,7 +77,13 @@ impl DocumentSource for KubernetesSource {
 
     fn place(&self) -> String {
         match &self.settings {
-            Ok(settings) => format!("{} at {}", settings.place(), settings.url),
+            Ok(settings) => match settings.server(Deadline::after(READING)) {
+                Ok(server) => {
+                    let namespace = shown_namespace(&server);
+                    format!("{} in the namespace {namespace} at {}", settings.shown_target(), server.url)
+                }
+                Err(_) => format!("{} in Kubernetes", settings.shown_target()),
+            },
             Err(_) => "Kubernetes, whose settings are invalid".to_owned(),
         }
     }
@@ -104,20 +113,27 @@ impl DocumentSource for KubernetesSource {
             SecretSelection::Named(names) => (Some(names), None),
             SecretSelection::Selected(selector) => (None, Some(selector)),
         };
-        let token_file = settings.token_file.as_ref().map(|path| path.to_string_lossy().into_owned());
-        Map::from_iter([
-            ("url".to_owned(), json!(settings.url)),
-            ("namespace".to_owned(), json!(settings.shown_namespace())),
-            ("secrets".to_owned(), json!(names)),
-            ("selector".to_owned(), json!(selector)),
-            ("token_file".to_owned(), json!(token_file)),
-        ])
+        let mut members =
+            Map::from_iter([("secrets".to_owned(), json!(names)), ("selector".to_owned(), json!(selector))]);
+        match settings.server(Deadline::after(READING)) {
+            Ok(server) => members.extend([
+                ("url".to_owned(), json!(server.url)),
+                ("namespace".to_owned(), json!(shown_namespace(&server))),
+                ("token_file".to_owned(), json!(server.token_file().map(|path| path.to_string_lossy()))),
+                ("credentials".to_owned(), json!(server.origin)),
+            ]),
+            Err(error) => members.extend([("error".to_owned(), json!(error.message()))]),
+        }
+        members
     }
 
     fn check(&self, deadline: Deadline) -> Health {
         let _guard = fork::protect();
         match self.read(deadline, Patience::Brief) {
-            Ok(document) => health(&self.place(), &document, self.settings.as_ref().is_ok_and(|s| s.is_cleartext)),
+            Ok(document) => {
+                let server = self.settings.as_ref().ok().and_then(|settings| settings.server(deadline).ok());
+                health(&self.place(), &document, server.is_some_and(|server| server.is_cleartext))
+            }
             Err(error) => Health::new(HealthState::Failed, error.message()).with_advice(advice(&error)),
         }
     }
@@ -150,27 +166,22 @@ fn advice(error: &Error) -> &'static str {
 }
 
 fn identity(settings: &KubernetesSettings) -> Result<Identity> {
+    let server = settings.server(Deadline::after(READING))?;
     let mut identity = Identity::new("kubernetes");
-    identity.add("url", &settings.url);
-    identity.add("namespace", settings.namespace()?);
+    identity.add("namespace", server.namespace()?);
     match &settings.target {
         SecretSelection::Named(names) => names.iter().for_each(|name| identity.add("name", name)),
         SecretSelection::Selected(selector) => identity.add("selector", selector),
     }
-    settings.transport.trust().into_iter().for_each(|(name, value)| identity.add(name, value));
-    if let Some(path) = &settings.token_file {
-        identity.add("file", path.as_os_str().as_encoded_bytes());
-        // A rotated token is of the same account, but that is not known here.
-        if let Some(token) = settings.token()? {
-            identity.add_secret(&token)?;
-        }
-    }
-    if let Some((_, key)) = &settings.transport.client_certificate {
-        identity.add_secret(&files::read(&key.path(), MAX_KEY_FILE)?.bytes)?;
-    }
+    server.identify(&mut identity)?;
     Ok(identity)
 }
 
+/// The namespace for messages.
+fn shown_namespace(server: &ApiServer) -> String {
+    server.namespace().unwrap_or_else(|_| "of this pod".to_owned())
+}
+
 fn fingerprint(settings: &KubernetesSettings) -> Option<Fingerprint> {
-    fs::metadata(settings.token_file.as_ref()?).ok().map(|metadata| Fingerprint::of(&metadata))
+    fs::metadata(settings.credentials_file()?).ok().map(|metadata| Fingerprint::of(&metadata))
 }

@@ -15,11 +15,14 @@ pub const TENANT: &str = "72f988bf-86f1-41af-91ab-2d7cd011db47";
 pub const READER: &str = "11111111-aaaa-4bbb-8ccc-000000000001";
 pub const STRANGER: &str = "11111111-aaaa-4bbb-8ccc-000000000002";
 pub const SECRET: &str = "CANARY-client-secret~0001";
+/// The refresh token in the directory `cli`.
+pub const REFRESH: &str = "CANARY-refresh-token-of-the-cli";
 pub const IDENTITY_HEADER: &str = "CANARY-identity-header-1";
 pub const VAULT: &str = "https://train.vault.azure.net";
 const LOGIN: &str = "login.microsoftonline.com";
 
-/// The files are `certificate.pem`, `token` and `bad_token`.
+/// The files are `certificate.pem`, `token` and `bad_token`, and the directories of the Azure CLI `cli` and
+/// `cli_expired`.
 pub struct Azure(CloudServer);
 
 /// The names of Azure on the way to a server.

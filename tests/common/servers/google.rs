@@ -18,9 +18,22 @@ impl Google {
         self.0.file(&format!("{kind}.json"))
     }
 
+    /// The path of another file in the directory of the server.
+    pub fn path(&self, name: &str) -> String {
+        self.0.file(name)
+    }
+
     /// What Google's own client reads: see `tests/python/clouds/google_peer.py`.
     pub fn peer(&self, file: &str, asked: &Value) -> Value {
-        peer("google", &[&self.address(), file], asked)
+        self.peer_with(&[], file, asked)
+    }
+
+    /// The same with these variables.
+    pub fn peer_with(&self, variables: &[(&str, &str)], file: &str, asked: &Value) -> Value {
+        let variables: Vec<String> = variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let address = self.address();
+        let arguments: Vec<&str> = variables.iter().map(String::as_str).chain([address.as_str(), file]).collect();
+        peer("google", &arguments, asked)
     }
 }
 

@@ -18,6 +18,16 @@ impl Kubernetes {
         self.file(user)
     }
 
+    /// A kubeconfig whose current context logs in like this: `token`, `certificate`, `exec`…
+    pub fn kubeconfig(&self, login: &str) -> String {
+        self.file(&format!("kubeconfig-{login}"))
+    }
+
+    /// What the official client reads with a kubeconfig.
+    pub fn peer_of(&self, kubeconfig: &str, asked: &Value) -> Value {
+        peer("kubernetes", &[kubeconfig], asked)
+    }
+
     /// What the official client reads: see `tests/python/clouds/kubernetes_peer.py`.
     pub fn peer(&self, user: &str, asked: &Value) -> Value {
         peer("kubernetes", &[&self.url(), &self.token_file(user)], asked)

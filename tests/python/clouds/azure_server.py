@@ -1,8 +1,8 @@
 """Azure Key Vault 7.4, the login server of Microsoft Entra ID and both services of managed identities, as far as their
 public REST documents describe them.
 
-Client secrets, signed assertions, audiences and lifetimes of tokens are checked. A certificate and the token of another
-provider are written to the directory that is given.
+Client secrets, signed assertions, audiences and lifetimes of tokens are checked. A certificate, the token of another
+provider, and the directory `cli` of the Azure CLI are written to the directory that is given, and to `core.json` the value of the secret `core`, which is random.
 
 usage: azure_server.py DIRECTORY
 Prints `port N.` when it listens.
@@ -12,6 +12,7 @@ import datetime
 import hashlib
 import json
 import re
+import secrets
 import sys
 import time
 from base64 import urlsafe_b64encode
@@ -21,6 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import jwt
+import msal
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -29,6 +31,8 @@ from cryptography.x509.oid import NameOID
 TENANT = "72f988bf-86f1-41af-91ab-2d7cd011db47"
 READER, STRANGER = "11111111-aaaa-4bbb-8ccc-000000000001", "11111111-aaaa-4bbb-8ccc-000000000002"
 SECRET = "CANARY-client-secret~0001"
+CLI_CLIENT, USER = "04b07795-8ddb-461a-bbee-02f9e1bf7b46", "22222222-aaaa-4bbb-8ccc-000000000001"
+REFRESH = "CANARY-refresh-token-of-the-cli"
 IDENTITY_HEADER = "CANARY-identity-header-1"
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ISSUER_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -93,14 +97,25 @@ class Handler(BaseHTTPRequestHandler):
         if not match or match[1] != TENANT:
             message = "AADSTS90002: Tenant 'x' not found. Trace ID: 1"
             return self.reply(400, {"error": "invalid_request", "error_description": message})
-        client, scope = form.get("client_id"), form.get("scope", "")
-        if form.get("grant_type") != "client_credentials" or not scope.endswith("/.default"):
+        client = form.get("client_id")
+        scope = next((scope for scope in form.get("scope", "").split() if scope.endswith("/.default")), None)
+        if form.get("grant_type") == "refresh_token" and scope:
+            return self.refresh(form, scope)
+        if form.get("grant_type") != "client_credentials" or not scope:
             return self.reply(400, {"error": "invalid_request", "error_description": "AADSTS900144: bad body."})
         if client not in (READER, STRANGER) or not self.is_client(form, client):
             message = f"AADSTS7000215: Invalid client secret provided for {client}. Trace ID: 2 Correlation ID: 3"
             return self.reply(401, {"error": "invalid_client", "error_description": message})
         token = issue(client, scope.removesuffix("/.default"))
         self.reply(200, {"token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599, "access_token": token})
+
+    def refresh(self, form, scope):
+        """A token of the user of the Azure CLI."""
+        if form.get("client_id") != CLI_CLIENT or form.get("refresh_token") != REFRESH:
+            message = "AADSTS70043: The refresh token has expired. Trace ID: 4"
+            return self.reply(400, {"error": "invalid_grant", "error_description": message})
+        token = issue(READER, scope.removesuffix("/.default"))
+        self.reply(200, {"token_type": "Bearer", "expires_in": 3599, "access_token": token, "scope": scope})
 
     def is_client(self, form, client):
         if "client_secret" in form:
@@ -221,8 +236,41 @@ class Handler(BaseHTTPRequestHandler):
         self.reply(200, {"value": versions[version], "id": identifier, "attributes": attributes, "tags": {}})
 
 
+def log_in_to_cli(directory, refresh_token):
+    """Writes what `az login` does: the cache by Microsoft's own library, and the profile."""
+    directory.mkdir()
+    encoded = [urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in ({}, {"oid": USER, "preferred_username": "user@example.com"})]
+    identifiers = urlsafe_b64encode(json.dumps({"uid": USER, "utid": TENANT}).encode()).decode()
+    cache = msal.SerializableTokenCache()
+    response = {
+        "access_token": "CANARY-access-of-management-only",
+        "expires_in": 3600,
+        "refresh_token": refresh_token,
+        "foci": "1",
+        "id_token": ".".join([*encoded, ""]),
+        "client_info": identifiers,
+    }
+    cache.add(
+        {
+            "client_id": CLI_CLIENT,
+            "scope": ["https://management.core.windows.net//.default"],
+            "token_endpoint": f"https://login.microsoftonline.com/{TENANT}/oauth2/v2.0/token",
+            "environment": "login.microsoftonline.com",
+            "response": response,
+        }
+    )
+    (directory / "msal_token_cache.json").write_text(cache.serialize())
+    user = {"name": "User@example.com", "type": "user"}
+    own = {"id": str(uuid4()), "isDefault": True, "tenantId": TENANT, "user": user, "environmentName": "AzureCloud"}
+    other = {**own, "id": str(uuid4()), "isDefault": False, "tenantId": str(uuid4())}
+    profile = json.dumps({"installationId": "1", "subscriptions": [other, own]})
+    (directory / "azureProfile.json").write_text(profile, encoding="utf-8-sig")
+
+
 def main():
     directory = Path(sys.argv[1])
+    log_in_to_cli(directory / "cli", REFRESH)
+    log_in_to_cli(directory / "cli_expired", "CANARY-refresh-token-of-then")
     none = serialization.NoEncryption()
     pem = CERTIFICATE_KEY.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, none)
     public = CERTIFICATE.public_bytes(serialization.Encoding.PEM)
@@ -239,6 +287,9 @@ def main():
     put("mixed-1", ["CANARY-mixed"], tags={"group": "mixed"})
     for number in range(5):
         put(f"train-{number}", [f"CANARY-train-{number}"], tags={"app": "train", "odd": str(number % 2)})
+    core = json.dumps({name: secrets.token_hex(24) for name in ("AWS_KEPT", "AWS_FREED", "VAULT_KEPT", "VAULT_FREED")})
+    (directory / "core.json").write_text(core)
+    put("core", [core])
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     print(f"port {server.server_port}.", flush=True)
     server.serve_forever()

@@ -1,7 +1,8 @@
 """Google Secret Manager, its token servers and its metadata server, as their public REST documents describe them.
 
 Signatures, audiences, scopes and lifetimes of tokens are checked. The credential files of all kinds are written to the
-directory that is given; a request needs the rights of the identity that its token stands for.
+directory that is given; a request needs the rights of the identity that its token stands for. The value of the secret
+`core` is random, and written to `core.json`.
 
 usage: google_server.py DIRECTORY
 Prints `port N.` when it listens.
@@ -10,15 +11,20 @@ Prints `port N.` when it listens.
 import base64
 import json
 import re
+import secrets
 import sys
 import time
+from calendar import timegm
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 from uuid import uuid4
 
 import google_crc32c_plain
 import jwt
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -28,6 +34,9 @@ READER, STRANGER = "reader@train-1.iam.gserviceaccount.com", "stranger@train-1.i
 AUDIENCE = "//iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/pool/providers/ci"
 FEDERATED = "principal://pool/subject/job-1"
 USER = "user@example.com"
+JWT_TYPE, AWS_TYPE = "urn:ietf:params:oauth:token-type:jwt", "urn:ietf:params:aws:token-type:aws4_request"
+VERIFICATION_URL = "https://sts.{region}.amazonaws.com?Action=GetCallerIdentity&Version=2011-06-15"
+AWS_KEY = Credentials("AKIDGOOGLE", "CANARY-aws-secret-key", "CANARY-aws-session-token")
 MAY_READ = {READER, USER}
 CLIENT, CLIENT_SECRET, REFRESH = "client.apps", "CANARY-client-secret-0001", "CANARY-refresh-token-0001"
 SUBJECT_HEADER = "CANARY-subject-header-01"
@@ -142,11 +151,13 @@ class Handler(BaseHTTPRequestHandler):
         try:
             assert form["grant_type"] == "urn:ietf:params:oauth:grant-type:token-exchange"
             assert form["audience"] == AUDIENCE and form["scope"] in (SCOPE, "https://www.googleapis.com/auth/iam")
-            assert form["subject_token_type"] == "urn:ietf:params:oauth:token-type:jwt"
+            if form["subject_token_type"] == AWS_TYPE:
+                return self.reply(200, STATE.issue("principal://pool/subject/" + aws_caller(form["subject_token"])))
+            assert form["subject_token_type"] in (JWT_TYPE, "urn:ietf:params:oauth:token-type:id_token")
             claims = jwt.decode(
                 form["subject_token"], STATE.key("issuer").public_key(), algorithms=["RS256"], audience=AUDIENCE
             )
-        except (AssertionError, jwt.PyJWTError) as error:
+        except (AssertionError, KeyError, ValueError, jwt.PyJWTError) as error:
             return self.reply(
                 400, {"error": "invalid_grant", "error_description": f"The token is bad: {type(error).__name__}"}
             )
@@ -242,6 +253,28 @@ class Handler(BaseHTTPRequestHandler):
         return self.reply(200, {"name": shown, "payload": {"data": data, "dataCrc32c": str(checksum)}})
 
 
+def aws_caller(token):
+    """Whose call of AWS this is; AWS's own code checks the signature."""
+    call = json.loads(unquote(token))
+    headers = {header["key"].lower(): header["value"] for header in call["headers"]}
+    assert call["method"] == "POST" and headers["x-goog-cloud-target-resource"] == AUDIENCE
+    match = re.fullmatch(
+        r"AWS4-HMAC-SHA256 Credential=(\w+)/(\d+)/([\w-]+)/sts/aws4_request, ?SignedHeaders=([^,]+), ?Signature=(\w+)",
+        headers["authorization"],
+    )
+    key, _, region, names, signature = match.groups()
+    assert call["url"] == f"https://sts.{region}.amazonaws.com?Action=GetCallerIdentity&Version=2011-06-15"
+    assert headers["host"] == f"sts.{region}.amazonaws.com" and headers.get("x-amz-security-token") == AWS_KEY.token
+    assert key == AWS_KEY.access_key and {"host", "x-amz-date"} <= set(names.split(";"))
+    signer = SigV4Auth(AWS_KEY, "sts", region)
+    request = AWSRequest("POST", call["url"], headers={name: headers[name] for name in names.split(";")}, data=b"")
+    request.context["timestamp"] = headers["x-amz-date"]
+    assert abs(time.time() - timegm(time.strptime(headers["x-amz-date"], "%Y%m%dT%H%M%SZ"))) < 900
+    to_sign = signer.string_to_sign(request, signer.canonical_request(request))
+    assert signer.signature(to_sign, request) == signature, "the signature does not match"
+    return "job-1"
+
+
 def subject():
     now = int(time.time())
     claims = {"iss": "https://ci", "sub": "job-1", "aud": AUDIENCE, "iat": now, "exp": now + 3600}
@@ -265,11 +298,20 @@ def write_files(directory, base):
     external = {
         "type": "external_account",
         "audience": AUDIENCE,
-        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "subject_token_type": JWT_TYPE,
         "token_url": f"{base}/v1/token",
         "service_account_impersonation_url": f"{base}/v1/projects/-/serviceAccounts/{READER}:generateAccessToken",
     }
     (directory / "subject").write_text(subject())
+    # A program that counts its runs, and prints what the file `response` has.
+    response = {"version": 1, "success": True, "token_type": JWT_TYPE, "id_token": subject()}
+    (directory / "response").write_text(json.dumps(response | {"expiration_time": int(time.time()) + 3600}))
+    program = directory / "program"
+    program.write_text(
+        f'#!/bin/sh\n[ "$GOOGLE_EXTERNAL_ACCOUNT_AUDIENCE" = "{AUDIENCE}" ] || exit 3\n'
+        f'echo "$# for $GOOGLE_EXTERNAL_ACCOUNT_IMPERSONATED_EMAIL" >>"{directory}/runs"\ncat "{directory}/response"\n'
+    )
+    program.chmod(0o700)
     files = {
         "service_account": account(READER),
         "pkcs1": account(READER, True),
@@ -304,6 +346,24 @@ def write_files(directory, base):
             "source_credentials": account(STRANGER),
             "service_account_impersonation_url": external["service_account_impersonation_url"],
         },
+        "external_executable": {
+            **external,
+            "credential_source": {"executable": {"command": f"{program} '1 2'", "timeout_millis": 5000}},
+        },
+        "external_output_file": {
+            **external,
+            "credential_source": {"executable": {"command": str(program), "output_file": str(directory / "output")}},
+        },
+        "external_aws": {
+            **external,
+            "subject_token_type": AWS_TYPE,
+            "credential_source": {
+                "environment_id": "aws1",
+                "region_url": "http://169.254.169.254/latest/meta-data/placement/availability-zone",
+                "url": "http://169.254.169.254/latest/meta-data/iam/security-credentials",
+                "regional_cred_verification_url": VERIFICATION_URL,
+            },
+        },
         "external_bad": {**external, "credential_source": {"file": str(directory / "bad_subject")}},
     }
     (directory / "bad_subject").write_text(
@@ -336,6 +396,9 @@ def main():
         )
     STATE.put(here, "mixed-1", [b"CANARY-mixed"], labels={"group": "mixed"})
     STATE.put(there, "regional", [b"CANARY-regional"])
+    core = json.dumps({name: secrets.token_hex(24) for name in ("AWS_KEPT", "AWS_FREED", "VAULT_KEPT", "VAULT_FREED")})
+    (directory / "core.json").write_text(core)
+    STATE.put(here, "core", [core.encode()])
     print(f"port {server.server_port}.", flush=True)
     server.serve_forever()
 

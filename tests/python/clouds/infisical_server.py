@@ -177,7 +177,7 @@ def main() -> None:
     PATHS["prod", "/empty"] = {}
     PATHS["dev", "/"] = {"HF_TOKEN": ("CANARY-dev", 1, False)}
     IMPORTS["prod", "/train"] = [("prod", "/shared a"), ("prod", "/shared-b")]
-    core = {name: secrets.token_hex(24) for name in ("VAULT_KEPT", "VAULT_FREED")}
+    core = {name: secrets.token_hex(24) for name in ("AWS_KEPT", "AWS_FREED", "VAULT_KEPT", "VAULT_FREED")}
     (directory / "core.json").write_text(json.dumps(core))
     PATHS["prod", "/core"] = {name: (value, 1, False) for name, value in core.items()}
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

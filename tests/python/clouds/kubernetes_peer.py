@@ -1,6 +1,7 @@
 """What the official client of Kubernetes reads.
 
 usage: kubernetes_peer.py URL TOKEN_FILE
+       kubernetes_peer.py KUBECONFIG
 Standard input has a list of [namespace, name] or [namespace, label selector with `=`]. Prints a list: the values in
 base64 by key, with the version; the names of Secrets with the label; or the status of the error.
 """
@@ -9,13 +10,16 @@ import json
 import sys
 from pathlib import Path
 
-from kubernetes import client
+from kubernetes import client, config
 from kubernetes.client.rest import ApiException
 
-url, token = sys.argv[1:]
 settings = client.Configuration()
-settings.host = url
-settings.api_key = {"authorization": f"Bearer {Path(token).read_text().strip()}"}
+if len(sys.argv) == 2:
+    config.load_kube_config(sys.argv[1], client_configuration=settings)
+else:
+    url, token = sys.argv[1:]
+    settings.host = url
+    settings.api_key = {"authorization": f"Bearer {Path(token).read_text().strip()}"}
 api = client.CoreV1Api(client.ApiClient(settings))
 
 

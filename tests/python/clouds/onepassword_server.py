@@ -133,7 +133,7 @@ def main() -> None:
     # A title with the form of an identifier.
     put(train, "abcdefghijklmnopqrstuvwxyz", [field("a", "CANARY-title")], id=identifier("titled"))
     put(other, "database (prod)", [field("HF_TOKEN", "CANARY-elsewhere")], 3)
-    core = {name: secrets.token_hex(24) for name in ("AWS_KEPT", "AWS_FREED")}
+    core = {name: secrets.token_hex(24) for name in ("AWS_KEPT", "AWS_FREED", "VAULT_KEPT", "VAULT_FREED")}
     (Path(sys.argv[1]) / "core.json").write_text(json.dumps(core))
     put(train, "core", [field(name, value) for name, value in core.items()])
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

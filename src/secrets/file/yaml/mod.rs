@@ -29,7 +29,7 @@ const MAX_EXAMINED: usize = 1 << 28;
 const TOO_DEEP: &str = "values are nested too deeply";
 
 /// Parses a document: one map of keys and values.
-pub(super) fn parse(text: &str, deadline: Deadline) -> Result<Entries, Problem> {
+pub(in crate::secrets) fn parse(text: &str, deadline: Deadline) -> Result<Entries, Problem> {
     entries(&read(text, deadline)?)
 }
 

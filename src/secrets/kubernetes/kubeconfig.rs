@@ -1,0 +1,166 @@
+//! kubeconfig files: the API server and the user of the current context.
+
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use super::exec_plugin::{ExecPlugin, trimmed};
+use super::server::{ApiServer, KubernetesLogin, Namespace, is_namespace};
+use crate::clock::Deadline;
+use crate::error::{Error, Result, Status};
+use crate::files;
+use crate::fork;
+use crate::http::{Proxy, Roots};
+use crate::secrets::entries::Problem;
+use crate::secrets::file::parse_yaml;
+use crate::secrets::json::SecretObject;
+use crate::settings::{Setting, SettingOrigin};
+
+const MAX_FILE: usize = 4 << 20;
+
+/// The files, of which the first that has an entry supplies it.
+pub(super) struct Kubeconfig(Vec<(PathBuf, SecretObject)>);
+
+/// A named entry, and the file that it is from.
+struct KubeconfigEntry<'a> {
+    object: SecretObject,
+    path: &'a Path,
+    /// `the user "ci" in /home/me/.kube/config`
+    shown: String,
+}
+
+impl Kubeconfig {
+    /// Reads the files. Those that do not exist are skipped.
+    pub(super) fn read(paths: &[PathBuf], deadline: Deadline) -> Result<Kubeconfig> {
+        let mut read = Vec::new();
+        for path in paths.iter().filter(|path| path.exists()) {
+            let contents = fork::unprotected(|| files::read(path, MAX_FILE))?;
+            let text = std::str::from_utf8(&contents.bytes).map_err(|_| invalid(path, "is not text in UTF-8"))?;
+            let entries = fork::unprotected(|| parse_yaml(text, deadline)).map_err(|problem| match problem {
+                Problem::Text { position, message } => {
+                    let at = position.map_or(String::new(), |at| format!(", line {}, column {}", at.line, at.column));
+                    invalid(path, &format!("is not valid YAML{at}: {message}"))
+                }
+                Problem::TimedOut => Error::new(Status::Timeout, "timed out while reading a kubeconfig"),
+                Problem::OutOfMemory(error) => error,
+            })?;
+            read.push((path.clone(), SecretObject::from(entries)));
+        }
+        match read.is_empty() {
+            false => Ok(Kubeconfig(read)),
+            true => {
+                let shown: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+                Err(Error::new(Status::Config, format!("there is no kubeconfig at {}", shown.join(", "))))
+            }
+        }
+    }
+
+    /// The server and the user of the current context. The namespace is that of the context, else `default`.
+    pub(super) fn server(&self) -> Result<ApiServer> {
+        let (path, context) =
+            self.0.iter().find_map(|(path, file)| Some((path, file.text("current-context")?))).ok_or_else(|| {
+                invalid(&self.0[0].0, "has no current-context; run `kubectl config use-context NAME`")
+            })?;
+        let context = self.entry(path, "contexts", "context", context)?;
+        let name = |member| {
+            context.object.text(member).ok_or_else(|| invalid_entry(&context.shown, &format!("names no {member}")))
+        };
+        let cluster = self.entry(context.path, "clusters", "cluster", name("cluster")?)?;
+        let user = self.entry(context.path, "users", "user", name("user")?)?;
+        let namespace = context.object.text("namespace").unwrap_or("default");
+        if !is_namespace(namespace) {
+            return Err(invalid_entry(&context.shown, "has a namespace that is not a name"));
+        }
+        let address = cluster.object.text("server").ok_or_else(|| invalid_entry(&cluster.shown, "has no server"))?;
+        let named = |member: &str| SettingOrigin::Named(format!("{member} of {}", cluster.shown));
+        let roots = match pem(&cluster, "certificate-authority")? {
+            Some((setting, true)) => Roots::Pem(setting),
+            Some((setting, false)) => Roots::File(setting),
+            None => Roots::Platform,
+        };
+        let (login, certificate) = login(&user, &cluster)?;
+        let address = Setting::new(named("server"), address);
+        let mut server = ApiServer::new(&address, Namespace::Given(namespace.to_owned()), login, roots, certificate)
+            .map_err(|invalid| invalid.error)?;
+        server.origin = format!("the login of {}", user.shown);
+        server.transport.skip_verify = cluster.object.text("insecure-skip-tls-verify") == Some("true");
+        server.transport.server_name = cluster.object.text("tls-server-name").map(str::to_owned);
+        if let Some(url) = cluster.object.text("proxy-url") {
+            server.transport.proxy = Proxy::Always(Setting::new(named("proxy-url"), url));
+        }
+        Ok(server)
+    }
+
+    fn entry(&self, from: &Path, list: &str, member: &'static str, name: &str) -> Result<KubeconfigEntry<'_>> {
+        for (path, file) in &self.0 {
+            let entries = file.objects(list).unwrap_or_default();
+            if let Some(entry) = entries.iter().find(|entry| entry.text("name") == Some(name)) {
+                let shown = format!("the {member} {name:?} in {}", path.display());
+                let object = entry.object(member).ok_or_else(|| invalid_entry(&shown, "is empty"))?;
+                return Ok(KubeconfigEntry { object, path, shown });
+            }
+        }
+        Err(invalid(from, &format!("names the {member} {name:?}, which does not exist")))
+    }
+}
+
+/// With what a user logs in, and the client certificate.
+fn login(
+    user: &KubeconfigEntry<'_>,
+    cluster: &KubeconfigEntry<'_>,
+) -> Result<(KubernetesLogin, Option<(Setting, Setting)>)> {
+    let object = &user.object;
+    let certificate = match (pem(user, "client-certificate")?, pem(user, "client-key")?) {
+        (Some((certificate, _)), Some((key, _))) => Some((certificate, key)),
+        (None, None) => None,
+        _ => return Err(invalid_entry(&user.shown, "has a client certificate or a key, but not both")),
+    };
+    let login = match (object.text("tokenFile"), object.get("token").filter(|token| !token.is_empty())) {
+        (Some(path), _) => KubernetesLogin::TokenFile(beside(user.path, path)),
+        (None, Some(token)) if token.iter().all(u8::is_ascii_graphic) => KubernetesLogin::Token(token.clone()),
+        (None, Some(_)) => return Err(invalid_entry(&user.shown, "has a token with spaces or non-ASCII characters")),
+        (None, None) => match object.object("exec") {
+            Some(exec) => {
+                let directory = user.path.parent().unwrap_or(Path::new("/"));
+                let plugin = ExecPlugin::read(&user.shown, &exec, &cluster.object, directory);
+                KubernetesLogin::Program(plugin.map_err(|what| invalid_entry(&user.shown, &what))?)
+            }
+            None if certificate.is_none() && ["username", "auth-provider"].iter().any(|n| object.get(n).is_some()) => {
+                let what = "logs in with a password or an auth-provider, which are not supported; use exec or a token";
+                return Err(invalid_entry(&user.shown, what));
+            }
+            None => KubernetesLogin::None,
+        },
+    };
+    Ok((login, certificate))
+}
+
+/// A file in PEM, or its contents, and whether it is the contents.
+fn pem(entry: &KubeconfigEntry<'_>, member: &str) -> Result<Option<(Setting, bool)>> {
+    let origin = SettingOrigin::Named(format!("{member} of {}", entry.shown));
+    if let Some(data) = entry.object.get(&format!("{member}-data")).filter(|data| !data.is_empty()) {
+        let bytes = STANDARD.decode(data.trim_ascii()).ok().map(Zeroizing::new);
+        let text = bytes.as_ref().and_then(|bytes| std::str::from_utf8(bytes).ok());
+        let text = text.filter(|text| text.contains("-----BEGIN")).map(trimmed);
+        let what = format!("has a \"{member}-data\" that is not PEM in base64");
+        let value = text.ok_or_else(|| invalid_entry(&entry.shown, &what))?;
+        return Ok(Some((Setting { origin, value }, true)));
+    }
+    let path = entry.object.text(member).map(|path| beside(entry.path, path));
+    Ok(path.map(|path| (Setting::new(origin, &path.to_string_lossy()), false)))
+}
+
+/// A path, which is relative to the directory of the file that names it.
+fn beside(file: &Path, path: &str) -> PathBuf {
+    file.parent().unwrap_or(Path::new("/")).join(path)
+}
+
+fn invalid(path: &Path, what: &str) -> Error {
+    Error::new(Status::Config, format!("the kubeconfig {} {what}", path.display()))
+}
+
+fn invalid_entry(shown: &str, what: &str) -> Error {
+    Error::new(Status::Config, format!("{shown} {what}"))
+}

@@ -16,6 +16,7 @@ use crate::cache::{self, Copied, Object, TtlCache, Value, ttl_from_seconds};
 use crate::clock;
 use crate::error::{Error, Result, Status};
 use crate::secret_memory::SharedBytes;
+use crate::share;
 
 /// A cache of keys and values with a time to live (TTL). A cache can be used from any number of threads at once, and
 /// in the child of a `fork()`. The library runs no thread for it.
@@ -114,11 +115,7 @@ pub unsafe extern "C" fn st_cache_open(
 ) -> st_status {
     // SAFETY: the caller gives NULL or a place for a pointer, and NULL or a configuration that no other thread changes
     // now.
-    unsafe {
-        guard_handle(out.cast(), error, || {
-            TtlCache::<Value>::with_options(cache::CacheOptions::from(&settings(config)))
-        })
-    }
+    unsafe { guard_handle(out.cast(), error, || share::open_cache(&settings(config))) }
 }
 
 /// Frees a cache and its entries. No other thread may be using it. Values that callers hold stay valid. The `drop`

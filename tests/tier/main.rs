@@ -1,5 +1,7 @@
 //! Hosts that share through Redis or etcd: each has a directory and processes of its own, and the same OpenBao.
 
+mod cache;
+mod cache_faults;
 mod cluster;
 #[path = "../common/mod.rs"]
 mod common;

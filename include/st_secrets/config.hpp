@@ -168,6 +168,9 @@ public:
     ST_SETTING(soft_ttl, Seconds, time)
     ST_SETTING(ttl_jitter, double, fraction)
     ST_SETTING(absent_ttl, Seconds, time)
+    ST_SETTING(tier, std::string_view, text)
+    ST_SETTING(tier_name, std::string_view, text)
+    ST_SETTING(tier_interval, Seconds, time)
 
     // Settings of a store.
     ST_SETTING(state_dir, PathText, text)

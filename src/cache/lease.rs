@@ -21,6 +21,8 @@ use crate::fork;
 
 /// How long an old value is served after a failed load, in nanoseconds, before the next caller loads it again.
 const RETRY_AFTER: u64 = 1_000_000_000;
+/// How often a load is claimed again because the key changed before the load began. Otherwise its result is not kept.
+const ATTEMPTS: u32 = 2;
 
 /// A loaded value and how long it is valid.
 #[derive(Clone, Debug)]
@@ -182,9 +184,10 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
             return Ok((Acquired::Hit(value), 0));
         }
         let mut notify: Notify<V> = Box::new(notify);
+        let mut attempts = ATTEMPTS;
         loop {
             let load = match self.loads.claim(key, None, Deadline::after(lease_ttl)) {
-                Claimed::Own(load) => match self.lead(load) {
+                Claimed::Own(load) => match self.lead(load, &mut attempts) {
                     Some(acquired) => return Ok((acquired, 0)),
                     None => continue,
                 },
@@ -234,9 +237,10 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         lease_ttl: Duration,
         owner: Option<ThreadId>,
     ) -> Result<Acquired<'_, V>> {
+        let mut attempts = ATTEMPTS;
         loop {
             let load = match self.loads.claim(key, owner, Deadline::after(lease_ttl)) {
-                Claimed::Own(load) => match self.lead(load) {
+                Claimed::Own(load) => match self.lead(load, &mut attempts) {
                     Some(acquired) => return Ok(acquired),
                     None => continue,
                 },
@@ -264,7 +268,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
 
     /// Returns the lease of a load that was just claimed, unless another load of the key ended before that. `None` if
     /// the key has changed: the caller claims its load again.
-    fn lead(&self, load: Arc<Load<V>>) -> Option<Acquired<'_, V>> {
+    fn lead(&self, load: Arc<Load<V>>, attempts: &mut u32) -> Option<Acquired<'_, V>> {
         let lease = Lease { cache: self, load: Some(load.clone()) };
         match self.peek_locked(&load.key) {
             Some((value, Freshness::Fresh)) => {
@@ -275,7 +279,8 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
             }
             old => {
                 let remote = self.remote.as_ref().and_then(|remote| remote.fetch(self, &load.key));
-                if remote.is_some() && load.is_outdated() {
+                if remote.is_some() && load.is_outdated() && *attempts > 0 {
+                    *attempts -= 1;
                     self.loads.end_look_up(&load, Err(Error::new(Status::Abandoned, "the key has changed")));
                     let _ = lease.into_number();
                     return None;

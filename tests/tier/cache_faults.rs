@@ -68,7 +68,7 @@ fn missing_permission_is_reported(kind: Kind) {
 fn garbage_is_refused(kind: Kind) {
     let server = kind.start();
     for (impostor, address) in kind.impostors() {
-        assert_alone(&mut with_tier(&*server, &kind.url(&address)), "its reply is not");
+        assert_alone(&mut with_tier(&*server, &kind.url(&address)), "check `share_url`");
         drop(impostor);
     }
 }
@@ -113,7 +113,7 @@ fn flushed_tier_drops_what_processes_have(kind: Kind) {
     let server = kind.start();
     let [mut one, mut other] = processes(&*server);
     one.ask("set a first");
-    assert_eq!(other.ask("get a"), "first");
+    assert_eq!(other.ask("get a"), "first", "{} {}", one.ask("log"), other.ask("log"));
     server.flush();
     other.ask("advance 2");
     assert_eq!(other.ask("get a"), Value::Null);
@@ -142,7 +142,7 @@ fn lowered_revision_drops_what_processes_have(kind: Kind) {
 fn damaged_value_is_loaded(kind: Kind) {
     let server = kind.start();
     let [mut one, mut other] = processes(&*server);
-    one.ask("set a first");
+    one.ask("set a value-of-some-length");
     server.damage(&server.key("value"));
     assert_eq!(other.ask("load a second"), "second");
     let [mut third] = processes(&*server);

@@ -223,17 +223,23 @@ impl CacheTier {
             Change::Prefix(prefix) => (PREFIX, prefix),
         };
         let sealed = self.sealed(&[&[kind], &name[..]].concat(), b"change", 0, LONGEST_LIFETIME)?;
-        let (id, floor) = (hash(&self.key, &[&[kind], &name[..]].concat(), 16), self.floor());
-        let key = self.id(name);
-        let value = value.and_then(|(value, ttl)| Some((self.sealed(value, &identity(name), floor.seen, ttl)?, ttl)));
-        let target = match (kind, &value) {
-            (PREFIX, _) => ChangeTarget::Prefix,
-            (_, None) => ChangeTarget::Key(&key, None, CHANGE),
-            (_, Some((sealed, ttl))) => ChangeTarget::Key(&key, Some(sealed), (*ttl).min(LONGEST_LIFETIME)),
-        };
-        let change = NewChange { id: &id, sealed: &sealed, target };
-        let revision = self.run(|connection| connection.cache_change(&change, floor))?;
-        self.note(revision);
+        let (id, key) = (hash(&self.key, &[&[kind], &name[..]].concat(), 16), self.id(name));
+        // A prefix may have changed since the last exchange. Nobody would use a value that seems to be older.
+        for _ in 0..2 {
+            let floor = self.floor();
+            let new = value.and_then(|(value, ttl)| Some((self.sealed(value, &identity(name), floor.seen, ttl)?, ttl)));
+            let target = match (kind, &new) {
+                (PREFIX, _) => ChangeTarget::Prefix,
+                (_, None) => ChangeTarget::Key(&key, None, CHANGE),
+                (_, Some((sealed, ttl))) => ChangeTarget::Key(&key, Some(sealed), (*ttl).min(LONGEST_LIFETIME)),
+            };
+            let change = NewChange { id: &id, sealed: &sealed, target };
+            let (revision, last) = self.run(|connection| connection.cache_change(&change, floor))?;
+            self.note(revision);
+            if new.is_none() || last <= floor.seen {
+                break;
+            }
+        }
         Some(())
     }
 

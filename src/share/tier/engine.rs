@@ -109,8 +109,8 @@ pub(super) trait TierConnection: Send {
     /// Stores a loaded value, unless the key has changed since.
     fn cache_fill(&mut self, id: &str, since: u64, value: &[u8], lifetime: Duration) -> Result<()>;
 
-    /// Stores or removes, and records that. Returns the revision.
-    fn cache_change(&mut self, change: &NewChange<'_>, floor: Floor) -> Result<u64>;
+    /// Stores or removes, and records that. Returns the revision, and that of the last change of a prefix.
+    fn cache_change(&mut self, change: &NewChange<'_>, floor: Floor) -> Result<(u64, u64)>;
 
     /// Returns the changes after a revision; 0 is that of a process that knows none.
     fn cache_log(&mut self, position: u64, floor: Floor) -> Result<CacheLog>;

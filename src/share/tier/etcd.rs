@@ -294,7 +294,7 @@ impl TierConnection for EtcdConnection {
         Ok(())
     }
 
-    fn cache_change(&mut self, change: &NewChange<'_>, floor: Floor) -> Result<u64> {
+    fn cache_change(&mut self, change: &NewChange<'_>, floor: Floor) -> Result<(u64, u64)> {
         let lease = self.change_lease()?;
         let record = put(&self.key(&format!("log/{}", change.id)), change.sealed, Some(&lease));
         let changed = match change.target {
@@ -305,8 +305,10 @@ impl TierConnection for EtcdConnection {
                 put(&self.key(&format!("{id}/value")), &self.value(value, lifetime)?, Some(&lease))
             }
         };
-        let operations = vec![put(&self.key("rev"), b"", None), record, changed];
-        Ok(self.revised(operations, floor)?.0)
+        let operations = vec![put(&self.key("rev"), b"", None), record, changed, range(&self.key("floor"))];
+        let (revision, responses) = self.revised(operations, floor)?;
+        let last = responses.last().and_then(entry);
+        Ok((revision, last.map_or(0, |entry| self.base.saturating_add(number(&entry["mod_revision"])))))
     }
 
     fn cache_log(&mut self, position: u64, floor: Floor) -> Result<CacheLog> {

@@ -58,9 +58,9 @@ const CACHE_LOG: &str = "local n=r-tonumber(ARGV[3]) local l=false \
     return {r,redis.call('get',KEYS[2]),l}";
 const CACHE_CHANGE: &str = "r=string.format('%.0f',r+1) redis.call('set',KEYS[1],r) redis.call('lpush',KEYS[3],ARGV[3]) \
     redis.call('ltrim',KEYS[3],0,ARGV[4]) if #KEYS<4 then redis.call('set',KEYS[2],r) \
-    else redis.call('set',KEYS[4],r..'\n'..ARGV[5],'px',ARGV[6]) end return r";
+    else redis.call('set',KEYS[4],r..'\\n'..ARGV[5],'px',ARGV[6]) end return {r,redis.call('get',KEYS[2])}";
 const CACHE_FILL: &str = "local v=redis.call('get',KEYS[1]) local r=v and tonumber(string.match(v,'^%d+')) \
-    if not r or r<=tonumber(ARGV[1]) then redis.call('set',KEYS[1],ARGV[1]..'\n'..ARGV[2],'px',ARGV[3]) end return 1";
+    if not r or r<=tonumber(ARGV[1]) then redis.call('set',KEYS[1],ARGV[1]..'\\n'..ARGV[2],'px',ARGV[3]) end return 1";
 
 pub(super) struct Redis {
     pub(super) dialer: Dialer,
@@ -272,7 +272,7 @@ impl TierConnection for RedisConnection {
         self.run(CACHE_FILL, &[self.key(&format!("{id}:value"))], &arguments).map(drop)
     }
 
-    fn cache_change(&mut self, change: &NewChange<'_>, floor: Floor) -> Result<u64> {
+    fn cache_change(&mut self, change: &NewChange<'_>, floor: Floor) -> Result<(u64, u64)> {
         let mut keys = self.cache_keys();
         let ([seen, fresh], last) = (floor_arguments(floor), (CHANGES - 1).to_string());
         let mut arguments = vec![seen.as_bytes(), fresh.as_bytes(), change.sealed, last.as_bytes()];
@@ -283,7 +283,9 @@ impl TierConnection for RedisConnection {
             arguments.extend([value.unwrap_or_default(), milliseconds.as_bytes()]);
         }
         let reply = self.run(&format!("{CACHE}{CACHE_CHANGE}"), &keys, &arguments)?;
-        self.number(&reply)
+        let elements = reply.array().and_then(|elements| <[Reply; 2]>::try_from(elements).ok());
+        let [revision, floor] = elements.ok_or_else(|| self.malformed())?;
+        Ok((self.number(&revision)?, self.number(&floor)?))
     }
 
     fn cache_log(&mut self, position: u64, floor: Floor) -> Result<CacheLog> {

@@ -124,6 +124,8 @@ const KEYS: &[(&str, SettingKind)] = &[
     ("share_client_key", SettingKind::Text),
     ("share_dir", SettingKind::Text),
     ("share_key", SettingKind::Text),
+    ("share_kms_key", SettingKind::Text),
+    ("share_transit", SettingKind::Text),
     ("share_url", SettingKind::Text),
     ("soft_ttl", SettingKind::Lifetime),
     ("state_dir", SettingKind::Text),

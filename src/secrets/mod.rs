@@ -43,6 +43,8 @@ mod changes;
 mod cloud;
 mod credentials;
 mod custom;
+#[cfg(any(feature = "aws", feature = "vault"))]
+mod data_key;
 mod document;
 mod document_provider;
 mod entries;

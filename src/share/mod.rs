@@ -14,6 +14,7 @@
 //! | `mapped` | files that are mapped into memory |
 //! | `directory` | opening and checking the directory, and its files |
 //! | `identity` | [`Identity`]: which process would ask for what |
+//! | `data_key` | [`DataKeySource`]: a key service that unwraps the key of the tier |
 //! | `failure`, `fields` | what the files contain |
 //! | `tier` | [`Tier`]: documents that hosts of a cluster share through a server |
 
@@ -34,9 +35,11 @@ use crate::log::{self, Level};
 use crate::secret_memory::SecretBytes;
 use crate::settings::{Environment, InvalidSetting, Setting};
 use crate::sys;
+use data_key::TierKey;
 use directory::{KEY_LEN, ShareDirectory};
 use tier::{CacheTier, TlsSettings};
 
+mod data_key;
 mod directory;
 mod failure;
 pub(crate) mod fields;
@@ -51,6 +54,7 @@ mod sealed;
 mod slot;
 mod tier;
 
+pub(crate) use data_key::{DataKey, DataKeySource, KEY_AGE, KEY_LEN as DATA_KEY_LEN, WrappedKey};
 pub(crate) use failure::Failure;
 pub(crate) use host::{HostPage, Membership};
 pub(crate) use identity::Identity;
@@ -186,15 +190,33 @@ impl ShareSettings {
             None => default_directory(environment),
         };
         let key_setting = setting("share_key", "ST_SECRETS_SHARE_KEY")?;
-        let (key, tier) = match url {
-            None => (key_setting.map(|setting| key(&setting)).transpose()?, None),
-            Some(url) => {
-                let key = tier_key(&url, key_setting)?;
-                let tier = Tier::open(&url, tls_settings(&setting)?, key.clone())?;
-                (Some(key), Some(Arc::new(tier)))
+        let services = data_key_settings(config)?;
+        let given = key_setting.as_ref().map(key).transpose()?;
+        let tier = match (url, services) {
+            (None, Some(service)) => return Err(service.invalid("needs `share_url`")),
+            (None, None) => None,
+            (Some(_), Some(service)) if given.is_some() => {
+                return Err(service.invalid("cannot be combined with `share_key` (or ST_SECRETS_SHARE_KEY)"));
+            }
+            (Some(url), service) => {
+                let key = match service {
+                    Some(service) => TierKey::wrapped(format!("{} {}", service.origin, service.text())),
+                    None => TierKey::Given(tier_key(&url, key_setting)?),
+                };
+                Some(Arc::new(Tier::open(&url, tls_settings(&setting)?, key)?))
             }
         };
+        let key = given;
         Ok(Some(ShareSettings { directory, key, tier }))
+    }
+}
+
+/// The setting of the service that wraps the key of the tier.
+fn data_key_settings(config: &Config) -> Result<Option<Setting>, InvalidSetting> {
+    let (kms, transit) = (config.setting("share_kms_key")?, config.setting("share_transit")?);
+    match (kms, transit) {
+        (Some(kms), Some(_)) => Err(kms.invalid("cannot be combined with `share_transit`")),
+        (kms, transit) => Ok(kms.or(transit)),
     }
 }
 

@@ -16,6 +16,8 @@ pub(super) enum Service {
     SsoOidc,
     /// Renews a login of `aws login`.
     Signin,
+    /// Generates and decrypts data keys.
+    Kms,
 }
 
 impl Service {
@@ -28,6 +30,7 @@ impl Service {
             Service::SsoOidc => "oidc",
             Service::Ssm => "ssm",
             Service::Signin => "signin",
+            Service::Kms => "kms",
         }
     }
 
@@ -40,6 +43,7 @@ impl Service {
             Service::SsoOidc => "sso-oauth",
             Service::Ssm => "ssm",
             Service::Signin => "signin",
+            Service::Kms => "kms",
         }
     }
 
@@ -52,6 +56,7 @@ impl Service {
             Service::SsoOidc => "sso_oidc",
             Service::Ssm => "ssm",
             Service::Signin => "signin",
+            Service::Kms => "kms",
         }
     }
 
@@ -59,6 +64,7 @@ impl Service {
     pub(super) fn target(self) -> &'static str {
         match self {
             Service::Ssm => "AmazonSSM",
+            Service::Kms => "TrentService",
             _ => "secretsmanager",
         }
     }
@@ -67,6 +73,7 @@ impl Service {
     pub(super) fn name(self) -> &'static str {
         match self {
             Service::Ssm => "Systems Manager",
+            Service::Kms => "KMS",
             _ => "Secrets Manager",
         }
     }

@@ -104,6 +104,9 @@ pub(super) trait TierConnection: Send {
 
     fn hosts(&mut self) -> Result<Vec<Host>>;
 
+    /// Returns the wrapped data key of the cluster, after storing this one if there is none.
+    fn data_key(&mut self, new: Option<&[u8]>, lifetime: Duration) -> Result<Option<Vec<u8>>>;
+
     fn cache_fetch(&mut self, id: &str, floor: Floor) -> Result<FetchedValue>;
 
     /// Stores a loaded value, unless the key has changed since.

@@ -7,6 +7,7 @@
 //! | `sts1/<cluster>/hosts/<host>` | when it looked last, and the revision that it confirmed; expires |
 //! | `sts1/<cluster>/<id>/doc` | when it ends, in milliseconds, and a sealed document, which expires |
 //! | `sts1/<cluster>/<id>/load` | who loads, for some seconds |
+//! | `sts1/<cluster>/key` | the data key, wrapped, which expires |
 //!
 //! A cache has a `<cluster>` of its own:
 //!
@@ -274,6 +275,16 @@ impl TierConnection for EtcdConnection {
             Some(Host { name, silent_for: age(now, time), confirmed })
         };
         Ok(response["kvs"].as_array().into_iter().flatten().filter_map(host).collect())
+    }
+
+    fn data_key(&mut self, new: Option<&[u8]>, lifetime: Duration) -> Result<Option<Vec<u8>>> {
+        let key = self.key("key");
+        if let Some(new) = new {
+            let lease = self.lease(lifetime)?;
+            self.transact(&[is_absent(&key)], &[put(&key, new, Some(&lease))], &[])?;
+        }
+        let responses = self.transact(&[], &[range(&key)], &[])?.responses;
+        Ok(responses.first().and_then(entry).and_then(bytes))
     }
 
     fn cache_fetch(&mut self, id: &str, floor: Floor) -> Result<FetchedValue> {

@@ -21,6 +21,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ring::hmac;
 
+use super::data_key::{DataKeySource, KEY_LIFETIME, TierKey};
 use super::fields::{duration, nanoseconds};
 use super::host::HostPage;
 use super::identity::Identity;
@@ -68,7 +69,7 @@ pub(super) struct TlsSettings {
 /// The tier of a cluster.
 pub(crate) struct Tier {
     engine: Box<dyn Engine>,
-    key: SecretBytes,
+    key: TierKey,
 }
 
 /// A document of the tier that was accepted.
@@ -99,9 +100,14 @@ pub(crate) struct Hosts {
 }
 
 impl Tier {
-    pub(super) fn open(url: &Setting, tls: TlsSettings, key: SecretBytes) -> Result<Tier, InvalidSetting> {
-        let cluster = hash(&key, b"cluster", 8);
+    pub(super) fn open(url: &Setting, tls: TlsSettings, key: TierKey) -> Result<Tier, InvalidSetting> {
+        let cluster = hash(key.cluster(), b"cluster", 8);
         Ok(Tier { engine: open_engine(url, tls, &cluster)?, key })
+    }
+
+    /// Sets the service that unwraps the key.
+    pub(crate) fn set_key_source(&self, source: Arc<dyn DataKeySource>) {
+        self.key.set_source(source);
     }
 
     /// The server, without a password.
@@ -119,7 +125,9 @@ impl Tier {
 
     /// Connects, whether or not the tier rests, and looks at the revision.
     pub(crate) fn check(self: &Arc<Tier>, page: &Arc<HostPage>, time: Duration) -> Result<()> {
-        TierSession::open(self, page, time)?.look()
+        let mut session = TierSession::open(self, page, time)?;
+        session.look()?;
+        session.key(Deadline::after(time)).map(drop)
     }
 
     /// Connects for a load; `None` if the tier fails or rests.
@@ -232,17 +240,26 @@ impl TierSession {
         Ok(())
     }
 
-    /// Begins the exchange about a document.
-    pub(crate) fn about(self, identity: &Identity) -> TierLoad {
+    /// The key of the documents.
+    fn key(&mut self, deadline: Deadline) -> Result<SecretBytes> {
+        let (tier, page) = (self.tier.clone(), self.page.clone());
+        let mut wrapped = |new: Option<&[u8]>| self.run(|session| session.data_key(new, KEY_LIFETIME));
+        tier.key.get(&mut wrapped, deadline).map_err(|error| failed(&page, error))
+    }
+
+    /// Begins the exchange about a document; `None` if its key cannot be unwrapped.
+    pub(crate) fn about(mut self, identity: &Identity, deadline: Deadline) -> Option<TierLoad> {
+        let key = self.key(deadline).ok()?;
         let list = identity.cluster_list();
-        let id = hash(&self.tier.key, &[b"document ", &list[..]].concat(), 16);
-        TierLoad { session: self, list, id, token: token(), revision: 0, owns: false, sequence: 0 }
+        let id = hash(&key, &[b"document ", &list[..]].concat(), 16);
+        Some(TierLoad { session: self, key, list, id, token: token(), revision: 0, owns: false, sequence: 0 })
     }
 }
 
 /// The load of one document.
 pub(crate) struct TierLoad {
     session: TierSession,
+    key: SecretBytes,
     list: Vec<u8>,
     id: String,
     token: String,
@@ -271,7 +288,7 @@ impl TierLoad {
     }
 
     fn key_source(&self) -> KeyMaterial<'_> {
-        KeyMaterial { material: &self.session.tier.key, identity: &self.list }
+        KeyMaterial { material: &self.key, identity: &self.list }
     }
 
     /// Whether this load is the only one of the cluster for some seconds; `None` if the tier fails.

@@ -6,6 +6,7 @@
 //! | `sts1:{<cluster>}:hosts` | a hash: for each host, the time of its last look and the revision that it confirmed |
 //! | `sts1:{<cluster>}:<id>:doc` | a sealed document, which expires |
 //! | `sts1:{<cluster>}:<id>:load` | who loads, for some seconds |
+//! | `sts1:{<cluster>}:key` | the data key, wrapped, which expires |
 //!
 //! A cache has a `<cluster>` of its own:
 //!
@@ -244,6 +245,17 @@ impl TierConnection for RedisConnection {
             })
         };
         Ok(pairs.chunks_exact(2).filter_map(host).collect())
+    }
+
+    fn data_key(&mut self, new: Option<&[u8]>, lifetime: Duration) -> Result<Option<Vec<u8>>> {
+        let (key, lifetime) = (self.key("key"), milliseconds(lifetime));
+        if let Some(new) = new {
+            self.call(&[b"SET", key.as_bytes(), new, b"NX", b"PX", lifetime.as_bytes()])?;
+        }
+        match self.call(&[b"GET", key.as_bytes()])? {
+            Reply::Bytes(wrapped) => Ok(Some(wrapped)),
+            _ => Ok(None),
+        }
     }
 
     fn cache_fetch(&mut self, id: &str, _floor: Floor) -> Result<FetchedValue> {

@@ -150,6 +150,8 @@ public:
     ST_SETTING(share, std::string_view, text)
     ST_SETTING(share_dir, PathText, text)
     ST_SETTING(share_key, std::string_view, text)
+    ST_SETTING(share_kms_key, std::string_view, text)
+    ST_SETTING(share_transit, std::string_view, text)
     ST_SETTING(share_url, std::string_view, text)
     ST_SETTING(share_ca_cert, PathText, text)
     ST_SETTING(share_client_cert, PathText, text)

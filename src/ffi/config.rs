@@ -67,7 +67,7 @@ use crate::config::Config;
 /// - `share` (`"off"` or `"host"`), `share_dir`, `share_key`: whether the processes of this user on this host share
 ///   what one of them has loaded from AWS or Vault; text, described in `docs/share.md`; default `"off"`
 /// - `share_url`, `share_ca_cert`, `share_client_cert`, `share_client_key`: the server through which hosts share, and
-///   the certificates for it; text, described in `docs/tier.md`; default none
+///   the certificates for it; `share_transit`, `share_kms_key`: what wraps the key of that server; text, described in `docs/tier.md`; default none
 ///
 /// Keys of a cache (`st_cache_open`):
 ///

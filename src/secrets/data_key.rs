@@ -2,13 +2,19 @@
 
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
 use crate::clock::{Deadline, Instant};
 use crate::error::{Error, Result, Status};
 use crate::secret_memory::SecretBytes;
+use crate::share::fields::{FieldReader, FieldWriter};
 use crate::share::{DATA_KEY_LEN, DataKey, DataKeySource, Identity, KEY_AGE, NewRecord, SharedDocument, WrappedKey};
 
 use super::shared_login::{LoginRequest, LoginResult, SharedLogins};
-use crate::share::fields::FieldWriter;
+
+const REMEDY: &str = "if the key was replaced, remove the entry of the tier that ends in `key`";
 
 /// A service that generates and unwraps data keys.
 pub(super) trait KeyService: Send + Sync {
@@ -47,7 +53,12 @@ impl<S: KeyService + 'static> SharedKeyService<S> {
             }
         };
         let text = String::from_utf8(existing).map_err(|_| invalid())?;
-        Ok(DataKey { key: decoded(&self.service.unwrap(&text, deadline)?)?, unwrapped_at })
+        let key = self.service.unwrap(&text, deadline).map_err(|error| match error.status() {
+            // It was wrapped with a key, or a version of it, that the service no longer uses.
+            Status::Protocol => error.map_message(|message| format!("{message}; {REMEDY}")),
+            _ => error,
+        })?;
+        Ok(DataKey { key: decoded(&key)?, unwrapped_at })
     }
 }
 
@@ -71,19 +82,18 @@ impl LoginResult for DataKey {
     }
 
     fn decode(record: &SharedDocument) -> Option<DataKey> {
-        let mut fields = crate::share::fields::FieldReader::new(&record.payload);
+        let mut fields = FieldReader::new(&record.payload);
         let key = SecretBytes::copy_from(fields.bytes()?).ok().filter(|key| key.len() == DATA_KEY_LEN)?;
         Some(DataKey { key, unwrapped_at: record.requested_at })
     }
 }
 
 fn decoded(base64: &[u8]) -> Result<SecretBytes> {
-    use base64::Engine;
-    let key = base64::engine::general_purpose::STANDARD.decode(base64).map(zeroize::Zeroizing::new);
+    let key = STANDARD.decode(base64).map(Zeroizing::new);
     let key = key.ok().filter(|key| key.len() == DATA_KEY_LEN).ok_or_else(invalid)?;
     SecretBytes::copy_from(&key)
 }
 
 fn invalid() -> Error {
-    Error::new(Status::Protocol, "the data key of the tier is invalid; remove the entry of the tier that ends in `key`")
+    Error::new(Status::Protocol, format!("the data key of the tier is invalid; {REMEDY}"))
 }

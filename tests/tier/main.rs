@@ -5,6 +5,7 @@ mod cache_faults;
 mod cluster;
 #[path = "../common/mod.rs"]
 mod common;
+mod data_key;
 mod etcd;
 mod faults;
 mod invalidate;

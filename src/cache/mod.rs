@@ -43,7 +43,7 @@ pub use builtin::{for_functions, invalidate_provider, invalidate_user, provider_
 pub use function_key::{Arg, function_key, packed_function_key};
 pub use lease::{Acquired, Lease, Loaded};
 pub use options::CacheOptions;
-pub(crate) use remote::{Change, Remote, RemoteEntry};
+pub(crate) use remote::{Change, RemoteCopy, RemoteEntry};
 pub use stats::Stats;
 pub use value::{Copied, Object, ShortBytes, Value};
 
@@ -88,7 +88,7 @@ pub struct TtlCache<V> {
     loads: Loads<V>,
     /// When changes of other processes are asked for; [`time::NEVER`] without a remote copy.
     next_look: AtomicU64,
-    remote: Option<Box<dyn Remote<V>>>,
+    remote: Option<Box<dyn RemoteCopy<V>>>,
 }
 
 /// Converts seconds as the C ABI passes them: -1 is the default of the cache (`None`), `INFINITY` never expires, 0

@@ -29,7 +29,7 @@ pub(crate) struct RemoteEntry<V> {
 }
 
 /// The copy of a cache that other processes share. None of its methods fails.
-pub(crate) trait Remote<V: Clone + Send + Sync>: Send + Sync {
+pub(crate) trait RemoteCopy<V: Clone + Send + Sync>: Send + Sync {
     /// How often to ask for changes.
     fn interval(&self) -> Duration;
 
@@ -58,7 +58,7 @@ impl Change {
 
 impl<V: Clone + Send + Sync> TtlCache<V> {
     /// Creates an empty cache with a copy that other processes share.
-    pub(crate) fn with_remote(options: CacheOptions, remote: Box<dyn Remote<V>>) -> Result<TtlCache<V>> {
+    pub(crate) fn with_remote(options: CacheOptions, remote: Box<dyn RemoteCopy<V>>) -> Result<TtlCache<V>> {
         let cache = TtlCache::with_options(options)?;
         cache.next_look.store(cache.clock.after(remote.interval()), Relaxed);
         Ok(TtlCache { remote: Some(remote), ..cache })

@@ -101,10 +101,10 @@ pub unsafe extern "C" fn st_cache_new(
 }
 
 /// Creates a cache as `st_cache_new` does, from the keys `default_ttl`, `max_size`, `cleanup_interval`, `soft_ttl`,
-/// `ttl_jitter`, `absent_ttl`, `tier`, `tier_name`, `tier_interval` and `keyed_hash` of `config`. `config` is copied; NULL selects every default. Set
-/// `keyed_hash` (default `false`) if untrusted users choose the keys: the cache then uses SipHash-1-3. The default
-/// hash is faster, but an attacker who can time many calls may find keys that collide. Free the cache with
-/// `st_cache_free`.
+/// `ttl_jitter`, `absent_ttl`, `tier`, `tier_name`, `tier_interval` and `keyed_hash` of `config`. `config` is copied;
+/// NULL selects every default. Set `keyed_hash` (default `false`) if untrusted users choose the keys: the cache then
+/// uses SipHash-1-3. The default hash is faster, but an attacker who can time many calls may find keys that collide.
+/// Free the cache with `st_cache_free`.
 ///
 /// With `tier`, a server has an encrypted copy of the bytes in the cache, which other processes use. A lookup that
 /// finds nothing in the process, and a load, first ask the server. A call that stores or removes applies there too, and

@@ -35,7 +35,7 @@ pub(super) struct SharedKeyService<S> {
 }
 
 impl<S: KeyService + 'static> SharedKeyService<S> {
-    pub(super) fn new(service: S, logins: SharedLogins) -> Arc<dyn DataKeySource> {
+    pub(super) fn shared(service: S, logins: SharedLogins) -> Arc<dyn DataKeySource> {
         Arc::new(SharedKeyService { service, logins })
     }
 

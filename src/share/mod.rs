@@ -135,8 +135,8 @@ impl Share {
     }
 }
 
-/// Opens a cache of bytes with the settings of [`CacheOptions`], and with `tier`, `tier_name`, `tier_interval` and those
-/// of the share that concern the server: a cache that servers share. A server that fails is not an error.
+/// Opens a cache of bytes with the settings of [`CacheOptions`]. With the setting `tier`, processes share it through a
+/// server; a server that fails is not an error.
 pub fn open_cache(config: &Config) -> Result<TtlCache<Value>> {
     let options = CacheOptions::from(config);
     let setting = settings_of(config, &Environment::Process);

@@ -152,7 +152,7 @@ fn set_reaches_the_near_caches_of_others(kind: Kind) {
     other.ask("set a third");
     pass(&mut one);
     assert_get(&mut one, "a", Some("third"));
-    // Its own change is no reason for a loss.
+    // Its own change costs nothing.
     pass(&mut other);
     assert_get(&mut other, "a", Some("third"));
 }

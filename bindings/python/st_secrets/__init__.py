@@ -88,6 +88,7 @@ from .secrets import (
     get_secrets_manager,
 )
 from .storage import ProviderConfigStore
+from .shared_cache import SharedCache
 from .store import Store, get_store, reset_store
 
 __version__: Final = _native.version()[0]
@@ -175,6 +176,7 @@ __all__ = [
     "Secret",
     "SecretProvider",
     "SecretsManager",
+    "SharedCache",
     "Store",
     "TTLCache",
     "UnavailableError",

@@ -40,7 +40,7 @@ pub(crate) fn open(
     let provider_settings =
         ProviderSettings::read(config, AwsTarget::Caller).map_err(|invalid| invalid.error.with_source(Source::Aws))?;
     let state = AwsState::new(provider_settings, Environment::Process, common.clone());
-    Ok(SharedKeyService::new(KmsKey { state, id: setting.text().to_owned() }, logins))
+    Ok(SharedKeyService::shared(KmsKey { state, id: setting.text().to_owned() }, logins))
 }
 
 impl KmsKey {

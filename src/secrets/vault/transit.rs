@@ -33,7 +33,7 @@ pub(crate) fn open(setting: &Setting, config: &Config, common: &VaultCommon) -> 
     let (mount, name) = parts.ok_or_else(|| setting.invalid("must be MOUNT/NAME, such as transit/st-secrets").error)?;
     let vault = Vault::of_element(Vec::new(), "the data key of the tier cannot be unwrapped", config, common)?;
     let key = TransitKey { vault, mount: mount.to_owned(), name: name.to_owned() };
-    Ok(SharedKeyService::new(key, common.logins.clone()))
+    Ok(SharedKeyService::shared(key, common.logins.clone()))
 }
 
 impl TransitKey {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::engine::{CHANGE, ChangeTarget, Engine, Floor, NewChange, TierConnection};
 use super::{LONGEST_LIFETIME, TlsSettings, hash, header, now_ms, open_engine, opened};
-use crate::cache::{Change, Remote, RemoteEntry, TtlCache, Value};
+use crate::cache::{Change, RemoteCopy, RemoteEntry, TtlCache, Value};
 use crate::clock::{Deadline, Instant};
 use crate::error::{Error, Result};
 use crate::fork;
@@ -37,14 +37,14 @@ pub(crate) struct CacheTier {
     /// The key of this cache.
     key: SecretBytes,
     interval: Duration,
-    state: Mutex<State>,
+    state: Mutex<CacheTierState>,
 }
 
-struct State {
+struct CacheTierState {
     idle: Vec<Box<dyn TierConnection>>,
     /// The process of the connections, see [`fork::generation`].
     generation: u32,
-    known: Known,
+    known: KnownChanges,
     /// The highest revision of any response.
     newest: u64,
     /// Changes that the tier has not taken.
@@ -54,7 +54,7 @@ struct State {
 }
 
 /// What is known of the changes.
-struct Known {
+struct KnownChanges {
     /// The revision up to which all changes were applied; 0 at first.
     position: u64,
     looked_at: Instant,
@@ -64,7 +64,7 @@ struct Known {
     prefixes: Vec<(u64, Vec<u8>)>,
 }
 
-impl Known {
+impl KnownChanges {
     /// Adds what was recorded after the position. Returns the changes to apply.
     fn follow(&mut self, revision: u64, floor: u64, changes: Option<Vec<(u64, Change)>>) -> Vec<Change> {
         self.looked_at = Instant::now();
@@ -112,8 +112,8 @@ impl CacheTier {
         let id = hash(key, format!("cache {name}").as_bytes(), 32);
         let key = SecretBytes::copy_from(id.as_bytes()).map_err(|error| InvalidSetting { error, in_config: true })?;
         let now = Instant::now();
-        let known = Known { position: 0, looked_at: now, floor: 0, prefixes: Vec::new() };
-        let state = State {
+        let known = KnownChanges { position: 0, looked_at: now, floor: 0, prefixes: Vec::new() };
+        let state = CacheTierState {
             idle: Vec::new(),
             generation: fork::generation(),
             known,
@@ -128,7 +128,7 @@ impl CacheTier {
         Ok(tier)
     }
 
-    fn with_state<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+    fn with_state<T>(&self, change: impl FnOnce(&mut CacheTierState) -> T) -> T {
         let _guard = fork::protect();
         change(&mut self.state.lock())
     }
@@ -276,7 +276,7 @@ fn identity(key: &[u8]) -> Vec<u8> {
     [b"value ", key].concat()
 }
 
-impl Remote<Value> for CacheTier {
+impl RemoteCopy<Value> for CacheTier {
     fn interval(&self) -> Duration {
         self.interval
     }

@@ -59,12 +59,14 @@ pub(super) struct FetchedValue {
     pub(super) since: u64,
 }
 
+pub(super) type SealedChanges = Vec<(u64, Vec<u8>)>;
+
 /// The changes in the cache after a revision.
 pub(super) struct CacheLog {
     pub(super) revision: u64,
     pub(super) floor: u64,
     /// The sealed changes with their revisions, the oldest first; `None` if some of them are no longer there.
-    pub(super) changes: Option<Vec<(u64, Vec<u8>)>>,
+    pub(super) changes: Option<SealedChanges>,
 }
 
 /// A change in the cache.
@@ -115,6 +117,6 @@ pub(super) trait TierConnection: Send {
     /// Stores or removes, and records that. Returns the revision, and that of the last change of a prefix.
     fn cache_change(&mut self, change: &NewChange<'_>, floor: Floor) -> Result<(u64, u64)>;
 
-    /// Returns the changes after a revision; 0 is that of a process that knows none.
+    /// Returns the changes after a revision; 0 is that of a process without any.
     fn cache_log(&mut self, position: u64, floor: Floor) -> Result<CacheLog>;
 }

@@ -31,7 +31,7 @@ use serde_json::{Value, json};
 
 use super::engine::{
     CHANGE, CHANGES, CacheLog, ChangeTarget, Engine, FetchedDocument, FetchedValue, Floor, Host, LEAD, NewChange,
-    RECORD, TierConnection,
+    RECORD, SealedChanges, TierConnection,
 };
 use super::gateway::{Gateway, GatewayRequests, RefusalReason, RefusedRequest};
 use crate::clock::Deadline;
@@ -175,7 +175,7 @@ impl EtcdConnection {
     }
 
     /// The changes of a cache after this write, the oldest first; `None` if there are too many.
-    fn changes(&mut self, last: u64) -> Result<Option<Vec<(u64, Vec<u8>)>>> {
+    fn changes(&mut self, last: u64) -> Result<Option<SealedChanges>> {
         // `0` is the character after `/`.
         let request = json!({
             "key": self.key("log/"), "range_end": self.key("log0"), "min_mod_revision": (last + 1).to_string(),

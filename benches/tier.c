@@ -27,11 +27,10 @@ static st_cache *open_cache(const char *port, const char *key, int max_size) {
     st_error error = ST_ERROR_INIT;
     st_config *config = st_config_new();
     st_cache *cache = NULL;
-    int len = port == NULL
-                  ? snprintf(settings, sizeof settings, "{\"max_size\": %d}", max_size)
-                  : snprintf(settings, sizeof settings,
-                             "{\"max_size\": %d, \"tier\": \"redis://127.0.0.1:%s\", \"share_key\": \"%s\"}", max_size,
-                             port, key);
+    int len = port == NULL ? snprintf(settings, sizeof settings, "{\"max_size\": %d}", max_size)
+                           : snprintf(settings, sizeof settings,
+                                      "{\"max_size\": %d, \"tier\": \"redis://127.0.0.1:%s\", \"share_key\": \"%s\"}",
+                                      max_size, port, key);
     if (st_config_parse(config, settings, (size_t)len, &error) != ST_OK ||
         st_cache_open(config, &cache, &error) != ST_OK) {
         fail(error.message);
@@ -110,7 +109,8 @@ int main(int count, char **arguments) {
         st_cache_set(caches[i], "key", 3, value, SIZE, ST_TTL_DEFAULT, NULL);
     }
     int to = connect_to(arguments[1]);
-    int len = snprintf(command, sizeof command, "*3\r\n$3\r\nSET\r\n$4\r\nbare\r\n$%d\r\n%.*s\r\n", SEALED, SEALED, value);
+    int len =
+        snprintf(command, sizeof command, "*3\r\n$3\r\nSET\r\n$4\r\nbare\r\n$%d\r\n%.*s\r\n", SEALED, SEALED, value);
     exchange(to, command, (size_t)len, 5);
     for (int round = 0; round < ROUNDS; round++) {
         plain[round] = per_call(caches[0], HITS);

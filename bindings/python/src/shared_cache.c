@@ -35,15 +35,14 @@ static PyObject *shared_cache_set(handle_object *self, PyObject *args) {
     const char *key_data, *data;
     Py_ssize_t key_len, len;
     double ttl;
-    if (!PyArg_ParseTuple(args, "OOO:_set", &key, &value, &ttl_object) ||
-        !bytes_of(key, "key", &key_data, &key_len) || !bytes_of(value, "value", &data, &len) ||
-        !seconds_of(ttl_object, "ttl", ST_TTL_DEFAULT, &ttl)) {
+    if (!PyArg_ParseTuple(args, "OOO:_set", &key, &value, &ttl_object) || !bytes_of(key, "key", &key_data, &key_len) ||
+        !bytes_of(value, "value", &data, &len) || !seconds_of(ttl_object, "ttl", ST_TTL_DEFAULT, &ttl)) {
         return NULL;
     }
     st_status status;
     ST_ERROR(error);
-    CACHE_CALL(self, status = st_cache_set(self->handle.pointer, key_data, (size_t)key_len, data, (size_t)len, ttl,
-                                           &error));
+    CACHE_CALL(self,
+               status = st_cache_set(self->handle.pointer, key_data, (size_t)key_len, data, (size_t)len, ttl, &error));
     if (failed(status, &error)) {
         return NULL;
     }
@@ -107,8 +106,8 @@ static PyObject *shared_cache_finish(handle_object *self, PyObject *args) {
     const char *data;
     Py_ssize_t len;
     double ttl;
-    if (!PyArg_ParseTuple(args, "KOO:_finish", &lease, &value, &ttl_object) ||
-        !bytes_of(value, "value", &data, &len) || !seconds_of(ttl_object, "ttl", ST_TTL_DEFAULT, &ttl)) {
+    if (!PyArg_ParseTuple(args, "KOO:_finish", &lease, &value, &ttl_object) || !bytes_of(value, "value", &data, &len) ||
+        !seconds_of(ttl_object, "ttl", ST_TTL_DEFAULT, &ttl)) {
         return NULL;
     }
     st_status status;
@@ -157,4 +156,6 @@ static PyType_Spec spec = {
     "st_secrets._native.SharedCache", sizeof(handle_object), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots,
 };
 
-int shared_cache_init(PyObject *module) { return add_type(module, &spec, &shared_cache_type); }
+int shared_cache_init(PyObject *module) {
+    return add_type(module, &spec, &shared_cache_type);
+}

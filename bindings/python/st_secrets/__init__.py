@@ -87,8 +87,8 @@ from .secrets import (
     VaultDynamicProvider,
     get_secrets_manager,
 )
-from .storage import ProviderConfigStore
 from .shared_cache import SharedCache
+from .storage import ProviderConfigStore
 from .store import Store, get_store, reset_store
 
 __version__: Final = _native.version()[0]

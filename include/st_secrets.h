@@ -412,7 +412,8 @@ typedef struct st_cipher st_cipher;
  * - `share` (`"off"` or `"host"`), `share_dir`, `share_key`: whether the processes of this user on this host share the
  *   documents that one of them has loaded from AWS or Vault; text, described in `docs/share.md`; default `"off"`
  * - `share_url`, `share_ca_cert`, `share_client_cert`, `share_client_key`: the server through which hosts share, and
- *   the certificates for it; text, described in `docs/tier.md`; default none
+ *   the certificates for it; `share_transit`, `share_kms_key`: what wraps the key of that server; text, described in
+ *   `docs/tier.md`; default none
  *
  * Keys of a cache (`st_cache_open`):
  *
@@ -424,6 +425,11 @@ typedef struct st_cipher st_cipher;
  * - `ttl_jitter`: 0 to 1, the fraction of its lifetime by which an entry may expire early, so that entries stored
  *   together do not expire together; default 0
  * - `absent_ttl`: seconds for which it is cached that a load found no value; default 0, not at all
+ * - `tier`: text, the URL of a Redis, Valkey or etcd server through which processes share the bytes of the cache, with
+ *   `share_key`, `share_ca_cert`, `share_client_cert` and `share_client_key`; described in `docs/tier.md`; default
+ *   none
+ * - `tier_name`: text that separates caches with one `share_key`; default empty
+ * - `tier_interval`: seconds above 0, how often changes of other processes are asked for; default 1
  * - `keyed_hash`: true or false, hash the keys with SipHash-1-3, for keys that untrusted users choose; default false
  *
  * Keys of a cipher, in addition to `strict_permissions` and `timeout`:
@@ -1431,10 +1437,19 @@ st_status st_cache_new(double default_ttl,
 
 /**
  * Creates a cache as `st_cache_new` does, from the keys `default_ttl`, `max_size`, `cleanup_interval`, `soft_ttl`,
- * `ttl_jitter`, `absent_ttl` and `keyed_hash` of `config`. `config` is copied; NULL selects every default. Set
- * `keyed_hash` (default `false`) if untrusted users choose the keys: the cache then uses SipHash-1-3. The default
- * hash is faster, but an attacker who can time many calls may find keys that collide. Free the cache with
- * `st_cache_free`.
+ * `ttl_jitter`, `absent_ttl`, `tier`, `tier_name`, `tier_interval` and `keyed_hash` of `config`. `config` is copied;
+ * NULL selects every default. Set `keyed_hash` (default `false`) if untrusted users choose the keys: the cache then
+ * uses SipHash-1-3. The default hash is faster, but an attacker who can time many calls may find keys that collide.
+ * Free the cache with `st_cache_free`.
+ *
+ * With `tier`, a server has an encrypted copy of the bytes in the cache, which other processes use. A lookup that
+ * finds nothing in the process, and a load, first ask the server. A call that stores or removes applies there too, and
+ * in the caches of other processes: those return no older value later than `tier_interval` (default 1 s) plus the time
+ * of one exchange with the server, at most 0.5 s. A server that fails is left alone for 1 to 15 s at a time and is
+ * never the error of a call; meanwhile the cache works alone. Objects stay in the process. Each of these calls may
+ * take as long as an exchange. See `docs/tier.md`.
+ *
+ * `ST_CONFIG`: a setting of the tier is invalid.
  *
  * `ST_NO_MEMORY`: there is not enough memory for `max_size` entries.
  */

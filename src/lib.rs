@@ -72,4 +72,5 @@ pub use encryption::Cipher;
 pub use error::{Error, Result, Source, Status};
 pub use secret_memory::{SecretBytes, SharedBytes};
 pub use secrets::{GetOptions, Manager, ProviderNames, Scope, Secret, well_known};
+pub use share::open_cache;
 pub use store::Store;

@@ -70,7 +70,8 @@ func newCache(defaultTTL time.Duration, maxSize int, cleanupInterval time.Durati
 
 // OpenCache returns a cache with settings, including those that [NewCache] lacks: after "soft_ttl", the first caller of
 // [Cache.GetOrLoad] reloads a value while the others still get the old one; "absent_ttl" is how long the [ErrNotFound]
-// of a load is cached; "ttl_jitter" spreads expiry.
+// of a load is cached; "ttl_jitter" spreads expiry; "tier" is the URL of a server through which processes share bytes
+// and text.
 func OpenCache(settings Settings) (*Cache, error) {
 	c := newCall()
 	defer c.end()

@@ -2,7 +2,10 @@ package stsecrets
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
+	"net"
+	"os/exec"
 	"runtime"
 	"strings"
 	"sync"
@@ -199,6 +202,42 @@ func TestGetOrLoadFailureReachesAllWaitersAndIsNotStored(t *testing.T) {
 	value, err := cache.GetOrLoad(background, "a", load(object{"value": "now"}, new(bool)))
 	must(t, err)
 	equal(t, string(value), "now")
+}
+
+func TestCachesShareValuesThroughATier(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	address := listener.Addr().String()
+	must(t, listener.Close())
+	_, port, _ := net.SplitHostPort(address)
+	server := exec.Command("redis-server", "--bind", "127.0.0.1", "--port", port, "--save", "", "--dir", t.TempDir())
+	must(t, server.Start())
+	defer func() {
+		_ = server.Process.Kill()
+		_ = server.Wait()
+	}()
+	soon(t, "Redis listens", func() bool {
+		connection, err := net.Dial("tcp", address)
+		return err == nil && connection.Close() == nil
+	})
+	open := func() *Cache {
+		key := base64.StdEncoding.EncodeToString(make([]byte, 32))
+		cache, err := OpenCache(Settings{"tier": "redis://" + address, "share_key": key, "tier_interval": 0.01})
+		must(t, err)
+		return cache
+	}
+	one, other := open(), open()
+	defer one.Close()
+	defer other.Close()
+	must(t, one.Set("a", []byte("first"), DefaultTTL))
+	value, err := other.Get("a")
+	must(t, err)
+	equal(t, string(value), "first")
+	must(t, one.Set("a", []byte("second"), DefaultTTL))
+	soon(t, "the change arrives", func() bool {
+		value, err := other.Get("a")
+		return err == nil && string(value) == "second"
+	})
 }
 
 func TestGetOrLoadPrefersStaleValueToFailure(t *testing.T) {

@@ -45,7 +45,7 @@ tests() {
     (cd bindings/python/tests && "$python" -X dev -W error::ResourceWarning -W ignore::DeprecationWarning -m unittest "$@")
 }
 
-all="test_conformance test_description test_cache test_cache_async test_cache_keys test_cached test_secrets test_changes \
+all="test_conformance test_description test_cache test_cache_async test_cache_keys test_shared_cache test_cached test_secrets test_changes \
     test_providers test_async test_store test_credentials test_audit test_simpletuner test_redact test_processes test_misuse test_example \
     test_readme"
 found=$(interpreters)

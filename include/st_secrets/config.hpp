@@ -152,6 +152,8 @@ public:
     ST_SETTING(share, std::string_view, text)
     ST_SETTING(share_dir, PathText, text)
     ST_SETTING(share_key, std::string_view, text)
+    ST_SETTING(share_kms_key, std::string_view, text)
+    ST_SETTING(share_transit, std::string_view, text)
     ST_SETTING(share_url, std::string_view, text)
     ST_SETTING(share_ca_cert, PathText, text)
     ST_SETTING(share_client_cert, PathText, text)
@@ -170,6 +172,9 @@ public:
     ST_SETTING(soft_ttl, Seconds, time)
     ST_SETTING(ttl_jitter, double, fraction)
     ST_SETTING(absent_ttl, Seconds, time)
+    ST_SETTING(tier, std::string_view, text)
+    ST_SETTING(tier_name, std::string_view, text)
+    ST_SETTING(tier_interval, Seconds, time)
 
     // Settings of a store.
     ST_SETTING(state_dir, PathText, text)

@@ -7,19 +7,22 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread::ThreadId;
 use std::time::Duration;
 
 use super::load::{Claimed, Load, Notify, Registered, Waited};
 use super::store::Freshness;
 use super::write::replace;
-use super::{TtlCache, release};
+use super::{RemoteEntry, TtlCache, release};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
 use crate::fork;
 
 /// How long an old value is served after a failed load, in nanoseconds, before the next caller loads it again.
 const RETRY_AFTER: u64 = 1_000_000_000;
+/// How often a load is claimed again because the key changed before the load began. Otherwise its result is not kept.
+const ATTEMPTS: u32 = 2;
 
 /// A loaded value and how long it is valid.
 #[derive(Clone, Debug)]
@@ -181,9 +184,13 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
             return Ok((Acquired::Hit(value), 0));
         }
         let mut notify: Notify<V> = Box::new(notify);
+        let mut attempts = ATTEMPTS;
         loop {
             let load = match self.loads.claim(key, None, Deadline::after(lease_ttl)) {
-                Claimed::Own(load) => return Ok((self.lead(load), 0)),
+                Claimed::Own(load) => match self.lead(load, &mut attempts) {
+                    Some(acquired) => return Ok((acquired, 0)),
+                    None => continue,
+                },
                 Claimed::Other(load) => load,
             };
             if let Some((old, _)) = self.peek(key) {
@@ -230,9 +237,13 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         lease_ttl: Duration,
         owner: Option<ThreadId>,
     ) -> Result<Acquired<'_, V>> {
+        let mut attempts = ATTEMPTS;
         loop {
             let load = match self.loads.claim(key, owner, Deadline::after(lease_ttl)) {
-                Claimed::Own(load) => return Ok(self.lead(load)),
+                Claimed::Own(load) => match self.lead(load, &mut attempts) {
+                    Some(acquired) => return Ok(acquired),
+                    None => continue,
+                },
                 Claimed::Other(load) => load,
             };
             if let Some((old, _)) = self.peek(key) {
@@ -255,21 +266,48 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         }
     }
 
-    /// Returns the lease of a load that was just claimed, unless another load of the key ended before that.
-    fn lead(&self, load: Arc<Load<V>>) -> Acquired<'_, V> {
+    /// Returns the lease of a load that was just claimed, unless another load of the key ended before that. `None` if
+    /// the key has changed: the caller claims its load again.
+    fn lead(&self, load: Arc<Load<V>>, attempts: &mut u32) -> Option<Acquired<'_, V>> {
         let lease = Lease { cache: self, load: Some(load.clone()) };
         match self.peek_locked(&load.key) {
             Some((value, Freshness::Fresh)) => {
                 self.loads.end(&load, Ok(value.clone()));
                 // It has ended.
                 let _ = lease.into_number();
-                Acquired::Hit(value)
+                Some(Acquired::Hit(value))
             }
             old => {
+                let remote = self.remote.as_ref().and_then(|remote| remote.fetch(self, &load.key));
+                if remote.is_some() && load.is_outdated() && *attempts > 0 {
+                    *attempts -= 1;
+                    self.loads.end_look_up(&load, Err(Error::new(Status::Abandoned, "the key has changed")));
+                    let _ = lease.into_number();
+                    return None;
+                }
+                if let Some(value) = remote.and_then(|entry| self.end_with(&load, entry)) {
+                    let _ = lease.into_number();
+                    return Some(Acquired::Hit(value));
+                }
                 self.loads.begin();
-                Acquired::Lead(lease, old.map(|(value, _)| value))
+                Some(Acquired::Lead(lease, old.map(|(value, _)| value)))
             }
         }
+    }
+
+    /// Ends a load that was just claimed with the value that another process has stored, unless that should be
+    /// reloaded.
+    fn end_with(&self, load: &Arc<Load<V>>, entry: RemoteEntry<V>) -> Option<V> {
+        load.since[0].store(entry.since.0, Relaxed);
+        load.since[1].store(entry.since.1, Relaxed);
+        let loaded = self.fetched(entry.value?);
+        if loaded.soft == Some(Duration::ZERO) {
+            return None;
+        }
+        let value = loaded.value.clone();
+        // If it cannot be stored, the caller gets it.
+        let _ = self.finish_local(load, loaded);
+        Some(value)
     }
 
     /// Ends the load with this number as [`Lease::finish`] does.
@@ -288,6 +326,16 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     }
 
     fn finish(&self, load: &Arc<Load<V>>, loaded: Loaded<V>) -> Result<()> {
+        let (value, ttl) = (self.remote.as_ref().map(|_| loaded.value.clone()), loaded.ttl);
+        self.finish_local(load, loaded)?;
+        if !load.is_outdated() {
+            let since = (load.since[0].load(Relaxed), load.since[1].load(Relaxed));
+            self.fill_remote(&load.key, value, ttl, since);
+        }
+        Ok(())
+    }
+
+    fn finish_local(&self, load: &Arc<Load<V>>, loaded: Loaded<V>) -> Result<()> {
         // The value is stored before the load ends, so that no caller in between starts another load.
         let value = loaded.value.clone();
         let write = |place: &mut _, displaced: &mut _| replace(place, value, displaced);

@@ -14,7 +14,7 @@
 
 use std::collections::HashMap;
 use std::mem;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst, fence};
 use std::sync::{Arc, Condvar, Mutex as StdMutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 use std::time::Duration;
@@ -45,6 +45,10 @@ pub(super) struct Load<V> {
     expires: Deadline,
     /// Set when the key is written or invalidated during the load: the result must not be stored.
     outdated: AtomicBool,
+    /// The numbers of the remote copy when the load began.
+    pub(super) since: [AtomicU64; 2],
+    /// Set if its owner only looked the key up: callers that joined ask again if there was nothing.
+    is_look_up: AtomicBool,
     /// The number of registered functions.
     registered: AtomicUsize,
     result: StdMutex<Ending<V>>,
@@ -157,6 +161,7 @@ impl<V: Clone> Load<V> {
             loop {
                 match &ending.result {
                     Some(Ok(value)) => return Waited::Value(value.clone()),
+                    Some(Err(_)) if self.is_look_up.load(SeqCst) => return Waited::Again,
                     Some(Err(error)) => return Waited::Failed(error.clone()),
                     None if deadline.has_passed() => return Waited::TooLong,
                     None if self.expires.has_passed() => return Waited::Again,
@@ -277,6 +282,8 @@ impl<V: Clone> Loads<V> {
             generation: fork::generation(),
             expires,
             outdated: AtomicBool::new(false),
+            since: [const { AtomicU64::new(0) }; 2],
+            is_look_up: AtomicBool::new(false),
             registered: AtomicUsize::new(0),
             result: StdMutex::new(Ending { result: None, waiting: 0, functions: Vec::new(), is_closed: false }),
             ended: Condvar::new(),
@@ -316,7 +323,7 @@ impl<V: Clone> Loads<V> {
             let _guard = fork::protect();
             let mut map = self.map.lock();
             let removed = map.remove(load);
-            map.failed += u64::from(removed && result.is_err());
+            map.failed += u64::from(removed && result.is_err() && !load.is_look_up.load(SeqCst));
             self.underway.store(map.by_id.len(), SeqCst);
             removed
         };
@@ -324,6 +331,12 @@ impl<V: Clone> Loads<V> {
             self.notify(load.end(result));
         }
         ended
+    }
+
+    /// Ends a load whose owner only looked the key up.
+    pub(super) fn end_look_up(&self, load: &Arc<Load<V>>, result: Result<V>) {
+        load.is_look_up.store(true, SeqCst);
+        self.end(load, result);
     }
 
     /// Whether loads are in progress. A load that this call does not see will see all that the caller did before, if

@@ -21,6 +21,7 @@ mod lru_queue;
 mod options;
 mod reader_slots;
 mod recency;
+mod remote;
 mod remove;
 mod shared;
 mod stats;
@@ -42,6 +43,7 @@ pub use builtin::{for_functions, invalidate_provider, invalidate_user, provider_
 pub use function_key::{Arg, function_key, packed_function_key};
 pub use lease::{Acquired, Lease, Loaded};
 pub use options::CacheOptions;
+pub(crate) use remote::{Change, RemoteCopy, RemoteEntry};
 pub use stats::Stats;
 pub use value::{Copied, Object, ShortBytes, Value};
 
@@ -84,6 +86,9 @@ pub struct TtlCache<V> {
     /// Misses of a cache with capacity 0.
     misses: AtomicU64,
     loads: Loads<V>,
+    /// When changes of other processes are asked for; [`time::NEVER`] without a remote copy.
+    next_look: AtomicU64,
+    remote: Option<Box<dyn RemoteCopy<V>>>,
 }
 
 /// Converts seconds as the C ABI passes them: -1 is the default of the cache (`None`), `INFINITY` never expires, 0
@@ -138,13 +143,18 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
             absent_ttl,
             misses: AtomicU64::new(0),
             loads: Loads::new(),
+            next_look: AtomicU64::new(time::NEVER),
+            remote: None,
         })
     }
 
     /// Returns the value under this key, if there is one that has not expired.
     #[inline]
     pub fn get(&self, key: &[u8]) -> Option<V> {
-        self.look_up(key, V::clone).map(|(value, _)| value)
+        match self.look_up(key, V::clone) {
+            Some((value, _)) => Some(value),
+            None => self.fetch_missing(key),
+        }
     }
 
     /// Returns the value under this key, if there is one that is neither expired nor stale.
@@ -184,6 +194,9 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         drop(guard);
         if is_to_help || about >= self.next_sweep.load(Relaxed) {
             self.help_or_sweep(shared, (reader, number), (is_to_help, about));
+        }
+        if about >= self.next_look.load(Relaxed) && self.look(key) {
+            return None;
         }
         taken
     }

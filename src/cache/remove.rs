@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::shared::Shared;
 use super::store::{EntryStore, Freshness, Ledger};
 use super::time::NEVER;
-use super::{Locked, TtlCache, release};
+use super::{Change, Locked, TtlCache, release};
 
 /// The number of entries that one call checks when expired entries are due to be removed.
 pub(super) const SWEEP: usize = 256;
@@ -18,6 +18,12 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     /// Removes an entry, and returns whether there was one that had not expired. The result of a load of this key
     /// that is in progress is not stored, and later callers do not wait for that load.
     pub fn delete(&self, key: &[u8]) -> bool {
+        let existed = self.delete_local(key);
+        self.remove_remote(|| Change::Key(key.to_vec()));
+        existed
+    }
+
+    pub(super) fn delete_local(&self, key: &[u8]) -> bool {
         let Some(shared) = &self.shared else {
             self.outdate_unheld(key);
             return false;
@@ -32,6 +38,12 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
 
     /// Removes all entries, and returns how many of them had not expired.
     pub fn clear(&self) -> usize {
+        let existed = self.clear_local();
+        self.remove_remote(|| Change::Prefix(Vec::new()));
+        existed
+    }
+
+    fn clear_local(&self) -> usize {
         self.loads.outdate_prefix(b"");
         let Some(shared) = &self.shared else { return 0 };
         let with_soft = self.soft_ttl < NEVER;
@@ -64,8 +76,14 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     /// in steps: other callers can see some of the entries removed before others. The results of loads of such keys
     /// that are in progress are not stored, and later callers do not wait for those loads.
     pub fn invalidate_prefix(&self, prefix: &[u8]) -> usize {
+        let existed = self.invalidate_local(prefix);
+        self.remove_remote(|| Change::Prefix(prefix.to_vec()));
+        existed
+    }
+
+    pub(super) fn invalidate_local(&self, prefix: &[u8]) -> usize {
         if prefix.is_empty() {
-            return self.clear();
+            return self.clear_local();
         }
         self.loads.outdate_prefix(prefix);
         self.shared.as_ref().map_or(0, |shared| self.remove_prefix(shared, prefix))
@@ -91,7 +109,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     pub(crate) fn drain(&self) {
         let Some(shared) = &self.shared else { return };
         while shared.lock().parts().1.len() > 0 {
-            self.clear();
+            self.clear_local();
         }
     }
 

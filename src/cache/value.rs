@@ -137,6 +137,15 @@ impl Value {
         if self.is_present() { Ok(()) } else { Err(absent()) }
     }
 
+    /// Returns the bytes if this is bytes.
+    pub(crate) fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Value::Short(bytes) => Some(bytes),
+            Value::Long(bytes) => Some(bytes),
+            Value::Object(_) | Value::Absent => None,
+        }
+    }
+
     /// Returns the bytes, or an error if this is an object.
     pub fn into_bytes(self) -> Result<SharedBytes> {
         match self {
@@ -194,7 +203,8 @@ impl TtlCache<Value> {
             if let Some(Value::Short(short)) = place {
                 short.set(bytes);
             }
-        })
+        })?;
+        self.set_remote(key, || SharedBytes::copy_from(bytes).map(Value::Long), ttl)
     }
 
     /// Returns the bytes under this key, or an error if the value is an object.
@@ -206,7 +216,10 @@ impl TtlCache<Value> {
             Value::Object(_) => Err(not_bytes()),
             Value::Absent => Ok(None),
         });
-        found.map_or(Ok(None), |(bytes, _)| bytes)
+        match found {
+            Some((bytes, _)) => bytes,
+            None => self.fetch_missing(key).filter(Value::is_present).map(Value::into_bytes).transpose(),
+        }
     }
 
     /// [`TtlCache::get_or_load`] for bytes. `timeout` is evaluated only if the value has to be loaded.
@@ -254,7 +267,10 @@ impl TtlCache<Value> {
         match found {
             Some((CopyOutcome::Copied(copied), _)) => copied,
             Some((CopyOutcome::Long(bytes), _)) => copy(&bytes),
-            None => Copied::Missing,
+            None => match self.fetch_missing(key) {
+                Some(value) => value.bytes().map_or(Copied::NotBytes, copy),
+                None => Copied::Missing,
+            },
         }
     }
 }

@@ -49,7 +49,12 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     /// Does the same. After the time `soft` (`None`: the default of the cache) the value is stale: it is still
     /// served, but the next caller of [`TtlCache::get_or_load`] or [`TtlCache::acquire`] reloads it.
     pub fn set_soft(&self, key: &[u8], value: V, ttl: Option<Duration>, soft: Option<Duration>) -> Result<()> {
-        self.store(key, (ttl, soft), None, |place, displaced| replace(place, value, displaced))
+        let remote = self.remote.as_ref().map(|_| value.clone());
+        self.store(key, (ttl, soft), None, |place, displaced| replace(place, value, displaced))?;
+        match remote {
+            Some(value) => self.set_remote(key, || Ok(value), ttl),
+            None => Ok(()),
+        }
     }
 
     /// Stores a value, unless it comes from an outdated load. `write` writes it into the first place and moves the

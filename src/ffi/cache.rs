@@ -16,6 +16,7 @@ use crate::cache::{self, Copied, Object, TtlCache, Value, ttl_from_seconds};
 use crate::clock;
 use crate::error::{Error, Result, Status};
 use crate::secret_memory::SharedBytes;
+use crate::share;
 
 /// A cache of keys and values with a time to live (TTL). A cache can be used from any number of threads at once, and
 /// in the child of a `fork()`. The library runs no thread for it.
@@ -100,10 +101,19 @@ pub unsafe extern "C" fn st_cache_new(
 }
 
 /// Creates a cache as `st_cache_new` does, from the keys `default_ttl`, `max_size`, `cleanup_interval`, `soft_ttl`,
-/// `ttl_jitter`, `absent_ttl` and `keyed_hash` of `config`. `config` is copied; NULL selects every default. Set
-/// `keyed_hash` (default `false`) if untrusted users choose the keys: the cache then uses SipHash-1-3. The default
-/// hash is faster, but an attacker who can time many calls may find keys that collide. Free the cache with
-/// `st_cache_free`.
+/// `ttl_jitter`, `absent_ttl`, `tier`, `tier_name`, `tier_interval` and `keyed_hash` of `config`. `config` is copied;
+/// NULL selects every default. Set `keyed_hash` (default `false`) if untrusted users choose the keys: the cache then
+/// uses SipHash-1-3. The default hash is faster, but an attacker who can time many calls may find keys that collide.
+/// Free the cache with `st_cache_free`.
+///
+/// With `tier`, a server has an encrypted copy of the bytes in the cache, which other processes use. A lookup that
+/// finds nothing in the process, and a load, first ask the server. A call that stores or removes applies there too, and
+/// in the caches of other processes: those return no older value later than `tier_interval` (default 1 s) plus the time
+/// of one exchange with the server, at most 0.5 s. A server that fails is left alone for 1 to 15 s at a time and is
+/// never the error of a call; meanwhile the cache works alone. Objects stay in the process. Each of these calls may
+/// take as long as an exchange. See `docs/tier.md`.
+///
+/// `ST_CONFIG`: a setting of the tier is invalid.
 ///
 /// `ST_NO_MEMORY`: there is not enough memory for `max_size` entries.
 #[unsafe(no_mangle)]
@@ -114,11 +124,7 @@ pub unsafe extern "C" fn st_cache_open(
 ) -> st_status {
     // SAFETY: the caller gives NULL or a place for a pointer, and NULL or a configuration that no other thread changes
     // now.
-    unsafe {
-        guard_handle(out.cast(), error, || {
-            TtlCache::<Value>::with_options(cache::CacheOptions::from(&settings(config)))
-        })
-    }
+    unsafe { guard_handle(out.cast(), error, || share::open_cache(&settings(config))) }
 }
 
 /// Frees a cache and its entries. No other thread may be using it. Values that callers hold stay valid. The `drop`

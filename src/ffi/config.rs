@@ -71,7 +71,8 @@ use crate::config::Config;
 /// - `share` (`"off"` or `"host"`), `share_dir`, `share_key`: whether the processes of this user on this host share the
 ///   documents that one of them has loaded from AWS or Vault; text, described in `docs/share.md`; default `"off"`
 /// - `share_url`, `share_ca_cert`, `share_client_cert`, `share_client_key`: the server through which hosts share, and
-///   the certificates for it; text, described in `docs/tier.md`; default none
+///   the certificates for it; `share_transit`, `share_kms_key`: what wraps the key of that server; text, described in
+///   `docs/tier.md`; default none
 ///
 /// Keys of a cache (`st_cache_open`):
 ///
@@ -83,6 +84,11 @@ use crate::config::Config;
 /// - `ttl_jitter`: 0 to 1, the fraction of its lifetime by which an entry may expire early, so that entries stored
 ///   together do not expire together; default 0
 /// - `absent_ttl`: seconds for which it is cached that a load found no value; default 0, not at all
+/// - `tier`: text, the URL of a Redis, Valkey or etcd server through which processes share the bytes of the cache, with
+///   `share_key`, `share_ca_cert`, `share_client_cert` and `share_client_key`; described in `docs/tier.md`; default
+///   none
+/// - `tier_name`: text that separates caches with one `share_key`; default empty
+/// - `tier_interval`: seconds above 0, how often changes of other processes are asked for; default 1
 /// - `keyed_hash`: true or false, hash the keys with SipHash-1-3, for keys that untrusted users choose; default false
 ///
 /// Keys of a cipher, in addition to `strict_permissions` and `timeout`:

@@ -45,6 +45,8 @@ mod cloud;
 mod credential_program;
 mod credentials;
 mod custom;
+#[cfg(any(feature = "aws", feature = "vault"))]
+mod data_key;
 mod document;
 mod document_provider;
 mod entries;

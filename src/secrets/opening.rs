@@ -47,7 +47,7 @@ use super::vault::{self, DynamicSource, VaultCommon, VaultSource};
 use crate::config::{Config, ProviderSetting, nearest};
 use crate::error::{Error, Result, Status};
 use crate::features;
-use crate::share::Share;
+use crate::share::{Share, Tier};
 
 const DEFAULT_PROVIDERS: [&str; 5] = ["env", "file", "aws", "vault", "huggingface"];
 /// Built-in providers that `providers` has to list; `credentials` only if there are none.
@@ -69,6 +69,9 @@ pub(super) fn open_providers(
     changes: &Arc<Changes>,
 ) -> Result<Opened> {
     let mut opener = Opener::new(config, times, share, changes)?;
+    if let Some(tier) = share.and_then(|share| share.tier()) {
+        opener.open_key_service(tier)?;
+    }
     let mut providers = Providers::default();
     for setting in config.providers().unwrap_or(&default_providers()) {
         check_compiled(setting)?;
@@ -91,6 +94,8 @@ struct Opener<'a> {
     remote: Remote,
     #[cfg(feature = "aws")]
     aws: Arc<AwsCommon>,
+    #[cfg(feature = "aws")]
+    logins: SharedLogins,
     #[cfg(any(feature = "azure", feature = "google", feature = "infisical", feature = "onepassword"))]
     clouds: Arc<cloud::Common>,
     #[cfg(feature = "vault")]
@@ -125,14 +130,33 @@ impl<'a> Opener<'a> {
             clouds: Arc::new(cloud::Common::new(logins.clone())?),
             #[cfg(feature = "vault")]
             vaults: VaultCommon {
-                logins,
+                logins: logins.clone(),
                 #[cfg(feature = "aws")]
                 aws: aws.clone(),
             },
             #[cfg(feature = "aws")]
             aws,
+            #[cfg(feature = "aws")]
+            logins,
             file: None,
         })
+    }
+
+    /// Opens the service that unwraps the key of the tier, if a setting names one.
+    fn open_key_service(&self, tier: &Tier) -> Result<()> {
+        if let Some(setting) = self.config.setting("share_kms_key")? {
+            #[cfg(feature = "aws")]
+            tier.set_key_source(aws::kms::open(&setting, self.config, &self.aws, self.logins.clone())?);
+            #[cfg(not(feature = "aws"))]
+            return Err(setting.invalid("needs a build with AWS").error);
+        }
+        if let Some(setting) = self.config.setting("share_transit")? {
+            #[cfg(feature = "vault")]
+            tier.set_key_source(vault::transit::open(&setting, self.config, &self.vaults)?);
+            #[cfg(not(feature = "vault"))]
+            return Err(setting.invalid("needs a build with Vault").error);
+        }
+        Ok(())
     }
 
     /// Opens the provider that an element of `providers` describes.

@@ -38,6 +38,12 @@ pub(crate) struct Members {
     pub(crate) silent: Vec<u32>,
 }
 
+/// A random time for which a tier is left alone that has failed this often before.
+pub(super) fn tier_pause(failures: u64) -> Duration {
+    let most = FIRST_REST.saturating_mul(2 << failures.min(10)).min(LONGEST_REST);
+    FIRST_REST + (most - FIRST_REST).mul_f64(jitter::random())
+}
+
 impl HostPage {
     pub(super) fn open(path: &Path) -> Result<HostPage> {
         let directory = ShareDirectory::open(path)?;
@@ -165,9 +171,7 @@ impl HostPage {
 
     /// Leaves the tier alone for a while, longer with each failure. Returns for how long.
     pub(crate) fn rest_tier(&self) -> Duration {
-        let failures = self.0.tier.failures.fetch_add(1, Relaxed);
-        let most = FIRST_REST.saturating_mul(2 << failures.min(10)).min(LONGEST_REST);
-        let pause = FIRST_REST + (most - FIRST_REST).mul_f64(jitter::random());
+        let pause = tier_pause(self.0.tier.failures.fetch_add(1, Relaxed));
         self.0.tier.rest_until.store(nanoseconds_now() + pause.as_nanos() as u64, Relaxed);
         pause
     }

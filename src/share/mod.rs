@@ -14,16 +14,19 @@
 //! | `mapped` | files that are mapped into memory |
 //! | `directory` | opening and checking the directory, and its files |
 //! | `identity` | [`Identity`]: which process would ask for what |
+//! | `data_key` | [`DataKeySource`]: a key service that unwraps the key of the tier |
 //! | `failure`, `fields` | what the files contain |
 //! | `tier` | [`Tier`]: documents that hosts of a cluster share through a server |
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
+use crate::cache::{CacheOptions, TtlCache, Value};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::fork_safe::Mutex;
@@ -32,9 +35,11 @@ use crate::log::{self, Level};
 use crate::secret_memory::SecretBytes;
 use crate::settings::{Environment, InvalidSetting, Setting};
 use crate::sys;
+use data_key::TierKey;
 use directory::{KEY_LEN, ShareDirectory};
-use tier::TlsSettings;
+use tier::{CacheTier, TlsSettings};
 
+mod data_key;
 mod directory;
 mod failure;
 pub(crate) mod fields;
@@ -49,12 +54,16 @@ mod sealed;
 mod slot;
 mod tier;
 
+pub(crate) use data_key::{DataKey, DataKeySource, KEY_AGE, KEY_LEN as DATA_KEY_LEN, WrappedKey};
 pub(crate) use failure::Failure;
 pub(crate) use host::{HostPage, Membership};
 pub(crate) use identity::Identity;
 pub(crate) use page::Stamp;
 pub(crate) use slot::{Loading, NewRecord, SharedDocument, Slot, Turn};
 pub(crate) use tier::{Tier, TierDocument, TierLoad};
+
+/// How often a cache with a tier asks for the changes of other processes.
+const CACHE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The settings of the share of a process.
 pub(crate) struct Share {
@@ -126,12 +135,41 @@ impl Share {
     }
 }
 
+/// Opens a cache of bytes with the settings of [`CacheOptions`]. With the setting `tier`, processes share it through a
+/// server; a server that fails is not an error.
+pub fn open_cache(config: &Config) -> Result<TtlCache<Value>> {
+    let options = CacheOptions::from(config);
+    let setting = settings_of(config, &Environment::Process);
+    let Some(url) = config.setting("tier")? else { return TtlCache::with_options(options) };
+    let key = tier_key(&url, setting("share_key", "ST_SECRETS_SHARE_KEY")?)?;
+    let name = config.setting("tier_name")?;
+    let interval = config.time("tier_interval", CACHE_INTERVAL);
+    let name = name.as_ref().map_or("", Setting::text);
+    let tier = CacheTier::open(&url, tls_settings(&setting)?, &key, name, interval)?;
+    TtlCache::with_remote(options, Box::new(tier))
+}
+
+/// Reads a setting of the configuration, or the variable.
+fn settings_of(
+    config: &Config,
+    environment: &Environment,
+) -> impl Fn(&'static str, &str) -> Result<Option<Setting>, InvalidSetting> {
+    |key, variable| match config.setting(key)? {
+        Some(setting) => Ok(Some(setting)),
+        None => environment.setting(variable),
+    }
+}
+
+/// The key of a tier at this URL.
+fn tier_key(url: &Setting, setting: Option<Setting>) -> Result<SecretBytes, InvalidSetting> {
+    let what = "needs `share_key` (or ST_SECRETS_SHARE_KEY), the same on all hosts; make one with: \
+                openssl rand -base64 32";
+    key(&setting.ok_or_else(|| url.invalid(what))?)
+}
+
 impl ShareSettings {
     fn read(config: &Config, environment: &Environment) -> Result<Option<ShareSettings>, InvalidSetting> {
-        let setting = |key: &'static str, variable: &str| match config.setting(key)? {
-            Some(setting) => Ok(Some(setting)),
-            None => environment.setting(variable),
-        };
+        let setting = settings_of(config, environment);
         let url = setting("share_url", "ST_SECRETS_SHARE_URL")?;
         let is_on = match setting("share", "ST_SECRETS_SHARE")? {
             None => false,
@@ -151,17 +189,34 @@ impl ShareSettings {
             Some(setting) => checked_directory(&setting)?,
             None => default_directory(environment),
         };
-        let key = setting("share_key", "ST_SECRETS_SHARE_KEY")?.map(|setting| key(&setting)).transpose()?;
-        let tier = match (url, &key) {
-            (None, _) => None,
-            (Some(url), None) => {
-                let what = "needs `share_key` (or ST_SECRETS_SHARE_KEY), the same on all hosts; make one with: \
-                            openssl rand -base64 32";
-                return Err(url.invalid(what));
+        let key_setting = setting("share_key", "ST_SECRETS_SHARE_KEY")?;
+        let services = data_key_settings(config)?;
+        let given = key_setting.as_ref().map(key).transpose()?;
+        let tier = match (url, services) {
+            (None, Some(service)) => return Err(service.invalid("needs `share_url`")),
+            (None, None) => None,
+            (Some(_), Some(service)) if given.is_some() => {
+                return Err(service.invalid("cannot be combined with `share_key` (or ST_SECRETS_SHARE_KEY)"));
             }
-            (Some(url), Some(key)) => Some(Arc::new(Tier::open(&url, tls_settings(&setting)?, key.clone())?)),
+            (Some(url), service) => {
+                let key = match service {
+                    Some(service) => TierKey::wrapped(format!("{} {}", service.origin, service.text())),
+                    None => TierKey::Given(tier_key(&url, key_setting)?),
+                };
+                Some(Arc::new(Tier::open(&url, tls_settings(&setting)?, key)?))
+            }
         };
+        let key = given;
         Ok(Some(ShareSettings { directory, key, tier }))
+    }
+}
+
+/// The setting of the service that wraps the key of the tier.
+fn data_key_settings(config: &Config) -> Result<Option<Setting>, InvalidSetting> {
+    let (kms, transit) = (config.setting("share_kms_key")?, config.setting("share_transit")?);
+    match (kms, transit) {
+        (Some(kms), Some(_)) => Err(kms.invalid("cannot be combined with `share_transit`")),
+        (kms, transit) => Ok(kms.or(transit)),
     }
 }
 

@@ -97,10 +97,15 @@ impl Worker {
 
     /// Starts a process with this program and its arguments before it.
     pub(crate) fn start_under(wrapper: &[&str], settings: &Value) -> Worker {
+        Worker::start_test("worker::worker", wrapper, settings)
+    }
+
+    /// Does the same with a process whose body is this test.
+    pub(crate) fn start_test(test: &str, wrapper: &[&str], settings: &Value) -> Worker {
         let own = std::env::current_exe().unwrap();
         let mut words = wrapper.iter().map(|word| (*word).to_owned()).chain([own.to_str().unwrap().to_owned()]);
         let mut command = Command::new(words.next().unwrap());
-        command.args(words).args(["--exact", "worker::worker", "--nocapture", "--test-threads=1"]);
+        command.args(words).args(["--exact", test, "--nocapture", "--test-threads=1"]);
         command.env(SETTINGS, settings.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = undisturbed(&mut command).spawn().unwrap();
         let (input, output) = (process.stdin.take().unwrap(), BufReader::new(process.stdout.take().unwrap()));
@@ -160,10 +165,21 @@ impl Drop for Worker {
 /// The body of a worker. As a test it does nothing.
 #[test]
 fn worker() {
-    if std::env::var_os(SETTINGS).is_none() {
-        return;
+    if std::env::var_os(SETTINGS).is_some() {
+        let secrets = open();
+        serve(|command, argument| run(&secrets, command, argument));
     }
-    let secrets = open();
+}
+
+/// The configuration of this process; `None` if it is none of ours.
+pub(crate) fn configuration() -> Option<Config> {
+    let mut config = Config::new();
+    config.parse(&std::env::var(SETTINGS).ok()?).unwrap();
+    Some(config)
+}
+
+/// Runs commands until the input ends.
+pub(crate) fn serve(mut run: impl FnMut(&str, &str) -> Value) {
     // The standard output of the test harness has a lock and a buffer, which a forked child would inherit.
     // SAFETY: the descriptor is open until the process ends.
     let mut output = std::mem::ManuallyDrop::new(unsafe { File::from_raw_fd(1) });
@@ -172,14 +188,12 @@ fn worker() {
     for line in std::io::stdin().lines() {
         let line = line.unwrap();
         let (command, argument) = line.split_once(' ').unwrap_or((&line, ""));
-        answer(run(&secrets, command, argument));
+        answer(run(command, argument));
     }
 }
 
 fn open() -> Manager {
-    let mut config = Config::new();
-    config.parse(&std::env::var(SETTINGS).unwrap()).unwrap();
-    Manager::open(&config).unwrap()
+    Manager::open(&configuration().unwrap()).unwrap()
 }
 
 fn run(secrets: &Manager, command: &str, argument: &str) -> Value {

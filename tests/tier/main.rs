@@ -1,8 +1,11 @@
 //! Hosts that share through Redis or etcd: each has a directory and processes of its own, and the same OpenBao.
 
+mod cache;
+mod cache_faults;
 mod cluster;
 #[path = "../common/mod.rs"]
 mod common;
+mod data_key;
 mod etcd;
 mod faults;
 mod invalidate;

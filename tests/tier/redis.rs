@@ -37,6 +37,11 @@ impl Redis {
         redis
     }
 
+    /// The number of connections of the user.
+    pub(crate) fn clients(&self) -> usize {
+        self.ask(&["CLIENT", "LIST"]).lines().filter(|line| line.contains("user=st-secrets")).count()
+    }
+
     /// What the administrator gets for a command.
     fn ask(&self, words: &[&str]) -> String {
         let mut command = Command::new("redis-cli");

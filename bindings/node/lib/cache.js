@@ -20,7 +20,20 @@ const BUSY = 3;
 const PROVIDER_CONFIG = 0;
 const USER_PERMISSION = 1;
 
-const OF_CACHE = ['defaultTtl', 'maxSize', 'cleanupInterval', 'softTtl', 'ttlJitter', 'absentTtl'];
+/** Settings without a shorter way to open a cache, and their names in a configuration. */
+const OF_CONFIGURATION = {
+  softTtl: 'soft_ttl',
+  ttlJitter: 'ttl_jitter',
+  absentTtl: 'absent_ttl',
+  tier: 'tier',
+  tierName: 'tier_name',
+  tierInterval: 'tier_interval',
+  shareKey: 'share_key',
+  shareCaCert: 'share_ca_cert',
+  shareClientCert: 'share_client_cert',
+  shareClientKey: 'share_client_key',
+};
+const OF_CACHE = ['defaultTtl', 'maxSize', 'cleanupInterval', ...Object.keys(OF_CONFIGURATION)];
 const OF_LOAD = ['ttl', 'timeout', 'signal'];
 
 const { cacheGet, cacheGetBytes, cacheGetObject } = native;
@@ -232,14 +245,16 @@ class Cache extends Handle {
 }
 
 /** Opens a cache. Only those with settings that `cacheNew` lacks are opened from a configuration. */
-function open({ defaultTtl = 300, maxSize = 1000, cleanupInterval = 60, softTtl, ttlJitter, absentTtl }) {
-  if (softTtl === undefined && ttlJitter === undefined && absentTtl === undefined) {
+function open({ defaultTtl = 300, maxSize = 1000, cleanupInterval = 60, ...others }) {
+  const given = Object.entries(others).filter(([, value]) => value !== undefined);
+  if (given.length === 0) {
     return native.cacheNew(defaultTtl, maxSize, cleanupInterval);
   }
   // JSON has no Infinity. Longer than the library can represent is forever.
   const time = (seconds) => (seconds === Infinity ? Number.MAX_VALUE : seconds);
   const settings = { default_ttl: time(defaultTtl), max_size: maxSize, cleanup_interval: time(cleanupInterval) };
-  return native.cacheOpen(jsonText({ ...settings, soft_ttl: time(softTtl), ttl_jitter: ttlJitter, absent_ttl: time(absentTtl) }));
+  for (const [name, value] of given) settings[OF_CONFIGURATION[name]] = time(value);
+  return native.cacheOpen(jsonText(settings));
 }
 
 /** Removes an entry when its promise is settled, unless another one has replaced it. Returns the promise. */

@@ -519,6 +519,20 @@ export interface CacheOptions {
   ttlJitter?: number;
   /** How long it is cached that a load found no value. Default: 0, not at all. */
   absentTtl?: number;
+  /**
+   * The URL of a Redis, Valkey or etcd server through which processes share strings and bytes; objects stay in the
+   * process. It needs `shareKey`. See `docs/tier.md`. Default: none.
+   */
+  tier?: string;
+  /** Separates caches that share a server and a key. */
+  tierName?: string;
+  /** How often the cache asks for changes of other processes. Default: 1. */
+  tierInterval?: number;
+  /** 32 bytes in base64. Default: `ST_SECRETS_SHARE_KEY`. */
+  shareKey?: string;
+  shareCaCert?: string;
+  shareClientCert?: string;
+  shareClientKey?: string;
 }
 
 /** A cache whose entries expire. When it is full, it evicts the least recently used entry. Times are in seconds. */

@@ -2,7 +2,10 @@
 
 const assert = require('node:assert/strict');
 const test = require('node:test');
+const net = require('node:net');
+const os = require('node:os');
 const vm = require('node:vm');
+const { spawn } = require('node:child_process');
 const { sleep, st, status, until } = require('./support.js');
 
 const { Cache, cached } = st;
@@ -21,6 +24,50 @@ test('a cache stores strings and bytes until they expire', async () => {
   assert.equal(cache.delete('text'), false);
   const { maxSize, defaultTtl, hits, misses } = cache.stats();
   assert.deepEqual({ maxSize, defaultTtl, hits, misses }, { maxSize: 10, defaultTtl: 300, hits: 2, misses: 2 });
+});
+
+/** Starts a Redis server, and returns its address when it listens. */
+async function redis(t) {
+  const port = await new Promise((resolve) => {
+    const server = net.createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+  const options = ['--bind', '127.0.0.1', '--port', String(port), '--save', '', '--dir', os.tmpdir()];
+  const server = spawn('redis-server', options, { stdio: 'ignore' });
+  t.after(() => server.kill('SIGKILL'));
+  let listens = false;
+  await until(() => {
+    const socket = net.connect(port, '127.0.0.1', () => {
+      listens = true;
+      socket.destroy();
+    });
+    socket.on('error', () => {});
+    return listens;
+  });
+  return `127.0.0.1:${port}`;
+}
+
+test('caches with a tier share strings, bytes and invalidations', async (t) => {
+  const address = await redis(t);
+  const shareKey = Buffer.alloc(32, 'k').toString('base64');
+  const open = () => new Cache({ tier: `redis://${address}`, shareKey, tierInterval: 0.01, tierName: 'test' });
+  const [one, other] = [open(), open()];
+  one.set('user:1', 'größe ✓');
+  one.set('bytes', Buffer.from([0, 255]));
+  assert.equal(other.get('user:1'), 'größe ✓');
+  assert.deepEqual(other.getBytes('bytes'), Buffer.from([0, 255]));
+  assert.equal(await one.getOrLoad('loaded', () => 'once'), 'once');
+  assert.equal(await other.getOrLoad('loaded', () => 'twice'), 'once');
+  one.invalidatePrefix('user:');
+  await until(() => other.get('user:1') === undefined);
+  assert.equal(other.get('loaded'), 'once');
+  assert.throws(() => new Cache({ tier: 'redis://x', shareKey: 'CANARY' }), (error) => {
+    return error.code === 'ST_CONFIG' && !error.message.includes('CANARY');
+  });
+  one.close();
+  other.close();
 });
 
 test('text and bytes give the same key, short or long, ASCII or not', () => {

@@ -101,7 +101,8 @@ static int execute(PyObject *module) {
         return -1;
     }
     if (gil_init() != 0 || errors_init() != 0 || secret_init(module) != 0 || secrets_init(module) != 0 ||
-        cache_init(module) != 0 || cipher_init(module) != 0 || store_init(module) != 0 || redactor_init(module) != 0) {
+        cache_init(module) != 0 || cipher_init(module) != 0 || store_init(module) != 0 || redactor_init(module) != 0 ||
+        shared_cache_init(module) != 0) {
         return -1;
     }
     done = true;

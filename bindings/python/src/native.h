@@ -148,6 +148,7 @@ int cache_init(PyObject *module);
 int cipher_init(PyObject *module);
 int store_init(PyObject *module);
 int redactor_init(PyObject *module);
+int shared_cache_init(PyObject *module);
 
 /* secret.c: takes ownership of the bytes. */
 PyObject *secret_new(st_bytes *bytes, const st_secret_info *info);

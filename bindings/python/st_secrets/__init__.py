@@ -87,6 +87,7 @@ from .secrets import (
     VaultDynamicProvider,
     get_secrets_manager,
 )
+from .shared_cache import SharedCache
 from .storage import ProviderConfigStore
 from .store import Store, get_store, reset_store
 
@@ -175,6 +176,7 @@ __all__ = [
     "Secret",
     "SecretProvider",
     "SecretsManager",
+    "SharedCache",
     "Store",
     "TTLCache",
     "UnavailableError",

@@ -18,6 +18,8 @@ pub(super) enum Service {
     Signin,
     /// Has the queue of changes.
     Sqs,
+    /// Generates and decrypts data keys.
+    Kms,
 }
 
 impl Service {
@@ -31,6 +33,7 @@ impl Service {
             Service::Ssm => "ssm",
             Service::Signin => "signin",
             Service::Sqs => "sqs",
+            Service::Kms => "kms",
         }
     }
 
@@ -44,6 +47,7 @@ impl Service {
             Service::Ssm => "ssm",
             Service::Signin => "signin",
             Service::Sqs => "sqs",
+            Service::Kms => "kms",
         }
     }
 
@@ -57,6 +61,7 @@ impl Service {
             Service::Ssm => "ssm",
             Service::Signin => "signin",
             Service::Sqs => "sqs",
+            Service::Kms => "kms",
         }
     }
 
@@ -65,6 +70,7 @@ impl Service {
         match self {
             Service::Ssm => "AmazonSSM",
             Service::Sqs => "AmazonSQS",
+            Service::Kms => "TrentService",
             _ => "secretsmanager",
         }
     }
@@ -82,6 +88,7 @@ impl Service {
         match self {
             Service::Ssm => "Systems Manager",
             Service::Sqs => "SQS",
+            Service::Kms => "KMS",
             _ => "Secrets Manager",
         }
     }

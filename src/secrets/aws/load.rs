@@ -57,7 +57,6 @@ fn load_in(
         AwsTarget::Secrets(selection) => secrets::load(&session, selection),
         AwsTarget::Listed(filter) => listed::load(&session, filter),
         AwsTarget::Parameters(paths) => parameters::load(&session, paths),
-        #[cfg(any(feature = "google", feature = "vault"))]
         AwsTarget::Caller => Ok(Document::new(None)),
     }
 }

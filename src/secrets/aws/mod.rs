@@ -43,6 +43,7 @@ mod identifiers;
 mod ini;
 mod json_service;
 mod keys;
+pub(super) mod kms;
 mod listed;
 mod load;
 mod parameter_paths;

@@ -15,8 +15,7 @@ pub(super) enum AwsTarget {
     /// The secrets that meet conditions.
     Listed(SecretFilter),
     Parameters(ParameterPaths),
-    /// Nothing: only the credentials are used, for a login at another server.
-    #[cfg(any(feature = "google", feature = "vault"))]
+    /// Nothing: only the credentials are used, for a login at another server or a key.
     Caller,
 }
 
@@ -25,7 +24,6 @@ impl AwsTarget {
         match self {
             AwsTarget::Secrets(_) | AwsTarget::Listed(_) => Service::SecretsManager,
             AwsTarget::Parameters(_) => Service::Ssm,
-            #[cfg(any(feature = "google", feature = "vault"))]
             AwsTarget::Caller => Service::Sts,
         }
     }
@@ -80,7 +78,6 @@ impl AwsTarget {
                 paths.0.iter().for_each(|path| identity.add("path", path));
                 identity.add("endpoint", endpoint(Service::Ssm, region)?);
             }
-            #[cfg(any(feature = "google", feature = "vault"))]
             AwsTarget::Caller => {}
         }
         Ok(())
@@ -99,7 +96,6 @@ impl AwsTarget {
             }
             AwsTarget::Listed(filter) => filter.describe(),
             AwsTarget::Parameters(paths) => format!("parameters below {}", quoted(&mut paths.0.iter())),
-            #[cfg(any(feature = "google", feature = "vault"))]
             AwsTarget::Caller => "the identity of the caller".to_owned(),
         };
         region.filter(|_| !self.has_only_arns()).map_or(what.clone(), |region| format!("{what} in {region}"))
@@ -115,7 +111,6 @@ impl AwsTarget {
             AwsTarget::Parameters(paths) => {
                 members.insert("paths".to_owned(), json!(paths.0));
             }
-            #[cfg(any(feature = "google", feature = "vault"))]
             AwsTarget::Caller => {}
         }
     }

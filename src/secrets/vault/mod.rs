@@ -46,6 +46,7 @@ mod source;
 mod tests;
 mod token;
 mod token_store;
+pub(super) mod transit;
 mod write;
 
 pub(crate) use dynamic::DynamicSource;

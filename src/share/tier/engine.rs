@@ -10,6 +10,11 @@ pub(super) const LEAD: Duration = Duration::from_secs(5);
 /// How long a host is listed after its last look.
 pub(super) const RECORD: Duration = Duration::from_secs(60);
 
+/// How long a change of a cache is recorded at least.
+pub(super) const CHANGE: Duration = Duration::from_secs(600);
+/// How many changes of a cache are recorded.
+pub(super) const CHANGES: u64 = 4096;
+
 /// A server that hosts share documents through.
 pub(super) trait Engine: Send + Sync {
     /// The server, for messages, without a password.
@@ -44,6 +49,40 @@ pub(super) struct Host {
     pub(super) confirmed: u64,
 }
 
+/// What the tier has of a key of a cache. The value is sealed; there is the time for which it remains.
+pub(super) struct FetchedValue {
+    pub(super) value: Option<(Vec<u8>, Duration)>,
+    /// The revision of the last change of a prefix; `None` if the tier was flushed.
+    pub(super) floor: Option<u64>,
+    pub(super) revision: u64,
+    /// What [`TierConnection::cache_fill`] compares with the last change of the key.
+    pub(super) since: u64,
+}
+
+pub(super) type SealedChanges = Vec<(u64, Vec<u8>)>;
+
+/// The changes in the cache after a revision.
+pub(super) struct CacheLog {
+    pub(super) revision: u64,
+    pub(super) floor: u64,
+    /// The sealed changes with their revisions, the oldest first; `None` if some of them are no longer there.
+    pub(super) changes: Option<SealedChanges>,
+}
+
+/// A change in the cache.
+pub(super) struct NewChange<'a> {
+    /// What differs between changes of different keys.
+    pub(super) id: &'a str,
+    pub(super) sealed: &'a [u8],
+    pub(super) target: ChangeTarget<'a>,
+}
+
+pub(super) enum ChangeTarget<'a> {
+    Prefix,
+    /// The key with this id, its sealed value, which may be absent, and how long that lasts.
+    Key(&'a str, Option<&'a [u8]>, Duration),
+}
+
 /// A connection to the server. Each method is one exchange with it, which ends by the deadline.
 pub(super) trait TierConnection: Send {
     fn set_deadline(&mut self, deadline: Deadline);
@@ -66,4 +105,18 @@ pub(super) trait TierConnection: Send {
     fn bump(&mut self, floor: Floor) -> Result<u64>;
 
     fn hosts(&mut self) -> Result<Vec<Host>>;
+
+    /// Returns the wrapped data key of the cluster, after storing this one if there is none.
+    fn data_key(&mut self, new: Option<&[u8]>, lifetime: Duration) -> Result<Option<Vec<u8>>>;
+
+    fn cache_fetch(&mut self, id: &str, floor: Floor) -> Result<FetchedValue>;
+
+    /// Stores a loaded value, unless the key has changed since.
+    fn cache_fill(&mut self, id: &str, since: u64, value: &[u8], lifetime: Duration) -> Result<()>;
+
+    /// Stores or removes, and records that. Returns the revision, and that of the last change of a prefix.
+    fn cache_change(&mut self, change: &NewChange<'_>, floor: Floor) -> Result<(u64, u64)>;
+
+    /// Returns the changes after a revision; 0 is that of a process without any.
+    fn cache_log(&mut self, position: u64, floor: Floor) -> Result<CacheLog>;
 }

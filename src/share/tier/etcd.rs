@@ -7,6 +7,16 @@
 //! | `sts1/<cluster>/hosts/<host>` | when it looked last, and the revision that it confirmed; expires |
 //! | `sts1/<cluster>/<id>/doc` | when it ends, in milliseconds, and a sealed document, which expires |
 //! | `sts1/<cluster>/<id>/load` | who loads, for some seconds |
+//! | `sts1/<cluster>/key` | the data key, wrapped, which expires |
+//!
+//! A cache has a `<cluster>` of its own:
+//!
+//! | key | content |
+//! |---|---|
+//! | `…/rev`, `…/base` | as above; each change writes `rev` |
+//! | `…/floor` | any: the last change of a prefix writes it |
+//! | `…/log/<id>` | the last change of a key or prefix, sealed; expires |
+//! | `…/<id>/value` | as a document; empty after a change that removed it |
 //!
 //! The revision is the `mod_revision` of `rev`, plus `base`: an etcd cluster that was replaced numbers its writes from
 //! 1 again. Times are those of the header `Date` of the server. The remaining time of a lease is not used: it begins
@@ -19,7 +29,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::engine::{Engine, FetchedDocument, Floor, Host, LEAD, RECORD, TierConnection};
+use super::engine::{
+    CHANGE, CHANGES, CacheLog, ChangeTarget, Engine, FetchedDocument, FetchedValue, Floor, Host, LEAD, NewChange,
+    RECORD, SealedChanges, TierConnection,
+};
 use super::gateway::{Gateway, GatewayRequests, RefusalReason, RefusedRequest};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
@@ -44,7 +57,14 @@ impl Engine for Etcd {
 
     fn connect(&self, deadline: Deadline) -> Result<Box<dyn TierConnection>> {
         let requests = GatewayRequests::new(&self.gateway, deadline);
-        Ok(Box::new(EtcdConnection { requests, name: self.name().to_owned(), prefix: self.prefix.clone() }))
+        Ok(Box::new(EtcdConnection {
+            requests,
+            name: self.name().to_owned(),
+            prefix: self.prefix.clone(),
+            base: 0,
+            last_write: 0,
+            change_lease: None,
+        }))
     }
 }
 
@@ -52,6 +72,12 @@ struct EtcdConnection {
     requests: GatewayRequests,
     name: String,
     prefix: String,
+    /// What is added to the number of a write.
+    base: u64,
+    /// The number of the last write of the cluster.
+    last_write: u64,
+    /// The lease of changes, and its end.
+    change_lease: Option<(String, Deadline)>,
 }
 
 /// The outcome of a transaction.
@@ -73,6 +99,7 @@ impl EtcdConnection {
     ) -> Result<TransactionOutcome, RefusedRequest> {
         let request = json!({"compare": compare, "success": success, "failure": failure});
         let mut response = self.requests.call("/v3/kv/txn", &request)?;
+        self.last_write = number(&response["header"]["revision"]);
         let succeeded = response["succeeded"].as_bool().unwrap_or(false);
         let expected = if succeeded { success } else { failure };
         match response["responses"].take() {
@@ -97,6 +124,7 @@ impl EtcdConnection {
             if let Some(revision) = start.map(|start| start.saturating_add(written))
                 && revision >= floor.seen
             {
+                self.base = start.unwrap_or(0);
                 return Ok((revision, responses));
             }
             let changed = base_entry.map_or(0, |entry| number(&entry["mod_revision"]));
@@ -117,11 +145,52 @@ impl EtcdConnection {
         }
     }
 
+    /// A lease for a change, which lasts for at least its time.
+    fn change_lease(&mut self) -> Result<String, RefusedRequest> {
+        if let Some((lease, end)) = &self.change_lease
+            && !end.has_passed()
+        {
+            return Ok(lease.clone());
+        }
+        let lease = self.lease(CHANGE * 2)?;
+        self.change_lease = Some((lease.clone(), Deadline::after(CHANGE)));
+        Ok(lease)
+    }
+
+    /// A value with its end, as it is stored.
+    fn value(&self, sealed: &[u8], lifetime: Duration) -> Result<Vec<u8>> {
+        let end = self.requests.time()?.saturating_add(lifetime).as_millis() as u64;
+        Ok([&end.to_le_bytes()[..], sealed].concat())
+    }
+
+    /// A stored value, and how long it remains.
+    fn opened(&self, value: Option<Vec<u8>>) -> Result<Option<(Vec<u8>, Duration)>> {
+        // The time of the server is cut to seconds: what it stores is never younger than this.
+        let now = self.requests.time()?.saturating_add(Duration::from_secs(1));
+        let opened = value.as_deref().and_then(<[u8]>::split_first_chunk).map(|(end, sealed)| {
+            let left = Duration::from_millis(u64::from_le_bytes(*end)).saturating_sub(now);
+            (sealed.to_vec(), left)
+        });
+        Ok(opened)
+    }
+
+    /// The changes of a cache after this write, the oldest first; `None` if there are too many.
+    fn changes(&mut self, last: u64) -> Result<Option<SealedChanges>> {
+        // `0` is the character after `/`.
+        let request = json!({
+            "key": self.key("log/"), "range_end": self.key("log0"), "min_mod_revision": (last + 1).to_string(),
+            "sort_target": "MOD", "sort_order": "ASCEND", "limit": CHANGES.to_string(),
+        });
+        let response = self.requests.call("/v3/kv/range", &request)?;
+        let change = |entry: &Value| Some((self.base.saturating_add(number(&entry["mod_revision"])), bytes(entry)?));
+        let changes = response["kvs"].as_array().into_iter().flatten().filter_map(change).collect();
+        Ok((response["more"].as_bool() != Some(true)).then_some(changes))
+    }
+
     fn store(&mut self, id: &str, token: &str, document: &[u8], lifetime: Duration) -> Result<(), RefusedRequest> {
         let (doc, load) = (self.key(&format!("{id}/doc")), self.key(&format!("{id}/load")));
         let lease = self.lease(lifetime)?;
-        let end = self.requests.time()?.saturating_add(lifetime).as_millis() as u64;
-        let value = [&end.to_le_bytes()[..], document].concat();
+        let value = self.value(document, lifetime)?;
         let stored = put(&doc, &value, Some(&lease));
         let is_leading = self.transact(&[has_value(&load, token)], &[stored.clone(), delete(&load)], &[])?.succeeded;
         if !is_leading {
@@ -155,13 +224,7 @@ impl TierConnection for EtcdConnection {
         let (doc, load) = (self.key(&format!("{id}/doc")), self.key(&format!("{id}/load")));
         let (revision, responses) = self.revised(vec![range(&doc), range(&load)], floor)?;
         let entries: Vec<Option<&Value>> = responses.iter().map(entry).collect();
-        let value = entries[0].and_then(bytes);
-        // The time of the server is cut to seconds: a document is never younger than this.
-        let now = self.requests.time()?.saturating_add(Duration::from_secs(1));
-        let document = value.as_deref().and_then(<[u8]>::split_first_chunk).map(|(end, document)| {
-            let left = Duration::from_millis(u64::from_le_bytes(*end)).saturating_sub(now);
-            (document.to_vec(), left)
-        });
+        let document = self.opened(entries[0].and_then(bytes))?;
         Ok(FetchedDocument { revision, document, is_loading: entries[1].is_some() })
     }
 
@@ -212,6 +275,69 @@ impl TierConnection for EtcdConnection {
             Some(Host { name, silent_for: age(now, time), confirmed })
         };
         Ok(response["kvs"].as_array().into_iter().flatten().filter_map(host).collect())
+    }
+
+    fn data_key(&mut self, new: Option<&[u8]>, lifetime: Duration) -> Result<Option<Vec<u8>>> {
+        let key = self.key("key");
+        if let Some(new) = new {
+            let lease = self.lease(lifetime)?;
+            self.transact(&[is_absent(&key)], &[put(&key, new, Some(&lease))], &[])?;
+        }
+        let responses = self.transact(&[], &[range(&key)], &[])?.responses;
+        Ok(responses.first().and_then(entry).and_then(bytes))
+    }
+
+    fn cache_fetch(&mut self, id: &str, floor: Floor) -> Result<FetchedValue> {
+        let (value, last) = (self.key(&format!("{id}/value")), self.key("floor"));
+        let (revision, responses) = self.revised(vec![range(&value), range(&last)], floor)?;
+        let [value, last] = &responses[..] else { return Err(self.requests.malformed()) };
+        let value = self.opened(entry(value).and_then(bytes))?;
+        let floor = entry(last).map(|entry| self.base.saturating_add(number(&entry["mod_revision"])));
+        Ok(FetchedValue { value, floor, revision, since: self.last_write })
+    }
+
+    fn cache_fill(&mut self, id: &str, since: u64, value: &[u8], lifetime: Duration) -> Result<()> {
+        let (key, lease) = (self.key(&format!("{id}/value")), self.lease(lifetime)?);
+        let stored = put(&key, &self.value(value, lifetime)?, Some(&lease));
+        let next = since.saturating_add(1).to_string();
+        let is_unchanged = json!({"target": "MOD", "result": "LESS", "key": key, "mod_revision": next});
+        self.transact(&[is_unchanged], &[stored], &[])?;
+        Ok(())
+    }
+
+    fn cache_change(&mut self, change: &NewChange<'_>, floor: Floor) -> Result<(u64, u64)> {
+        let lease = self.change_lease()?;
+        let record = put(&self.key(&format!("log/{}", change.id)), change.sealed, Some(&lease));
+        let changed = match change.target {
+            ChangeTarget::Prefix => put(&self.key("floor"), b"", None),
+            ChangeTarget::Key(id, None, _) => put(&self.key(&format!("{id}/value")), b"", Some(&lease)),
+            ChangeTarget::Key(id, Some(value), lifetime) => {
+                let lease = self.lease(lifetime)?;
+                put(&self.key(&format!("{id}/value")), &self.value(value, lifetime)?, Some(&lease))
+            }
+        };
+        let operations = vec![put(&self.key("rev"), b"", None), record, changed, range(&self.key("floor"))];
+        let (revision, responses) = self.revised(operations, floor)?;
+        let last = responses.last().and_then(entry);
+        Ok((revision, last.map_or(0, |entry| self.base.saturating_add(number(&entry["mod_revision"])))))
+    }
+
+    fn cache_log(&mut self, position: u64, floor: Floor) -> Result<CacheLog> {
+        let last = self.key("floor");
+        let (revision, responses) = self.revised(vec![range(&last)], floor)?;
+        let Some(last) = responses.first().and_then(entry) else {
+            // The tier is new.
+            let operations = vec![put(&self.key("rev"), b"", None), put(&last, b"", None)];
+            let revision = self.revised(operations, floor)?.0;
+            return Ok(CacheLog { revision, floor: revision, changes: None });
+        };
+        let floor = self.base.saturating_add(number(&last["mod_revision"]));
+        let changes = match position {
+            _ if position < self.base => None,
+            _ if position == revision => Some(Vec::new()),
+            _ => self.changes(position - self.base)?,
+        };
+        Ok(CacheLog { revision, floor, changes })
     }
 }
 

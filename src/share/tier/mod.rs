@@ -10,6 +10,7 @@
 //! | module | contents |
 //! |---|---|
 //! | `engine` | what a server does |
+//! | `cache` | [`CacheTier`]: the values of a cache |
 //! | `redis`, `resp` | Redis and Valkey |
 //! | `etcd`, `gateway` | etcd |
 //! | `address` | the setting `share_url` |
@@ -20,6 +21,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ring::hmac;
 
+use super::data_key::{DataKeySource, KEY_LIFETIME, TierKey};
 use super::fields::{duration, nanoseconds};
 use super::host::HostPage;
 use super::identity::Identity;
@@ -31,12 +33,14 @@ use crate::log::{self, Level};
 use crate::secret_memory::{SecretBuffer, SecretBytes, wipe_stack_below};
 use crate::settings::{InvalidSetting, Setting};
 use address::{TierAddress, TierServer};
+pub(super) use cache::CacheTier;
 use engine::{Engine, Floor, RECORD, TierConnection};
 use etcd::Etcd;
 use gateway::Gateway;
 use redis::Redis;
 
 mod address;
+mod cache;
 mod engine;
 mod etcd;
 mod gateway;
@@ -50,6 +54,8 @@ const EXCHANGE_PART: u32 = 10;
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);
 /// How long after its last look a host is expected to look again.
 const ALIVE: Duration = Duration::from_secs(15);
+/// The longest time of anything in the tier.
+const LONGEST_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The depth of stack that is wiped after a key was used.
 const STACK: usize = 8 << 10;
 
@@ -63,7 +69,7 @@ pub(super) struct TlsSettings {
 /// The tier of a cluster.
 pub(crate) struct Tier {
     engine: Box<dyn Engine>,
-    key: SecretBytes,
+    key: TierKey,
 }
 
 /// A document of the tier that was accepted.
@@ -94,25 +100,14 @@ pub(crate) struct Hosts {
 }
 
 impl Tier {
-    pub(super) fn open(url: &Setting, tls: TlsSettings, key: SecretBytes) -> Result<Tier, InvalidSetting> {
-        let TierAddress { place, name, user, password } = TierAddress::parse(url)?;
-        let settings = http::ClientSettings {
-            roots: tls.roots,
-            client_certificate: tls.client_certificate,
-            ..http::ClientSettings::default()
-        };
-        let cluster = hash(&key, b"cluster", 8);
-        let engine: Box<dyn Engine> = match place {
-            TierServer::Redis { server, database } => {
-                let (dialer, prefix) = (http::Dialer::new(server, name, settings), format!("sts1:{{{cluster}}}:"));
-                Box::new(Redis { dialer, user, password, database, prefix })
-            }
-            TierServer::Etcd(members) => {
-                let gateway = Arc::new(Gateway::new(name, members, settings, user.zip(password)));
-                Box::new(Etcd { gateway, prefix: format!("sts1/{cluster}/") })
-            }
-        };
-        Ok(Tier { engine, key })
+    pub(super) fn open(url: &Setting, tls: TlsSettings, key: TierKey) -> Result<Tier, InvalidSetting> {
+        let cluster = hash(key.cluster(), b"cluster", 8);
+        Ok(Tier { engine: open_engine(url, tls, &cluster)?, key })
+    }
+
+    /// Sets the service that unwraps the key.
+    pub(crate) fn set_key_source(&self, source: Arc<dyn DataKeySource>) {
+        self.key.set_source(source);
     }
 
     /// The server, without a password.
@@ -130,7 +125,9 @@ impl Tier {
 
     /// Connects, whether or not the tier rests, and looks at the revision.
     pub(crate) fn check(self: &Arc<Tier>, page: &Arc<HostPage>, time: Duration) -> Result<()> {
-        TierSession::open(self, page, time)?.look()
+        let mut session = TierSession::open(self, page, time)?;
+        session.look()?;
+        session.key(Deadline::after(time)).map(drop)
     }
 
     /// Connects for a load; `None` if the tier fails or rests.
@@ -167,6 +164,26 @@ impl Tier {
         hosts.silent.sort_unstable();
         Ok(hosts)
     }
+}
+
+/// The server at this URL. The keys there begin with the name of the cluster.
+fn open_engine(url: &Setting, tls: TlsSettings, cluster: &str) -> Result<Box<dyn Engine>, InvalidSetting> {
+    let TierAddress { place, name, user, password } = TierAddress::parse(url)?;
+    let settings = http::ClientSettings {
+        roots: tls.roots,
+        client_certificate: tls.client_certificate,
+        ..http::ClientSettings::default()
+    };
+    Ok(match place {
+        TierServer::Redis { server, database } => {
+            let (dialer, prefix) = (http::Dialer::new(server, name, settings), format!("sts1:{{{cluster}}}:"));
+            Box::new(Redis { dialer, user, password, database, prefix })
+        }
+        TierServer::Etcd(members) => {
+            let gateway = Arc::new(Gateway::new(name, members, settings, user.zip(password)));
+            Box::new(Etcd { gateway, prefix: format!("sts1/{cluster}/") })
+        }
+    })
 }
 
 /// A connection for one load or look.
@@ -223,17 +240,26 @@ impl TierSession {
         Ok(())
     }
 
-    /// Begins the exchange about a document.
-    pub(crate) fn about(self, identity: &Identity) -> TierLoad {
+    /// The key of the documents.
+    fn key(&mut self, deadline: Deadline) -> Result<SecretBytes> {
+        let (tier, page) = (self.tier.clone(), self.page.clone());
+        let mut wrapped = |new: Option<&[u8]>| self.run(|session| session.data_key(new, KEY_LIFETIME));
+        tier.key.get(&mut wrapped, deadline).map_err(|error| failed(&page, error))
+    }
+
+    /// Begins the exchange about a document; `None` if its key cannot be unwrapped.
+    pub(crate) fn about(mut self, identity: &Identity, deadline: Deadline) -> Option<TierLoad> {
+        let key = self.key(deadline).ok()?;
         let list = identity.cluster_list();
-        let id = hash(&self.tier.key, &[b"document ", &list[..]].concat(), 16);
-        TierLoad { session: self, list, id, token: token(), revision: 0, owns: false, sequence: 0 }
+        let id = hash(&key, &[b"document ", &list[..]].concat(), 16);
+        Some(TierLoad { session: self, key, list, id, token: token(), revision: 0, owns: false, sequence: 0 })
     }
 }
 
 /// The load of one document.
 pub(crate) struct TierLoad {
     session: TierSession,
+    key: SecretBytes,
     list: Vec<u8>,
     id: String,
     token: String,
@@ -252,7 +278,7 @@ impl TierLoad {
         self.session.follow(fetched.revision);
         self.revision = fetched.revision;
         self.sequence = now_ms().max(sequence + 1);
-        let document = fetched.document.and_then(|(file, left)| self.opened(&file, left));
+        let document = fetched.document.and_then(|(file, left)| opened(&file, left, &self.key_source()));
         if let Some(document) = &document {
             self.sequence = self.sequence.max(document.sequence + 1);
         }
@@ -261,21 +287,8 @@ impl TierLoad {
         Some(TierResult { document: document.filter(is_valid), is_loading: fetched.is_loading })
     }
 
-    fn opened(&self, file: &[u8], left: Duration) -> Option<TierDocument> {
-        let mut buffer = SecretBuffer::with_capacity(file.len()).ok()?;
-        buffer.push(file).ok()?;
-        let (header, payload) = sealed::open(SealedKind::Tier, buffer, &self.key_source())?;
-        let (lifetime, age) = (number(&header.boot[..8]), number(&header.boot[8..]));
-        let in_tier = Duration::from_millis(lifetime).saturating_sub(left);
-        // An old document that was put back has a new time in the tier.
-        let by_clock = Duration::from_millis(now_ms().saturating_sub(header.requested_at));
-        let age = in_tier.saturating_add(Duration::from_nanos(age)).max(by_clock.saturating_sub(CLOCK_TOLERANCE));
-        let (ttl, sequence, revision) = (duration(header.ttl), header.requested_at, header.revision);
-        Some(TierDocument { age, ttl, payload, sequence, revision })
-    }
-
     fn key_source(&self) -> KeyMaterial<'_> {
-        KeyMaterial { material: &self.session.tier.key, identity: &self.list }
+        KeyMaterial { material: &self.key, identity: &self.list }
     }
 
     /// Whether this load is the only one of the cluster for some seconds; `None` if the tier fails.
@@ -308,18 +321,8 @@ impl TierLoad {
         ttl: Option<Duration>,
         lifetime: Duration,
     ) -> Option<u64> {
-        let lifetime = lifetime.min(Duration::from_secs(365 * 24 * 3600));
-        let mut boot = [0; 16];
-        boot[..8].copy_from_slice(&(lifetime.as_millis() as u64).to_le_bytes());
-        boot[8..].copy_from_slice(&(age.as_nanos() as u64).to_le_bytes());
-        let header = DocumentHeader {
-            kind: SealedKind::Tier,
-            revision: self.revision,
-            requested_at: self.sequence,
-            ttl: nanoseconds(ttl),
-            refresh_after: nanoseconds(None),
-            boot,
-        };
+        let lifetime = lifetime.min(LONGEST_LIFETIME);
+        let header = header((self.revision, self.sequence), (age, ttl), lifetime);
         let sealed = payload.and_then(|payload| sealed::seal(&header, payload, &self.key_source()));
         let Ok(file) = sealed else {
             self.release(false);
@@ -337,6 +340,39 @@ impl TierLoad {
             // Otherwise the lead ends by itself.
             let _ = self.session.run(|session| session.release(&id, &token, remove));
         }
+    }
+}
+
+/// Opens what the tier has, and for how much longer.
+fn opened(file: &[u8], left: Duration, source: &KeyMaterial<'_>) -> Option<TierDocument> {
+    let mut buffer = SecretBuffer::with_capacity(file.len()).ok()?;
+    buffer.push(file).ok()?;
+    let (header, payload) = sealed::open(SealedKind::Tier, buffer, source)?;
+    let (lifetime, age) = (number(&header.boot[..8]), number(&header.boot[8..]));
+    let in_tier = Duration::from_millis(lifetime).saturating_sub(left);
+    // An old document that was put back has a new time in the tier.
+    let by_clock = Duration::from_millis(now_ms().saturating_sub(header.requested_at));
+    let age = in_tier.saturating_add(Duration::from_nanos(age)).max(by_clock.saturating_sub(CLOCK_TOLERANCE));
+    let (ttl, sequence, revision) = (duration(header.ttl), header.requested_at, header.revision);
+    Some(TierDocument { age, ttl, payload, sequence, revision })
+}
+
+/// The header of what is published: the revision and number, the age and the time to live, and the time in the tier.
+fn header(
+    (revision, sequence): (u64, u64),
+    (age, ttl): (Duration, Option<Duration>),
+    lifetime: Duration,
+) -> DocumentHeader {
+    let mut boot = [0; 16];
+    boot[..8].copy_from_slice(&(lifetime.as_millis() as u64).to_le_bytes());
+    boot[8..].copy_from_slice(&(age.as_nanos() as u64).to_le_bytes());
+    DocumentHeader {
+        kind: SealedKind::Tier,
+        revision,
+        requested_at: sequence,
+        ttl: nanoseconds(ttl),
+        refresh_after: nanoseconds(None),
+        boot,
     }
 }
 

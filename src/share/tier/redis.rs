@@ -6,12 +6,25 @@
 //! | `sts1:{<cluster>}:hosts` | a hash: for each host, the time of its last look and the revision that it confirmed |
 //! | `sts1:{<cluster>}:<id>:doc` | a sealed document, which expires |
 //! | `sts1:{<cluster>}:<id>:load` | who loads, for some seconds |
+//! | `sts1:{<cluster>}:key` | the data key, wrapped, which expires |
+//!
+//! A cache has a `<cluster>` of its own:
+//!
+//! | key | content |
+//! |---|---|
+//! | `…:rev` | the revision: the number of changes |
+//! | `…:floor` | the revision of the last change of a prefix |
+//! | `…:log` | a list of the last changes, sealed; the newest is the first |
+//! | `…:<id>:value` | a revision, a line feed, and a sealed value, which is empty after a change that removed it |
 
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::engine::{Engine, FetchedDocument, Floor, Host, LEAD, RECORD, TierConnection};
+use super::engine::{
+    CHANGES, CacheLog, ChangeTarget, Engine, FetchedDocument, FetchedValue, Floor, Host, LEAD, NewChange, RECORD,
+    TierConnection,
+};
 use super::resp::{Received, Reply, command, malformed};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
@@ -37,6 +50,18 @@ const RELEASE: &str = "if redis.call('get',KEYS[2])==ARGV[1] then redis.call('de
 const HOSTS: &str = "local t=tonumber(redis.call('time')[1]) local a=redis.call('hgetall',KEYS[1]) local o={t} \
     for i=1,#a,2 do local s=tonumber(string.match(a[i+1],'^%d+')) \
     if not s or t-s>tonumber(ARGV[1]) then redis.call('hdel',KEYS[1],a[i]) else o[#o+1]=a[i] o[#o+1]=a[i+1] end end return o";
+
+/// The revision of a cache, made one that this process accepts.
+const CACHE: &str = "local r=tonumber(redis.call('get',KEYS[1]) or '0') if r==0 or r<tonumber(ARGV[1]) then \
+    r=tonumber(ARGV[2]) redis.call('set',KEYS[1],ARGV[2]) redis.call('set',KEYS[2],ARGV[2]) end ";
+const CACHE_LOG: &str = "local n=r-tonumber(ARGV[3]) local l=false \
+    if n<=redis.call('llen',KEYS[3]) then l=n>0 and redis.call('lrange',KEYS[3],0,n-1) or {} end \
+    return {r,redis.call('get',KEYS[2]),l}";
+const CACHE_CHANGE: &str = "r=string.format('%.0f',r+1) redis.call('set',KEYS[1],r) redis.call('lpush',KEYS[3],ARGV[3]) \
+    redis.call('ltrim',KEYS[3],0,ARGV[4]) if #KEYS<4 then redis.call('set',KEYS[2],r) \
+    else redis.call('set',KEYS[4],r..'\\n'..ARGV[5],'px',ARGV[6]) end return {r,redis.call('get',KEYS[2])}";
+const CACHE_FILL: &str = "local v=redis.call('get',KEYS[1]) local r=v and tonumber(string.match(v,'^%d+')) \
+    if not r or r<=tonumber(ARGV[1]) then redis.call('set',KEYS[1],ARGV[1]..'\\n'..ARGV[2],'px',ARGV[3]) end return 1";
 
 pub(super) struct Redis {
     pub(super) dialer: Dialer,
@@ -80,8 +105,18 @@ struct RedisConnection {
 
 impl RedisConnection {
     fn call(&mut self, words: &[&[u8]]) -> Result<Reply> {
-        let bytes = Zeroizing::new(command(words));
-        self.stream.send(&bytes)?;
+        self.send(&[words])?;
+        self.receive()
+    }
+
+    fn send(&mut self, commands: &[&[&[u8]]]) -> Result<()> {
+        let commands: Vec<_> = commands.iter().map(|words| Zeroizing::new(command(words))).collect();
+        let mut bytes = Zeroizing::new(Vec::with_capacity(commands.iter().map(|command| command.len()).sum()));
+        commands.iter().for_each(|command| bytes.extend_from_slice(command));
+        self.stream.send(&bytes)
+    }
+
+    fn receive(&mut self) -> Result<Reply> {
         match self.received.reply(&mut self.stream) {
             Ok(Reply::Error(text)) => Err(self.refusal(&text)),
             Err(error) if error.status() == Status::Protocol => {
@@ -101,6 +136,10 @@ impl RedisConnection {
 
     fn key(&self, end: &str) -> String {
         format!("{}{end}", self.prefix)
+    }
+
+    fn cache_keys(&self) -> Vec<String> {
+        ["rev", "floor", "log"].map(|end| self.key(end)).into()
     }
 
     fn malformed(&self) -> Error {
@@ -130,6 +169,10 @@ impl RedisConnection {
             down(&format!("refuses a command ({})", if is_code { code } else { "no code" }))
         }
     }
+}
+
+fn milliseconds(lifetime: Duration) -> String {
+    lifetime.as_millis().max(1).to_string()
 }
 
 fn floor_arguments(floor: Floor) -> [String; 2] {
@@ -172,7 +215,7 @@ impl TierConnection for RedisConnection {
 
     fn publish(&mut self, id: &str, token: &str, document: &[u8], lifetime: Duration) -> Result<()> {
         let keys = [self.key(&format!("{id}:doc")), self.key(&format!("{id}:load"))];
-        let lifetime = lifetime.as_millis().max(1).to_string();
+        let lifetime = milliseconds(lifetime);
         self.run(PUBLISH, &keys, &[token.as_bytes(), document, lifetime.as_bytes()]).map(drop)
     }
 
@@ -202,5 +245,73 @@ impl TierConnection for RedisConnection {
             })
         };
         Ok(pairs.chunks_exact(2).filter_map(host).collect())
+    }
+
+    fn data_key(&mut self, new: Option<&[u8]>, lifetime: Duration) -> Result<Option<Vec<u8>>> {
+        let (key, lifetime) = (self.key("key"), milliseconds(lifetime));
+        if let Some(new) = new {
+            self.call(&[b"SET", key.as_bytes(), new, b"NX", b"PX", lifetime.as_bytes()])?;
+        }
+        match self.call(&[b"GET", key.as_bytes()])? {
+            Reply::Bytes(wrapped) => Ok(Some(wrapped)),
+            _ => Ok(None),
+        }
+    }
+
+    fn cache_fetch(&mut self, id: &str, _floor: Floor) -> Result<FetchedValue> {
+        let [rev, floor, value] = [self.key("rev"), self.key("floor"), self.key(&format!("{id}:value"))];
+        let get: [&[u8]; 4] = [b"MGET", value.as_bytes(), floor.as_bytes(), rev.as_bytes()];
+        self.send(&[&get, &[b"PTTL", value.as_bytes()]])?;
+        let (got, left) = (self.receive()?, self.receive()?);
+        let elements = got.array().and_then(|elements| <[Reply; 3]>::try_from(elements).ok());
+        let [value, floor, revision] = elements.ok_or_else(|| self.malformed())?;
+        let left = Duration::from_millis(left.number().unwrap_or(0));
+        let sealed = |value: Vec<u8>| {
+            let start = value.iter().position(|byte| *byte == b'\n')? + 1;
+            value.get(start..).filter(|sealed| !sealed.is_empty()).map(<[u8]>::to_vec)
+        };
+        let value = match value {
+            Reply::Bytes(value) => sealed(value).map(|sealed| (sealed, left)),
+            _ => None,
+        };
+        let revision = revision.number().unwrap_or(0);
+        Ok(FetchedValue { value, floor: floor.number(), revision, since: revision })
+    }
+
+    fn cache_fill(&mut self, id: &str, since: u64, value: &[u8], lifetime: Duration) -> Result<()> {
+        let (since, lifetime) = (since.to_string(), milliseconds(lifetime));
+        let arguments = [since.as_bytes(), value, lifetime.as_bytes()];
+        self.run(CACHE_FILL, &[self.key(&format!("{id}:value"))], &arguments).map(drop)
+    }
+
+    fn cache_change(&mut self, change: &NewChange<'_>, floor: Floor) -> Result<(u64, u64)> {
+        let mut keys = self.cache_keys();
+        let ([seen, fresh], last) = (floor_arguments(floor), (CHANGES - 1).to_string());
+        let mut arguments = vec![seen.as_bytes(), fresh.as_bytes(), change.sealed, last.as_bytes()];
+        let milliseconds;
+        if let ChangeTarget::Key(id, value, lifetime) = change.target {
+            keys.push(self.key(&format!("{id}:value")));
+            milliseconds = self::milliseconds(lifetime);
+            arguments.extend([value.unwrap_or_default(), milliseconds.as_bytes()]);
+        }
+        let reply = self.run(&format!("{CACHE}{CACHE_CHANGE}"), &keys, &arguments)?;
+        let elements = reply.array().and_then(|elements| <[Reply; 2]>::try_from(elements).ok());
+        let [revision, floor] = elements.ok_or_else(|| self.malformed())?;
+        Ok((self.number(&revision)?, self.number(&floor)?))
+    }
+
+    fn cache_log(&mut self, position: u64, floor: Floor) -> Result<CacheLog> {
+        let (keys, [seen, fresh], position) = (self.cache_keys(), floor_arguments(floor), position.to_string());
+        let arguments = [seen.as_bytes(), fresh.as_bytes(), position.as_bytes()];
+        let reply = self.run(&format!("{CACHE}{CACHE_LOG}"), &keys, &arguments)?;
+        let elements = reply.array().and_then(|elements| <[Reply; 3]>::try_from(elements).ok());
+        let [revision, floor, log] = elements.ok_or_else(|| self.malformed())?;
+        let (revision, floor) = (self.number(&revision)?, self.number(&floor)?);
+        let change = |(at, reply)| match reply {
+            Reply::Bytes(sealed) => (revision.saturating_sub(at as u64), sealed),
+            _ => (revision, Vec::new()),
+        };
+        let changes = log.array().map(|log| log.into_iter().enumerate().map(change).rev().collect());
+        Ok(CacheLog { revision, floor, changes })
     }
 }

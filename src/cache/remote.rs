@@ -1,0 +1,143 @@
+//! The copy of a cache that other processes share.
+//!
+//! A cache with one looks there for what it misses, writes what it stores there too, and once in a while asks for the
+//! changes of other processes. Everything works without the remote copy.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use super::load::Claimed;
+use super::time::NEVER;
+use super::write::replace;
+use super::{CacheOptions, Loaded, TtlCache};
+use crate::clock::Deadline;
+use crate::error::{Error, Result, Status};
+
+/// What another process removed or replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Key(Vec<u8>),
+    Prefix(Vec<u8>),
+}
+
+/// What the remote copy has of a key.
+pub(crate) struct RemoteEntry<V> {
+    /// The value, with the time that remains, and its age.
+    pub(crate) value: Option<(V, Duration, Duration)>,
+    /// The revision, and a number that goes with the result of a load that begins now.
+    pub(crate) since: (u64, u64),
+}
+
+/// The copy of a cache that other processes share. None of its methods fails.
+pub(crate) trait RemoteCopy<V: Clone + Send + Sync>: Send + Sync {
+    /// How often to ask for changes.
+    fn interval(&self) -> Duration;
+
+    /// Returns the changes since the last call.
+    fn look(&self) -> Vec<Change>;
+
+    /// Looks a key up, after applying the changes that are needed for that to `cache`.
+    fn fetch(&self, cache: &TtlCache<V>, key: &[u8]) -> Option<RemoteEntry<V>>;
+
+    /// Stores the result of a load, unless the key has changed since.
+    fn fill(&self, key: &[u8], value: &V, ttl: Duration, since: (u64, u64));
+
+    fn set(&self, key: &[u8], value: &V, ttl: Duration);
+
+    fn remove(&self, change: Change);
+}
+
+impl Change {
+    fn covers(&self, key: &[u8]) -> bool {
+        match self {
+            Change::Key(changed) => changed == key,
+            Change::Prefix(prefix) => key.starts_with(prefix),
+        }
+    }
+}
+
+impl<V: Clone + Send + Sync> TtlCache<V> {
+    /// Creates an empty cache with a copy that other processes share.
+    pub(crate) fn with_remote(options: CacheOptions, remote: Box<dyn RemoteCopy<V>>) -> Result<TtlCache<V>> {
+        let cache = TtlCache::with_options(options)?;
+        cache.next_look.store(cache.clock.after(remote.interval()), Relaxed);
+        Ok(TtlCache { remote: Some(remote), ..cache })
+    }
+
+    /// Removes what another process has changed.
+    pub(crate) fn apply(&self, change: &Change) {
+        match change {
+            Change::Key(key) => drop(self.delete_local(key)),
+            Change::Prefix(prefix) => drop(self.invalidate_local(prefix)),
+        }
+    }
+
+    /// Asks for the changes of other processes, unless another thread does. Returns whether the key is among them.
+    #[cold]
+    pub(super) fn look(&self, key: &[u8]) -> bool {
+        let Some(remote) = &self.remote else { return false };
+        let (due, next) = (self.next_look.load(Relaxed), self.clock.after(remote.interval()));
+        if due > self.clock.exact() || self.next_look.compare_exchange(due, next, Relaxed, Relaxed).is_err() {
+            return false;
+        }
+        let changes = remote.look();
+        changes.iter().for_each(|change| self.apply(change));
+        changes.iter().any(|change| change.covers(key))
+    }
+
+    /// Looks a key up that this process does not have. A change of it meanwhile is noticed as for a load.
+    #[cold]
+    pub(super) fn fetch_missing(&self, key: &[u8]) -> Option<V> {
+        let remote = self.remote.as_ref()?;
+        let Claimed::Own(load) = self.loads.claim(key, None, Deadline::after(Duration::MAX)) else {
+            // Another caller stores it.
+            return remote.fetch(self, key)?.value.map(|(value, ..)| value);
+        };
+        let found = remote.fetch(self, key).and_then(|entry| entry.value).map(|found| self.fetched(found));
+        let value = found.as_ref().map(|found| found.value.clone());
+        if let Some(Loaded { value, ttl, soft }) = found {
+            let write = |place: &mut _, displaced: &mut _| replace(place, value, displaced);
+            // Without memory for it, it is not kept.
+            let _ = self.store(key, (ttl, soft), Some(&load), write);
+        }
+        // A caller that has joined and can load does that itself.
+        let result = value.clone().ok_or_else(|| Error::new(Status::Abandoned, "the key was only looked up"));
+        self.loads.end_look_up(&load, result);
+        value
+    }
+
+    /// What the remote copy has, as the result of a load.
+    pub(super) fn fetched(&self, (value, left, age): (V, Duration, Duration)) -> Loaded<V> {
+        let soft = (self.soft_ttl < NEVER).then(|| Duration::from_nanos(self.soft_ttl).saturating_sub(age));
+        Loaded { value, ttl: Some(left), soft }
+    }
+
+    /// The time to live of what is stored remotely.
+    fn remote_ttl(&self, ttl: Option<Duration>) -> Duration {
+        ttl.unwrap_or(super::time::duration(self.default_ttl))
+    }
+
+    pub(super) fn set_remote(
+        &self,
+        key: &[u8],
+        value: impl FnOnce() -> Result<V>,
+        ttl: Option<Duration>,
+    ) -> Result<()> {
+        if let Some(remote) = &self.remote {
+            remote.set(key, &value()?, self.remote_ttl(ttl));
+        }
+        Ok(())
+    }
+
+    pub(super) fn fill_remote(&self, key: &[u8], value: Option<V>, ttl: Option<Duration>, since: (u64, u64)) {
+        if let (Some(remote), Some(value)) = (&self.remote, value) {
+            remote.fill(key, &value, self.remote_ttl(ttl), since);
+        }
+    }
+
+    pub(super) fn remove_remote(&self, change: impl FnOnce() -> Change) {
+        if let Some(remote) = &self.remote {
+            remote.remove(change());
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! A tier that fails costs a cache nothing but what it shares.
+
+use serde_json::{Value, json};
+
+use crate::cache::{process, processes, settings};
+use crate::server::{Kind, PASSWORD, Server, on_each_server};
+use crate::worker::{Worker, merged};
+
+on_each_server! {
+    tier_that_is_down_is_reported_once_and_left_alone,
+    stopped_tier_costs_half_a_second_once,
+    wrong_password_is_reported,
+    missing_permission_is_reported,
+    garbage_is_refused,
+    full_tier_is_reported,
+    change_during_an_outage_is_sent_later,
+    restarted_tier_is_used_on,
+    flushed_tier_drops_what_processes_have,
+    lowered_revision_drops_what_processes_have,
+    damaged_value_is_loaded,
+}
+
+/// The cache works alone, and says why.
+#[track_caller]
+fn assert_alone(process: &mut Worker, reason: &str) {
+    process.ask("set a first");
+    assert_eq!(process.ask("get a"), "first");
+    assert_eq!(process.ask("load b second"), "second");
+    assert_eq!(process.ask("get b"), "second");
+    process.ask("delete a");
+    assert_eq!(process.ask("get a"), Value::Null);
+    let log = process.ask("log");
+    let messages = log.as_array().unwrap();
+    assert_eq!(messages.len(), 1, "{log}");
+    assert!(messages[0].as_str().unwrap().contains(reason), "{log}");
+    assert!(!log.to_string().contains(PASSWORD), "{log}");
+}
+
+fn with_tier(server: &dyn Server, url: &str) -> Worker {
+    process(&merged(settings(server), json!({"tier": url})))
+}
+
+fn tier_that_is_down_is_reported_once_and_left_alone(kind: Kind) {
+    let mut server = kind.start();
+    server.stop();
+    assert_alone(&mut process(&settings(&*server)), "Connection refused");
+}
+
+fn stopped_tier_costs_half_a_second_once(kind: Kind) {
+    let server = kind.start();
+    server.process().pause();
+    assert_alone(&mut process(&settings(&*server)), "timed out");
+    server.process().resume();
+}
+
+fn wrong_password_is_reported(kind: Kind) {
+    let server = kind.start();
+    let url = server.url().replace('@', "-wrong@");
+    assert_alone(&mut with_tier(&*server, &url), "rejects the user or the password");
+}
+
+fn missing_permission_is_reported(kind: Kind) {
+    let server = kind.start();
+    server.forbid();
+    assert_alone(&mut process(&settings(&*server)), "does not permit");
+}
+
+fn garbage_is_refused(kind: Kind) {
+    let server = kind.start();
+    for (impostor, address) in kind.impostors() {
+        assert_alone(&mut with_tier(&*server, &kind.url(&address)), "check `share_url`");
+        drop(impostor);
+    }
+}
+
+fn full_tier_is_reported(kind: Kind) {
+    let server = kind.start_full();
+    assert_alone(&mut process(&settings(&*server)), "is full");
+}
+
+fn change_during_an_outage_is_sent_later(kind: Kind) {
+    let mut server = kind.start();
+    let [mut one, mut other] = processes(&*server);
+    one.ask("set a first");
+    one.ask("set b first");
+    assert_eq!((other.ask("get a"), other.ask("get b")), (json!("first"), json!("first")));
+    server.process().pause();
+    one.ask("set a second");
+    one.ask("delete b");
+    assert_eq!((one.ask("get a"), one.ask("get b")), (json!("second"), Value::Null));
+    assert_eq!(other.ask("get a"), "first");
+    server.process().resume();
+    one.ask("advance 20");
+    one.ask("get a");
+    other.ask("advance 20");
+    assert_eq!((other.ask("get a"), other.ask("get b")), (Value::Null, Value::Null));
+    server.stop();
+}
+
+fn restarted_tier_is_used_on(kind: Kind) {
+    let mut server = kind.start();
+    let [mut one, mut other] = processes(&*server);
+    one.ask("set a first");
+    server.stop();
+    server.run();
+    one.ask("advance 20");
+    one.ask("set b second");
+    assert_eq!(other.ask("get b"), "second");
+    assert!(other.ask("log").as_array().unwrap().len() <= 1);
+}
+
+fn flushed_tier_drops_what_processes_have(kind: Kind) {
+    let server = kind.start();
+    let [mut one, mut other] = processes(&*server);
+    one.ask("set a first");
+    assert_eq!(other.ask("get a"), "first", "{} {}", one.ask("log"), other.ask("log"));
+    server.flush();
+    other.ask("advance 2");
+    assert_eq!(other.ask("get a"), Value::Null);
+    assert_eq!(other.ask("load a second"), "second");
+    one.ask("advance 2");
+    assert_eq!(one.ask("get a"), "second");
+    one.ask("set a third");
+    other.ask("advance 2");
+    assert_eq!(other.ask("get a"), "third");
+}
+
+fn lowered_revision_drops_what_processes_have(kind: Kind) {
+    let server = kind.start();
+    let [mut one, mut other] = processes(&*server);
+    one.ask("set a first");
+    one.ask("set b first");
+    assert_eq!(other.ask("get a"), "first");
+    server.lower_revision();
+    other.ask("advance 2");
+    assert_eq!(other.ask("get a"), Value::Null);
+    one.ask("set a second");
+    other.ask("advance 2");
+    assert_eq!(other.ask("get a"), "second");
+}
+
+fn damaged_value_is_loaded(kind: Kind) {
+    let server = kind.start();
+    let [mut one, mut other] = processes(&*server);
+    one.ask("set a value-of-some-length");
+    server.damage(&server.key("value"));
+    assert_eq!(other.ask("load a second"), "second");
+    let [mut third] = processes(&*server);
+    assert_eq!(third.ask("get a"), "second");
+}

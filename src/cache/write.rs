@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::fork;
 
 /// The number of entries that are moved in the queue before other writers get the lock.
-const MOVES: usize = 1024;
+const MOVES: usize = 512;
 
 /// Where a value is stored.
 #[derive(Clone, Copy)]

@@ -10,8 +10,8 @@ use std::os::unix::process::{ExitStatusExt, parent_id};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
+use common::keys::{previous, with_file};
 use common::{mode, temp, write};
-use st_secrets::{Cipher, Config};
 
 const TASK: &str = "ST_SECRETS_TEST_BODY";
 
@@ -37,16 +37,6 @@ fn work(what: &str) {
         cipher.rotate_key().unwrap();
     }
     let _ = parent_id();
-}
-
-fn with_file(path: &Path) -> st_secrets::Result<Cipher> {
-    let mut config = Config::new();
-    config.set("key_file", path.to_str().unwrap())?;
-    Cipher::open(&config)
-}
-
-fn previous(path: &Path) -> PathBuf {
-    path.with_file_name("credential.key.previous")
 }
 
 /// Runs this program under strace with the task `what`.

@@ -7,20 +7,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use common::keys::{previous, with_file};
 use common::{temp, write};
-use st_secrets::{Cipher, Config, Status};
+use st_secrets::{Cipher, Status};
 
 const BODY: &str = "ST_SECRETS_TEST_BODY";
-
-fn with_file(path: &Path) -> st_secrets::Result<Cipher> {
-    let mut config = Config::new();
-    config.set("key_file", path.to_str().unwrap())?;
-    Cipher::open(&config)
-}
-
-fn previous(path: &Path) -> PathBuf {
-    path.with_file_name("credential.key.previous")
-}
 
 /// The task of a worker process: what to do, and the path of the key file. `None` in the test itself.
 fn task() -> Option<(String, PathBuf)> {

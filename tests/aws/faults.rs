@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use st_secrets::{GetOptions, Manager, Source, Status};
 
 use crate::common::proxy::{BlackHole, Fault, Proxy, Reply};
+use crate::common::remote::faults::of_transport;
 use crate::common::servers::{Variables, moto, set_variables, unique};
 use crate::common::time::PATIENCE;
 use crate::common::{open, text};
@@ -30,20 +31,12 @@ fn fault_is_reported_in_time_with_its_status() {
         let proxy = Proxy::to(moto().address());
         let elsewhere = Proxy::to(moto().address());
         let short = Duration::from_millis(800);
-        for (fault, status, words) in [
-            (Fault::Hang, Status::Timeout, "timed out"),
+        let mut rows = of_transport();
+        rows.extend([
             (Fault::Slow, Status::Timeout, "timed out"),
-            (Fault::SlowBody, Status::Timeout, "timed out"),
-            (Fault::Half, Status::Unavailable, "closed the connection"),
-            (Fault::Refuse, Status::Unavailable, "failed"),
-            (Fault::ResetBefore, Status::Unavailable, "failed"),
-            (Fault::ResetAfter, Status::Unavailable, "failed"),
-            (Fault::Garbage, Status::Protocol, "is not HTTP"),
             (Fault::Huge(1 << 40), Status::Protocol, "longer than"),
             (Fault::Endless, Status::Protocol, "longer than"),
-            (Fault::status(500), Status::Unavailable, "HTTP status 500"),
             (Fault::status(502), Status::Unavailable, "HTTP status 502"),
-            (Fault::status(503), Status::Unavailable, "HTTP status 503"),
             (Fault::status(429), Status::Unavailable, "HTTP status 429"),
             (Fault::aws(400, "ThrottlingException"), Status::Unavailable, "ThrottlingException"),
             (Fault::aws_xml(503, "SlowDown"), Status::Unavailable, "SlowDown"),
@@ -58,7 +51,8 @@ fn fault_is_reported_in_time_with_its_status() {
             (Reply::new(200).body("{}").into(), Status::Protocol, "has neither SecretString nor SecretBinary"),
             (Fault::redirect(307, &elsewhere.url()), Status::Protocol, "redirects are not followed"),
             (Fault::RedirectForever, Status::Protocol, "redirects are not followed"),
-        ] {
+        ]);
+        for (fault, status, words) in rows {
             proxy.always(fault.clone());
             // A fault that ends with the timeout would otherwise last longer than the test waits.
             // One that is throttled is repeated until the timeout.

@@ -3,6 +3,7 @@
 
 pub mod custom;
 pub mod fork;
+pub mod keys;
 pub mod proxy;
 pub mod python;
 pub mod remote;

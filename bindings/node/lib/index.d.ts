@@ -28,6 +28,10 @@ export type ProviderElement =
   | AzureSecretProvider
   | AzureSecretsProvider
   | KubernetesSecretProvider
+  | OnePasswordItemProvider
+  | InfisicalSecretProvider
+  | InfisicalPathProvider
+  | VaultSecretProvider
   | VaultDynamicProvider;
 interface Named {
   /** Identifies the provider in errors, and differs between several of them. */
@@ -90,6 +94,40 @@ export interface KubernetesSecretProvider extends Named {
   readonly kubernetes_secret: string | readonly string[];
   /** Default: the setting `kubernetes_namespace`. */
   readonly namespace?: string;
+}
+/** An item of 1Password Connect: all its fields, or one of them. */
+export interface OnePasswordItemProvider extends Named {
+  /** Its name or identifier. */
+  readonly onepassword_item: string;
+  /** The name or identifier of the vault; default: the setting `onepassword_vault`. */
+  readonly vault?: string;
+  /** The label or identifier of one field, or `SECTION/FIELD`. */
+  readonly field?: string;
+  /** The key of that field; default: the last part of `field`. */
+  readonly as?: string;
+}
+/** A secret of Infisical. */
+export interface InfisicalSecretProvider extends OneSecret {
+  readonly infisical_secret: string;
+  /** Default: `/`. */
+  readonly path?: string;
+  /** Default: the settings `infisical_environment` and `infisical_project`. */
+  readonly environment?: string;
+  readonly project?: string;
+}
+/** All secrets of Infisical at a path. */
+export interface InfisicalPathProvider extends Named {
+  readonly infisical_path: string;
+  /** Default: the settings `infisical_environment` and `infisical_project`. */
+  readonly environment?: string;
+  readonly project?: string;
+}
+/** One or several secrets of a KV engine of Vault or OpenBao; of several, the first that has a key supplies it. */
+export interface VaultSecretProvider extends Named {
+  /** Mount and path: `kv/train`. */
+  readonly vault_secret: string | readonly string[];
+  /** Which members of the secrets are taken, and their keys; default: all, under their own names. */
+  readonly as?: Texts;
 }
 /** A credential that Vault or OpenBao issues for a lease. */
 export interface VaultDynamicProvider extends Named {

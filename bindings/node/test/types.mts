@@ -23,6 +23,10 @@ const elements: Settings = {
     { google_secret: 'db', as: 'DB_PASSWORD', version: '3' },
     { azure_secrets: { tags: { app: 'x' } }, name: 'azure' },
     { kubernetes_secret: ['a', 'b'], namespace: 'ml' },
+    { onepassword_item: 'database', vault: 'ML team', field: 'password', as: 'DB_PASSWORD' },
+    { infisical_secret: 'DB_PASSWORD', path: '/train', environment: 'prod' },
+    { infisical_path: '/train', environment: 'prod' },
+    { vault_secret: ['kv/team', 'common/train'], as: { username: 'DB_USER' } },
     { vault_dynamic: 'database/creds/train', as: { password: 'DB_PASSWORD' }, revoke: true },
   ],
 };

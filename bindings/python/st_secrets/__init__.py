@@ -85,6 +85,7 @@ from .secrets import (
     SecretProvider,
     SecretsManager,
     VaultDynamicProvider,
+    VaultSecretProvider,
     get_secrets_manager,
 )
 from .shared_cache import SharedCache
@@ -181,6 +182,7 @@ __all__ = [
     "TTLCache",
     "UnavailableError",
     "VaultDynamicProvider",
+    "VaultSecretProvider",
     "WrongTypeError",
     "cached",
     "clear_hardware_info_cache",

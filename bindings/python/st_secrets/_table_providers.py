@@ -273,20 +273,50 @@ class VaultDynamicProvider(_TableProvider):
         self._open(table, kept)
 
 
+class VaultSecretProvider(_TableProvider):
+    """One or several secrets of a KV engine of HashiCorp Vault or OpenBao, such as `kv/train`, of any mount.
+
+    Of several, the first that has a key supplies it. `keys` maps members of the secrets to keys; None takes all, under
+    their own names. `name` identifies the provider in errors.
+    """
+
+    _member = "vault_secret"
+
+    def __init__(
+        self,
+        secret: str | Sequence[str],
+        keys: dict[str, str] | None = None,
+        name: str | None = None,
+        url: str | None = None,
+        token: str | None = None,
+    ) -> None:
+        table = {"vault_secret": names_in(secret), **_given({"as": keys, "name": name})}
+        kept = Kept(_given({"vault_url": url, "vault_token": token}))
+        del url, token
+        self._open(table, kept)
+
+
 class ExecProvider(_TableProvider):
     """The output of a program, which is run without a shell: a JSON object or a dotenv file, or with `key` one value.
 
     `command` is the program and its arguments. `name` identifies the provider in errors, and differs between several
-    of them. `format` is "json", "dotenv" or "value"; None detects it.
+    of them. `format` is "json", "dotenv" or "value"; None detects it. `depends_on` names the environment variables that
+    the output depends on; with it and the setting `share`, the processes on a host share the output.
     """
 
     _member = "exec"
 
     def __init__(
-        self, command: Sequence[str | Path], name: str = "exec", format: str | None = None, key: str | None = None
+        self,
+        command: Sequence[str | Path],
+        name: str = "exec",
+        format: str | None = None,
+        key: str | None = None,
+        depends_on: Sequence[str] | None = None,
     ) -> None:
         words = command if isinstance(command, str) else [os.fspath(word) for word in command]  # a str is refused below
-        super().__init__(words, {"name": name, "format": format, "as": key})
+        depends = depends_on if depends_on is None or isinstance(depends_on, str) else list(depends_on)
+        super().__init__(words, {"name": name, "format": format, "as": key, "depends_on": depends})
 
 
 _PROVIDERS: dict[str, type[BuiltInProvider]] = {
@@ -321,6 +351,7 @@ _TABLES: dict[str, type[_TableProvider]] = {
         KubernetesSecretProvider,
         OnePasswordItemProvider,
         VaultDynamicProvider,
+        VaultSecretProvider,
     )
 }
 

@@ -53,6 +53,7 @@ from ._table_providers import (
     KubernetesSecretProvider,
     OnePasswordItemProvider,
     VaultDynamicProvider,
+    VaultSecretProvider,
     kind_of,
     provider_of,
 )
@@ -94,6 +95,7 @@ __all__ = [
     "SecretProvider",
     "SecretsManager",
     "VaultDynamicProvider",
+    "VaultSecretProvider",
     "get_secrets_manager",
 ]
 

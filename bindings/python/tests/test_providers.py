@@ -251,6 +251,18 @@ class Providers(Case):
             self.assertEqual([provider._provider for provider in secrets._providers], [database._provider, "pki"])
             self.assertNotIn(CANARY, f"{vars(pki)} {secrets.describe()}")
 
+    def test_vault_secrets_of_other_mounts(self):
+        table = {"vault_secret": ["kv/team", "common/train"], "as": {"user": "DB_USER"}}
+        vault = {"url": "http://127.0.0.1:1", "token": "t"}
+        provider = st_secrets.VaultSecretProvider(["kv/team", "common/train"], {"user": "DB_USER"}, **vault)
+        self.assertEqual(provider._setting(), table)
+        with SecretsManager.open(config={"providers": [table], "vault_url": "http://127.0.0.1:1"}) as secrets:
+            self.assertEqual(repr(secrets), "<SecretsManager of VaultSecretProvider>")
+
+    def test_output_of_a_program_depends_on_variables(self):
+        provider = st_secrets.ExecProvider(["sops", "-d", "s.json"], depends_on=["SOPS_AGE_KEY_FILE"])
+        self.assertEqual(provider._setting()["depends_on"], ["SOPS_AGE_KEY_FILE"])
+
     def test_empty_list_of_providers_is_the_default(self):
         os.environ["A"] = "value"
         self.assertEqual(SecretsManager(providers=[]).get("A"), "value")

@@ -11,6 +11,21 @@ use crate::common::time::PATIENCE;
 /// A fault, the status of the error, and words of its message.
 pub type Row<'a> = (Fault, Status, &'a str);
 
+/// The faults that every provider reports in the same way: of connections, and of servers that are unavailable.
+pub fn of_transport<'a>() -> Vec<Row<'a>> {
+    vec![
+        (Fault::Hang, Status::Timeout, "timed out"),
+        (Fault::SlowBody, Status::Timeout, "timed out"),
+        (Fault::Half, Status::Unavailable, "closed the connection"),
+        (Fault::Refuse, Status::Unavailable, "failed"),
+        (Fault::ResetBefore, Status::Unavailable, "failed"),
+        (Fault::ResetAfter, Status::Unavailable, "failed"),
+        (Fault::Garbage, Status::Protocol, "is not HTTP"),
+        (Fault::status(500), Status::Unavailable, "500"),
+        (Fault::status(503), Status::Unavailable, "503"),
+    ]
+}
+
 /// Opens a manager that asks this URL, with these settings besides.
 pub type Open<'a> = dyn Fn(&str, &[(&str, &str)]) -> Manager + 'a;
 
@@ -37,16 +52,8 @@ pub struct Case<'a> {
 impl Case<'_> {
     fn rows(&self, elsewhere: &Proxy) -> Vec<Row<'_>> {
         let own = |(reply, words): &(Reply, _), status| (Fault::from(reply.clone()), status, *words);
-        let mut rows = vec![
-            (Fault::Hang, Status::Timeout, "timed out"),
-            (Fault::SlowBody, Status::Timeout, "timed out"),
-            (Fault::Half, Status::Unavailable, "closed the connection"),
-            (Fault::Refuse, Status::Unavailable, "failed"),
-            (Fault::ResetBefore, Status::Unavailable, "failed"),
-            (Fault::ResetAfter, Status::Unavailable, "failed"),
-            (Fault::Garbage, Status::Protocol, "is not HTTP"),
-            (Fault::status(500), Status::Unavailable, "500"),
-            (Fault::status(503), Status::Unavailable, "503"),
+        let mut rows = of_transport();
+        rows.extend([
             own(&self.throttled, Status::Unavailable),
             own(&self.denied, Status::AccessDenied),
             own(&self.missing, Status::NotFound),
@@ -55,7 +62,7 @@ impl Case<'_> {
             (Reply::new(200).body("<html>").into(), Status::Protocol, self.foreign),
             (Reply::new(200).body("{}").into(), Status::Protocol, self.foreign),
             (Fault::redirect(307, &elsewhere.url()), Status::Protocol, self.redirect),
-        ];
+        ]);
         rows.extend(self.more.iter().cloned());
         rows
     }

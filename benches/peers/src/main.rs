@@ -98,7 +98,7 @@ fn main() {
     check::run(&kinds);
     let effort = match options.quick {
         true => Effort { slice: Duration::from_millis(8), rounds: 5 },
-        false => Effort { slice: Duration::from_millis(10), rounds: 7 },
+        false => Effort { slice: Duration::from_millis(10), rounds: 5 },
     };
     if growth::is_wanted_here() {
         return growth::run(effort, &kinds[0], options.quick);

@@ -48,7 +48,8 @@ static void measure(size_t len, double most) {
         CHECK_OK(st_cache_clear(cache, &count, &error));
         CHECK(count == ENTRIES);
         long left = resident() - empty;
-        printf("values of %zu bytes: %.1f bytes beside key and value, %ld KiB left by clear\n", len, beside, left / 1024);
+        printf("values of %zu bytes: %.1f bytes beside key and value, %ld KiB left by clear\n", len, beside,
+               left / 1024);
         CHECK(beside <= most);
         CHECK(left <= GENEROUS);
     }

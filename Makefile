@@ -227,12 +227,19 @@ abi-record: all
 #   make test-node TEST=cache               test/cache.test.js, or else a pattern over the names of tests
 #   make test-go TEST=TestCache             a regular expression, as of go test -run
 
-# One test searches the core file of a C program, which loads the library that `all` builds. Many wait for servers, so
-# more of them run at once than there are processors.
-test-rust: export RUST_TEST_THREADS ?= $(shell expr 4 '*' $$(nproc))
+# One test searches the core file of a C program, which loads the library that `all` builds. Most of the integration
+# tests wait for servers, so more of them run at once than there are processors.
+RUST_TESTS := $(filter-out command soak,$(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) \
+    $(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs)))
 test-rust: $(if $(TEST),,all)
-	$(CARGO) test --locked $(if $(TEST),$(TEST),--no-fail-fast)
-	$(if $(TEST),,$(CARGO) test --locked --features command --bin st-secrets --test command)
+ifneq ($(TEST),)
+	$(CARGO) test --locked $(TEST)
+else
+	RUST_TEST_THREADS=$$((4 * $$(nproc))) $(CARGO) test --locked --no-fail-fast $(addprefix --test ,$(RUST_TESTS))
+	$(CARGO) test --locked --lib
+	$(CARGO) test --locked --doc
+	$(CARGO) test --locked --features command --bin st-secrets --test command
+endif
 
 # Checks every interleaving of readers and writers at the lock of a cache.
 test-model:

@@ -1,6 +1,6 @@
 //! One load for all hosts, and what the operator of the tier sees.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -63,15 +63,24 @@ fn refresh_by_one_host_is_found_by_others_that_load(kind: Kind) {
     assert_eq!(cluster.loads(), 3);
 }
 
+/// On a slow machine a document may expire before the last host has it, so this is tried with longer and longer times.
 fn expired_document_is_loaded_by_one_host(kind: Kind) {
-    let cluster = Cluster::start(kind);
-    let mut hosts: Vec<Worker> = (0..4).map(|_| cluster.host_with(json!({"cache_ttl": 2}))).collect();
-    hosts.iter_mut().for_each(|host| assert_eq!(host.get("A"), canary("first")));
-    cluster.put("second");
-    std::thread::sleep(Duration::from_millis(2100));
-    let answers: Vec<_> = hosts.iter_mut().map(|host| host.ask("get A")).collect();
-    assert!(answers.iter().all(|answer| answer["value"] == canary("second")), "{answers:?}");
-    assert!(cluster.loads() <= 3, "{}", cluster.loads());
+    let tried = [2, 8, 32].into_iter().any(|seconds| {
+        let (cluster, lifetime) = (Cluster::start(kind), Duration::from_secs(seconds));
+        let mut hosts: Vec<Worker> = (0..4).map(|_| cluster.host_with(json!({"cache_ttl": seconds}))).collect();
+        let start = Instant::now();
+        hosts.iter_mut().for_each(|host| assert_eq!(host.get("A"), canary("first")));
+        let in_time = start.elapsed() < lifetime;
+        cluster.put("second");
+        std::thread::sleep(lifetime + Duration::from_millis(100));
+        let start = Instant::now();
+        let answers: Vec<_> = hosts.iter_mut().map(|host| host.ask("get A")).collect();
+        assert!(answers.iter().all(|answer| answer["value"] == canary("second")), "{answers:?}");
+        let in_time = in_time && start.elapsed() < lifetime;
+        assert!(!in_time || cluster.loads() <= 3, "{}", cluster.loads());
+        in_time
+    });
+    assert!(tried, "the machine is too slow");
 }
 
 fn killed_loader_is_replaced_by_another_host(kind: Kind) {

@@ -8,20 +8,19 @@
 //! a token use this parser.
 
 use std::borrow::Cow;
-use std::num::NonZeroU32;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
 use fernet::Fernet;
-use ring::pbkdf2;
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result, Status};
 use crate::secret_memory::{SecretBox, wipe_stack};
 
 const SALT: &[u8] = b"simpletuner-credential-encryption-v1";
-const ITERATIONS: NonZeroU32 = NonZeroU32::new(100_000).unwrap();
+const ITERATIONS: u32 = 100_000;
 /// The first byte of every Fernet token.
 const VERSION: u8 = 0x80;
 /// A time at which the crate accepts every token. It rejects tokens that are more than 60 s in the future; Python,
@@ -32,7 +31,7 @@ const ANY_TIME: u64 = u64::MAX - 60;
 pub(super) fn derive(secret: &[u8]) -> Result<SecretBox<Fernet>> {
     let fernet = {
         let mut key = Zeroizing::new([0; 32]);
-        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, ITERATIONS, SALT, secret, &mut *key);
+        pbkdf2::pbkdf2_hmac::<Sha256>(secret, SALT, ITERATIONS, &mut *key);
         let mut text = Zeroizing::new([0; 44]);
         let encoded = URL_SAFE.encode_slice(*key, &mut *text).is_ok();
         let fernet = std::str::from_utf8(&*text).ok().filter(|_| encoded).and_then(Fernet::new);

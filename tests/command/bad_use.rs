@@ -41,7 +41,6 @@ fn bad_use_is_one_line_with_a_remedy() {
         (&["get", "A", "--file", "a", "--file", "b"], &["'--file <PATH>' is given more than once"]),
         (&["run", "HF_TOKEN", "--redact=both", "--", "true"], &["--redact", "possible values: all, stderr"]),
         (&["run", "A", "--watch", "--redact", "--", "true"], &["'--watch' cannot be used with '--redact"]),
-        (&["run", "A", "--watch", "--tmpfs", "A=/tmp/a", "--", "true"], &["'--watch' cannot be used with '--tmpfs"]),
         (&["run", "A", "--on-change", "HUP", "--", "true"], &["--watch"]),
         (
             &["run", "A", "--watch", "--on-change", "kill", "--", "true"],

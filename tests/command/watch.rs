@@ -163,3 +163,54 @@ fn signals_are_passed_on_and_the_end_is_that_of_the_command() {
     home.run(&["run", "A", "--watch", "--", "no-such-command"]).fails(127, &["cannot run no-such-command"]);
     home.run(&["run", "NO", "--watch", "--", "echo", "started"]).fails(3, &["secret \"NO\" was not found"]);
 }
+
+#[test]
+fn a_command_is_restarted_with_files_of_the_new_values() {
+    let home = home();
+    let path = home.path("secret");
+    let file = format!("B={}", path.display());
+    let script = r#"trap 'echo "ended by TERM"; exit 7' TERM
+        echo "$$ $A $(cat "$LINK")"; while :; do sleep 0.05; done"#;
+    let script = script.replace("$LINK", path.to_str().unwrap());
+    let mut server = start(&home, &["--tmpfs", &file], &script);
+    assert_eq!(started(&mut server).1, "CANARY-1 CANARY-b");
+    for (name, value, shown) in [("B", "CANARY-c", "CANARY-1 CANARY-c"), ("A", "CANARY-2", "CANARY-2 CANARY-c")] {
+        set(&home, name, value);
+        assert_eq!(server.line(), "ended by TERM");
+        assert_eq!(started(&mut server).1, shown);
+    }
+    kill("-TERM", server.id());
+    assert_eq!(server.line(), "ended by TERM");
+    assert_eq!(server.end().code(), Some(7));
+    assert!(std::fs::symlink_metadata(&path).is_err(), "the link is removed");
+}
+
+#[test]
+fn a_command_with_files_alone_is_followed_and_a_hang_up_is_refused() {
+    let home = home();
+    let path = home.path("secret");
+    let file = format!("A={}", path.display());
+    let hang_up = ["run", "--watch", "--on-change", "HUP", "--tmpfs", &file, "--", "true"];
+    home.run(&hang_up).fails(2, &["--on-change restart"]);
+    let script = format!("trap 'exit 7' TERM; cat {}; echo; while :; do sleep 0.05; done", path.display());
+    let arguments = ["run", "--watch", "--on-change", "TERM", "--tmpfs", &file, "--", "sh", "-c", &script];
+    let mut server = Piped::start(home.with_default_signals(&home.command(&arguments)));
+    assert_eq!(server.line(), "CANARY-1");
+    set(&home, "A", "CANARY-2");
+    assert_eq!(server.end().code(), Some(7));
+}
+
+#[test]
+fn a_command_that_is_redacted_is_restarted() {
+    let home = home();
+    let program = home.command::<&str>(&[]).get_program().to_owned();
+    let program = program.to_str().unwrap();
+    let script = "trap 'exit 0' TERM; echo \"$(printf %s \"$A\" | wc -c) $A\"; while :; do sleep 0.05; done";
+    let arguments = ["run", "A", "--watch", "--", program, "run", "A", "--redact", "--", "sh", "-c", script];
+    let mut server = Piped::start(home.with_default_signals(&home.command(&arguments)));
+    assert_eq!(server.line(), "8 ***");
+    set(&home, "A", "CANARY-long");
+    assert_eq!(server.line(), "11 ***");
+    kill("-TERM", server.id());
+    assert_eq!(server.end().code(), Some(0));
+}

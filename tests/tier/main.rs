@@ -8,9 +8,11 @@ mod common;
 mod data_key;
 mod etcd;
 mod faults;
+#[allow(clippy::print_stdout, reason = "it says how many gets there were")]
 mod invalidate;
 mod loads;
 mod members;
+#[allow(clippy::print_stdout, reason = "it says what this machine does not allow")]
 mod partition;
 mod redis;
 mod server;

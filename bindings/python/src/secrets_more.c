@@ -218,15 +218,16 @@ PyObject *secrets_invalidate(secrets_object *self, PyObject *args) {
     PyObject *seconds;
     int cluster;
     double timeout;
-    if (!PyArg_ParseTuple(args, "z#Op", &key, &len, &seconds, &cluster) || !seconds_of(seconds, "timeout", 10.0, &timeout)) {
+    if (!PyArg_ParseTuple(args, "z#Op", &key, &len, &seconds, &cluster) ||
+        !seconds_of(seconds, "timeout", 10.0, &timeout)) {
         return NULL;
     }
     st_bytes bytes = {0};
     st_status status;
     ST_ERROR(error);
-    SECRETS_CALL(self, status = st_secrets_invalidate(self->handle.pointer, key, (size_t)len,
-                                                      cluster ? ST_SCOPE_CLUSTER : ST_SCOPE_HOST, timeout, &bytes,
-                                                      &error));
+    SECRETS_CALL(self,
+                 status = st_secrets_invalidate(self->handle.pointer, key, (size_t)len,
+                                                cluster ? ST_SCOPE_CLUSTER : ST_SCOPE_HOST, timeout, &bytes, &error));
     return result_of(status, &error, &bytes, json_from);
 }
 

@@ -126,7 +126,7 @@ class Confirmation(TypedDict):
 
 
 class ClusterConfirmation(TypedDict):
-    """What `SecretsManager.invalidate_cluster` returns. A host has the name of the machine, and a number for its share."""
+    """What `SecretsManager.invalidate_cluster` returns, with names of hosts."""
 
     scope: str
     confirmed: list[str]

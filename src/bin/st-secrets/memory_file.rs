@@ -14,7 +14,8 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 
 use crate::failure::Failure;
-use crate::secrets::{Secrets, check_name, warn_of_doubt};
+use crate::secrets::{SecretBytes, Secrets, check_name, warn_of_doubt};
+use crate::selection::Variable;
 
 /// Shells and scripts use the numbers below for files of their own.
 const FIRST_NUMBER: RawFd = 100;
@@ -44,18 +45,33 @@ impl<'a> MemoryFile<'a> {
 
     /// Gets the secret, and opens a file that holds it.
     pub(crate) fn open(&self, secrets: &Secrets) -> Result<OpenFile, Failure> {
+        self.with(self.get(secrets)?.value)
+    }
+
+    /// Gets the secret.
+    pub(crate) fn get(&self, secrets: &Secrets) -> Result<Variable, Failure> {
         let secret = secrets.get(self.name)?;
         warn_of_doubt(self.name, &secret);
-        let file = create(secret.value())
+        Ok(Variable { name: self.name.to_owned(), value: secret.into_value() })
+    }
+
+    /// Opens a file that holds this value.
+    pub(crate) fn with(&self, value: SecretBytes) -> Result<OpenFile, Failure> {
+        let file = create(&value)
             .map_err(|error| Failure::failed(format!("cannot create a file in memory for {}: {error}", self.name)))?;
-        Ok(OpenFile { name: self.name.to_owned(), value: secret.into_value(), file, path: self.path.to_owned() })
+        Ok(OpenFile { name: self.name.to_owned(), value, file, path: self.path.to_owned() })
+    }
+
+    /// Removes the link to a file.
+    pub(crate) fn remove_link(&self) {
+        remove(self.path);
     }
 }
 
 /// A file in memory.
 pub(crate) struct OpenFile {
     pub(crate) name: String,
-    pub(crate) value: crate::secrets::SecretBytes,
+    pub(crate) value: SecretBytes,
     file: OwnedFd,
     path: PathBuf,
 }
@@ -67,7 +83,16 @@ impl OpenFile {
 
     /// Lets programs inherit the file. Called when all secrets are there, as a provider may start programs to get them.
     pub(crate) fn inherit(&self) -> Result<(), Failure> {
-        fcntl_setfd(&self.file, FdFlags::empty())
+        self.set_flags(FdFlags::empty())
+    }
+
+    /// Lets programs that are started from now on not inherit it.
+    pub(crate) fn keep(&self) -> Result<(), Failure> {
+        self.set_flags(FdFlags::CLOEXEC)
+    }
+
+    fn set_flags(&self, flags: FdFlags) -> Result<(), Failure> {
+        fcntl_setfd(&self.file, flags)
             .map_err(|error| Failure::failed(format!("cannot give the command a file for {}: {error}", self.name)))
     }
 }
@@ -114,9 +139,13 @@ impl<'a> Link<'a> {
     }
 
     pub(crate) fn remove(&self) {
-        if fs::read_link(self.path).is_ok_and(|target| target.starts_with("/proc")) {
-            fs::remove_file(self.path).ok();
-        }
+        remove(self.path);
+    }
+}
+
+fn remove(link: &Path) {
+    if fs::read_link(link).is_ok_and(|target| target.starts_with("/proc")) {
+        fs::remove_file(link).ok();
     }
 }
 

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use crate::arguments::{Common, Run, StartWithFiles, Streams};
+use crate::arguments::{Common, OnChange, Run, StartWithFiles, Streams};
 use crate::child::Child;
 use crate::failure::{CANNOT_RUN, Failure, NO_COMMAND, Outcome};
 use crate::memory_file::{Link, MemoryFile, OpenFile, make_links};
@@ -40,8 +40,12 @@ pub(crate) fn run(common: &Common, run: &Run) -> Outcome {
     let Some((program, _)) = run.command.split_first() else {
         return Err(Failure::usage("no command is given; write: st-secrets run NAME... -- COMMAND"));
     };
-    if run.watch && run.selection.is_empty() {
+    if run.watch && run.selection.is_empty() && run.tmpfs.is_empty() {
         return Err(Failure::usage("--watch has nothing to follow; write: st-secrets run NAME... --watch -- COMMAND"));
+    }
+    if run.watch && run.on_change == OnChange::Hup && !run.tmpfs.is_empty() {
+        let what = "a file of --tmpfs keeps its contents while the command runs; use --on-change restart, or TERM";
+        return Err(Failure::usage(what));
     }
     let given = get(common, run)?;
     if run.watch {
@@ -69,7 +73,7 @@ fn get(common: &Common, run: &Run) -> Result<Given, Failure> {
     for path in &run.env_file {
         variables.extend(env_file::read(path, common.deadline)?);
     }
-    let files: Vec<MemoryFile<'_>> = run.tmpfs.iter().map(|file| MemoryFile::parse(file)).collect::<Result<_, _>>()?;
+    let files = memory_files(&run.tmpfs)?;
     // A selection of nothing is an error where nothing else is given.
     let is_enough = !files.is_empty() || !run.env_file.is_empty() || run.share;
     let has_selection = !run.selection.is_empty() || !is_enough;
@@ -98,6 +102,10 @@ fn get(common: &Common, run: &Run) -> Result<Given, Failure> {
     check(&given.secrets)?;
     given.source = Some((secrets, generation));
     Ok(given)
+}
+
+fn memory_files(arguments: &[String]) -> Result<Vec<MemoryFile<'_>>, Failure> {
+    arguments.iter().map(|argument| MemoryFile::parse(argument)).collect()
 }
 
 /// Opens the providers. Those that share load their documents now.
@@ -135,6 +143,13 @@ fn start_redacted(common: &Common, run: &Run, given: Given, streams: Streams, pr
     let secrets = given.secrets.iter().chain(key).map(|secret| (secret.name.as_str(), &secret.value));
     let files = given.files.iter().map(|file| (file.name.as_str(), &file.value));
     let redactor = redact::redactor(common, secrets.chain(files))?;
+    let command = child_command(run, &given)?;
+    let parent = Parent::start(&redactor, command, streams).map_err(|error| cannot_run(program, &error))?;
+    parent.wait(|| given.files.iter().for_each(|file| file.link().remove()))
+}
+
+/// The command as a child of this program.
+fn child_command(run: &Run, given: &Given) -> Result<Command, Failure> {
     // A file is found by the process id of the command, which only the command itself has in time.
     let mut words = run.command.clone();
     if !given.files.is_empty() {
@@ -146,38 +161,45 @@ fn start_redacted(common: &Common, run: &Run, given: Given, streams: Streams, pr
         words.splice(0..0, first);
     }
     let mut command = command(&words, run);
-    give(&mut command, &given)?;
+    give(&mut command, given)?;
     terminal::flush_warnings(None);
-    let parent = Parent::start(&redactor, command, streams).map_err(|error| cannot_run(program, &error))?;
-    parent.wait(|| given.files.iter().for_each(|file| file.link().remove()))
+    Ok(command)
 }
 
 /// Starts the command, and acts when a value changed.
 fn start_watched(common: &Common, run: &Run, mut given: Given, program: &OsStr) -> Outcome {
-    let command = |given: &Given| {
-        let mut command = command(&run.command, run);
-        give(&mut command, given)?;
-        terminal::flush_warnings(None);
-        Ok::<_, Failure>(command)
-    };
-    let child = Child::start(command(&given)?).map_err(|error| cannot_run(program, &error))?;
+    let child = Child::start(child_command(run, &given)?).map_err(|error| cannot_run(program, &error))?;
+    // Programs of providers may be started from now on.
+    given.files.iter().try_for_each(OpenFile::keep)?;
     let Some((secrets, generation)) = given.source.take() else {
         return Err(Failure::failed("there is nothing to follow"));
     };
     let get = {
-        let (selection, timeout) = (run.selection.clone(), common.timeout);
+        let (selection, files, timeout) = (run.selection.clone(), run.tmpfs.clone(), common.timeout);
         move |secrets: &mut Secrets| {
             secrets.limit(timeout);
-            let found = selection::get(&selection, secrets)?;
+            let mut found = if selection.is_empty() { Vec::new() } else { selection::get(&selection, secrets)? };
             check(&found)?;
+            for file in memory_files(&files)? {
+                found.push(file.get(secrets)?);
+            }
             Ok(found)
         }
     };
-    let changes = watch::follow(secrets, generation, given.secrets.clone(), get)?;
-    watch::supervise(child, &changes, run, |child, secrets| {
-        given.secrets = secrets;
-        child.replace(command(&given)?).map_err(|error| cannot_run(program, &error))
-    })
+    let files = memory_files(&run.tmpfs)?;
+    // Those of files last.
+    let of_files = given.files.iter().map(|file| Variable { name: file.name.clone(), value: file.value.clone() });
+    let known = given.secrets.iter().cloned().chain(of_files).collect();
+    let changes = watch::follow(secrets, generation, known, get)?;
+    let restart = |child: &mut Child, mut found: Vec<Variable>| {
+        let values = found.split_off(found.len() - files.len());
+        given.secrets = found;
+        let opened = files.iter().zip(values).map(|(file, variable)| file.with(variable.value));
+        given.files = opened.collect::<Result<_, _>>()?;
+        child.replace(child_command(run, &given)?).map_err(|error| cannot_run(program, &error))?;
+        given.files.iter().try_for_each(OpenFile::keep)
+    };
+    watch::supervise(child, &changes, run, restart, || files.iter().for_each(MemoryFile::remove_link))
 }
 
 /// The first half of a command that gets files and is redacted.

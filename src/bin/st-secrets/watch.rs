@@ -126,6 +126,7 @@ pub(crate) fn supervise(
     changes: &Changes,
     run: &Run,
     mut start: impl FnMut(&mut Child, Vec<Variable>) -> Result<(), Failure>,
+    at_end: impl FnOnce(),
 ) -> Outcome {
     let mut restart: Option<Restart> = None;
     // Whether the command was asked to end for good.
@@ -144,6 +145,7 @@ pub(crate) fn supervise(
             Some(ended) => match restart.take() {
                 Some(Restart { secrets, .. }) => start(&mut child, secrets)?,
                 None => {
+                    at_end();
                     child.restore_signals();
                     return child::end_like(ended);
                 }

@@ -65,7 +65,7 @@ pub(crate) struct Run {
     #[arg(long)]
     pub(crate) share: bool,
     /// Follow the secrets while the command runs, and act when a value changes
-    #[arg(long, conflicts_with_all = ["redact", "tmpfs"])]
+    #[arg(long, conflicts_with = "redact")]
     pub(crate) watch: bool,
     /// With --watch: what to do with the command when a value changes
     #[arg(

@@ -268,6 +268,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
 
     /// Returns the lease of a load that was just claimed, unless another load of the key ended before that. `None` if
     /// the key has changed: the caller claims its load again.
+    #[inline(never)]
     fn lead(&self, load: Arc<Load<V>>, attempts: &mut u32) -> Option<Acquired<'_, V>> {
         let lease = Lease { cache: self, load: Some(load.clone()) };
         match self.peek_locked(&load.key) {
@@ -335,7 +336,8 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         Ok(())
     }
 
-    fn finish_local(&self, load: &Arc<Load<V>>, loaded: Loaded<V>) -> Result<()> {
+    #[inline(never)]
+    pub(super) fn finish_local(&self, load: &Arc<Load<V>>, loaded: Loaded<V>) -> Result<()> {
         // The value is stored before the load ends, so that no caller in between starts another load.
         let value = loaded.value.clone();
         let write = |place: &mut _, displaced: &mut _| replace(place, value, displaced);

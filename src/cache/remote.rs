@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use super::load::Claimed;
 use super::time::NEVER;
-use super::write::replace;
 use super::{CacheOptions, Loaded, TtlCache};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
@@ -93,17 +92,15 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
             // Another caller stores it.
             return remote.fetch(self, key)?.value.map(|(value, ..)| value);
         };
-        let found = remote.fetch(self, key).and_then(|entry| entry.value).map(|found| self.fetched(found));
-        let value = found.as_ref().map(|found| found.value.clone());
-        if let Some(Loaded { value, ttl, soft }) = found {
-            let write = |place: &mut _, displaced: &mut _| replace(place, value, displaced);
-            // Without memory for it, it is not kept.
-            let _ = self.store(key, (ttl, soft), Some(&load), write);
-        }
-        // A caller that has joined and can load does that itself.
-        let result = value.clone().ok_or_else(|| Error::new(Status::Abandoned, "the key was only looked up"));
-        self.loads.end_look_up(&load, result);
-        value
+        let Some(found) = remote.fetch(self, key).and_then(|entry| entry.value) else {
+            // A caller that has joined and can load does that itself.
+            self.loads.end_look_up(&load, Err(Error::new(Status::Abandoned, "the key was only looked up")));
+            return None;
+        };
+        let value = found.0.clone();
+        // Without memory for it, it is not kept.
+        let _ = self.finish_local(&load, self.fetched(found));
+        Some(value)
     }
 
     /// What the remote copy has, as the result of a load.

@@ -29,14 +29,14 @@ pub(super) trait KeyService: Send + Sync {
 }
 
 /// A key service whose results are shared on this host.
-pub(super) struct SharedKeyService<S> {
-    pub(super) service: S,
-    pub(super) logins: SharedLogins,
+pub(super) struct SharedKeyService {
+    service: Box<dyn KeyService>,
+    logins: SharedLogins,
 }
 
-impl<S: KeyService + 'static> SharedKeyService<S> {
-    pub(super) fn shared(service: S, logins: SharedLogins) -> Arc<dyn DataKeySource> {
-        Arc::new(SharedKeyService { service, logins })
+impl SharedKeyService {
+    pub(super) fn shared(service: impl KeyService + 'static, logins: SharedLogins) -> Arc<dyn DataKeySource> {
+        Arc::new(SharedKeyService { service: Box::new(service), logins })
     }
 
     fn request(&self, wrapped: &mut WrappedKey<'_>, deadline: Deadline) -> Result<DataKey> {
@@ -62,7 +62,7 @@ impl<S: KeyService + 'static> SharedKeyService<S> {
     }
 }
 
-impl<S: KeyService + 'static> DataKeySource for SharedKeyService<S> {
+impl DataKeySource for SharedKeyService {
     fn obtain(&self, wrapped: &mut WrappedKey<'_>, deadline: Deadline) -> Result<DataKey> {
         let accepts = |key: &DataKey| key.unwrapped_at.elapsed() < KEY_AGE;
         let request = LoginRequest { deadline, forced: false, replaces: false, accepts: &accepts };

@@ -188,14 +188,22 @@ struct Inner {
 
 impl Error {
     /// Creates an error with this status and message.
+    #[inline]
     pub fn new(status: Status, message: impl Into<String>) -> Error {
+        Error::with_message(status, message.into())
+    }
+
+    /// Cold, so that the code before each call is laid out for size.
+    #[cold]
+    #[inline(never)]
+    fn with_message(status: Status, message: String) -> Error {
         Error(Box::new(Inner {
             status,
             source: Source::None,
             detail: 0,
             retryable: false,
             authoritative: false,
-            message: message.into(),
+            message,
         }))
     }
 
@@ -205,6 +213,7 @@ impl Error {
     }
 
     /// Creates the error of a failed `action` ("read", "create") on `path`.
+    #[cold]
     pub fn io(action: &str, path: &Path, error: &io::Error) -> Error {
         let status = match error.kind() {
             io::ErrorKind::PermissionDenied => Status::AccessDenied,
@@ -247,6 +256,7 @@ impl Error {
     }
 
     /// The same error with a changed message, as in `format!("the provider file failed: {message}")`.
+    #[cold]
     pub fn map_message(mut self, change: impl FnOnce(&str) -> String) -> Error {
         self.0.message = change(&self.0.message);
         self

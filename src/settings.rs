@@ -34,10 +34,17 @@ impl fmt::Display for SettingOrigin {
 
 impl SettingOrigin {
     /// The error for this setting: `what` is `must be …`, `contains …`.
+    #[inline]
     pub(crate) fn invalid(&self, what: impl fmt::Display) -> InvalidSetting {
+        self.invalid_for(&what)
+    }
+
+    #[cold]
+    fn invalid_for(&self, what: &dyn fmt::Display) -> InvalidSetting {
         self.error(format!("{self} {what}"))
     }
 
+    #[cold]
     fn error(&self, message: String) -> InvalidSetting {
         let in_config = matches!(self, SettingOrigin::Config(_));
         InvalidSetting { error: Error::new(Status::Config, message), in_config }
@@ -89,6 +96,11 @@ impl Setting {
 
     /// The error for a setting that is not a secret, with its value: `why` is `is not …`.
     pub(crate) fn invalid_value(&self, why: impl fmt::Display) -> InvalidSetting {
+        self.invalid_value_for(&why)
+    }
+
+    #[cold]
+    fn invalid_value_for(&self, why: &dyn fmt::Display) -> InvalidSetting {
         self.origin.error(format!("{}: {:?} {why}", self.origin, excerpt(self.text())))
     }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::common::proxy::{Proxy, Request};
 use crate::common::servers::azure::{READER, SECRET, STRANGER, TENANT};
 use crate::common::servers::infisical::PROJECT;
-use crate::common::servers::{Azure, Google, Infisical, Key, Kubernetes, OnePassword, moto, unique};
+use crate::common::servers::{Azure, Google, Infisical, Kubernetes, OnePassword, moto, unique};
 use crate::common::{temp, temp_in_memory, write};
 use crate::worker::{Worker, canary, contains, merged};
 
@@ -107,8 +107,7 @@ fn documents_of_aws_are_shared_by_processes_with_the_same_key() {
     let name = unique("shared");
     moto().secret(&name, &json!({"A": canary("aws")}).to_string());
     let proxy = Proxy::to(moto().address());
-    let variables = |key: Key| -> Variables { key.variables().into_iter().map(|(n, v)| (n, v)).collect() };
-    let user = || variables(moto().user(&["secretsmanager:*"]));
+    let user = || -> Variables { moto().user(&["secretsmanager:*"]).variables() };
     Shared {
         settings: json!({
             "providers": ["aws"], "aws_secret_name": name, "aws_region": "us-east-1", "aws_endpoint_url": proxy.url(),

@@ -211,6 +211,7 @@ struct EnvironmentReader<'a> {
 }
 
 impl EnvironmentReader<'_> {
+    #[inline(never)]
     fn identifier(&self, name: &str) -> Result<Option<String>> {
         let Some(setting) = self.environment.setting(name)? else { return Ok(None) };
         let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
@@ -220,6 +221,7 @@ impl EnvironmentReader<'_> {
         }
     }
 
+    #[inline(never)]
     fn application(&self) -> Result<Option<Application>> {
         let (tenant, client_id) = (self.identifier("AZURE_TENANT_ID")?, self.identifier("AZURE_CLIENT_ID")?);
         let (Some(tenant), Some(client_id)) = (tenant, client_id) else { return Ok(None) };
@@ -227,6 +229,7 @@ impl EnvironmentReader<'_> {
         Ok(Some(Application { authority, tenant, client_id }))
     }
 
+    #[inline(never)]
     fn authority(&self) -> Result<Option<String>> {
         Ok(match self.environment.setting("AZURE_AUTHORITY_HOST")? {
             None => None,

@@ -1,7 +1,7 @@
 //! An API server, and with what requests log in there.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::exec_plugin::{ExecPlugin, KubernetesCredentials};
 use crate::clock::Deadline;
@@ -133,7 +133,7 @@ impl ApiServer {
     }
 }
 
-fn read_token(path: &PathBuf) -> Result<SecretBytes> {
+fn read_token(path: &Path) -> Result<SecretBytes> {
     let contents = files::read(path, MAX_FILE)?;
     let token = contents.bytes.trim_ascii();
     if token.is_empty() || !token.iter().all(u8::is_ascii_graphic) {

@@ -239,7 +239,10 @@ class Handler(BaseHTTPRequestHandler):
 def log_in_to_cli(directory, refresh_token):
     """Writes what `az login` does: the cache by Microsoft's own library, and the profile."""
     directory.mkdir()
-    encoded = [urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in ({}, {"oid": USER, "preferred_username": "user@example.com"})]
+    encoded = [
+        urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
+        for part in ({}, {"oid": USER, "preferred_username": "user@example.com"})
+    ]
     identifiers = urlsafe_b64encode(json.dumps({"uid": USER, "utid": TENANT}).encode()).decode()
     cache = msal.SerializableTokenCache()
     response = {

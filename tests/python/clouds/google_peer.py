@@ -2,9 +2,9 @@
 """What Google's own client reads.
 
 usage: google_peer.py [NAME=VALUE…] ADDRESS FILE
-The variables are set first. FILE is a credentials file; `metadata` uses the metadata server. Standard input has a list of names of versions, such as
-`projects/train-1/secrets/a/versions/latest`, or of filters of lists, such as `labels.app=train`. Prints a list: the
-value in base64 with its version, names of secrets, or the class of the error.
+The variables are set first. FILE is a credentials file; `metadata` uses the metadata server. Standard input has a list
+of names of versions, such as `projects/train-1/secrets/a/versions/latest`, or of filters of lists, such as
+`labels.app=train`. Prints a list: the value in base64 with its version, names of secrets, or the class of the error.
 """
 
 import base64

@@ -74,6 +74,8 @@ pub struct TtlCache<V> {
     shared: Option<Shared<EntryStore<V>, Ledger>>,
     hash: KeyHasher,
     clock: Clock,
+    /// The earlier one of `next_sweep` and `next_look`, which lookups compare.
+    due: AtomicU64,
     /// When expired entries are removed the next time; written with the lock held.
     next_sweep: AtomicU64,
     /// In nanoseconds; [`time::NEVER`] for never. So is `soft_ttl`.
@@ -133,6 +135,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         Ok(TtlCache {
             shared,
             hash: KeyHasher::new(keyed_hash),
+            due: AtomicU64::new(clock.after(cleanup_interval)),
             next_sweep: AtomicU64::new(clock.after(cleanup_interval)),
             clock,
             default_ttl: time::nanoseconds(default_ttl),
@@ -192,10 +195,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
             }
         };
         drop(guard);
-        if is_to_help || about >= self.next_sweep.load(Relaxed) {
-            self.help_or_sweep(shared, (reader, number), (is_to_help, about));
-        }
-        if about >= self.next_look.load(Relaxed) && self.look(key) {
+        if (is_to_help || about >= self.due.load(Relaxed)) && self.maintain(shared, key, (reader, number), is_to_help) {
             return None;
         }
         taken
@@ -221,19 +221,30 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         if freshness == Freshness::Expired { None } else { Some((entry.value()?.clone(), freshness)) }
     }
 
+    /// Does what is due in a lookup. Returns whether another process has changed the key.
     #[cold]
-    fn help_or_sweep(
+    fn maintain(
         &self,
         shared: &Shared<EntryStore<V>, Ledger>,
+        key: &[u8],
         (reader, number): (&SlotRecency, usize),
-        (is_to_help, about): (bool, u64),
-    ) {
+        is_to_help: bool,
+    ) -> bool {
         if is_to_help {
             self.help(shared, reader, number);
         }
+        let about = self.clock.about();
         if about >= self.next_sweep.load(Relaxed) {
             self.sweep(shared);
         }
+        let has_changed = about >= self.next_look.load(Relaxed) && self.look(key);
+        self.update_due();
+        has_changed
+    }
+
+    /// Both times only become later. So what is made of earlier ones is too early, and a lookup corrects it.
+    fn update_due(&self) {
+        self.due.store(self.next_sweep.load(Relaxed).min(self.next_look.load(Relaxed)), Relaxed);
     }
 
     /// Updates the queue of entries a little, so that an eviction after many hits has less to do. If several threads

@@ -60,6 +60,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     pub(crate) fn with_remote(options: CacheOptions, remote: Box<dyn RemoteCopy<V>>) -> Result<TtlCache<V>> {
         let cache = TtlCache::with_options(options)?;
         cache.next_look.store(cache.clock.after(remote.interval()), Relaxed);
+        cache.update_due();
         Ok(TtlCache { remote: Some(remote), ..cache })
     }
 
@@ -84,10 +85,20 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         changes.iter().any(|change| change.covers(key))
     }
 
-    /// Looks a key up that this process does not have. A change of it meanwhile is noticed as for a load.
-    #[cold]
+    #[inline]
+    pub(super) fn has_remote(&self) -> bool {
+        self.remote.is_some()
+    }
+
+    /// Looks a key up that this process does not have.
+    #[inline]
     pub(super) fn fetch_missing(&self, key: &[u8]) -> Option<V> {
-        let remote = self.remote.as_ref()?;
+        self.fetch_from(self.remote.as_deref()?, key)
+    }
+
+    /// Does the same. A change of the key meanwhile is noticed as for a load.
+    #[cold]
+    fn fetch_from(&self, remote: &dyn RemoteCopy<V>, key: &[u8]) -> Option<V> {
         let Claimed::Own(load) = self.loads.claim(key, None, Deadline::after(Duration::MAX)) else {
             // Another caller stores it.
             return remote.fetch(self, key)?.value.map(|(value, ..)| value);

@@ -210,14 +210,24 @@ impl TtlCache<Value> {
     /// Returns the bytes under this key, or an error if the value is an object.
     #[inline]
     pub fn get_bytes(&self, key: &[u8]) -> Result<Option<SharedBytes>> {
+        if self.has_remote() { self.get_bytes_or_fetch(key) } else { self.get_local_bytes(key) }
+    }
+
+    #[inline(always)]
+    fn get_local_bytes(&self, key: &[u8]) -> Result<Option<SharedBytes>> {
         let found = self.look_up(key, |value| match value {
             Value::Short(bytes) => SharedBytes::copy_from(bytes).map(Some),
             Value::Long(bytes) => shared(bytes).map(Some),
             Value::Object(_) => Err(not_bytes()),
             Value::Absent => Ok(None),
         });
-        match found {
-            Some((bytes, _)) => bytes,
+        found.map_or(Ok(None), |(bytes, _)| bytes)
+    }
+
+    #[inline(never)]
+    fn get_bytes_or_fetch(&self, key: &[u8]) -> Result<Option<SharedBytes>> {
+        match self.get_local_bytes(key)? {
+            Some(bytes) => Ok(Some(bytes)),
             None => self.fetch_missing(key).filter(Value::is_present).map(Value::into_bytes).transpose(),
         }
     }
@@ -256,6 +266,11 @@ impl TtlCache<Value> {
     /// Does the same with a function that copies. It must be short, must not panic and must not use this cache.
     #[inline(always)]
     pub(crate) fn copy_with(&self, key: &[u8], mut copy: impl FnMut(&[u8]) -> Copied) -> Copied {
+        if self.has_remote() { self.copy_or_fetch(key, &mut copy) } else { self.copy_local(key, copy) }
+    }
+
+    #[inline(always)]
+    fn copy_local(&self, key: &[u8], mut copy: impl FnMut(&[u8]) -> Copied) -> Copied {
         let found = self.look_up(key, |value| match value {
             Value::Short(bytes) => CopyOutcome::Copied(copy(bytes)),
             other => copy_other(other, &mut copy),
@@ -267,10 +282,19 @@ impl TtlCache<Value> {
         match found {
             Some((CopyOutcome::Copied(copied), _)) => copied,
             Some((CopyOutcome::Long(bytes), _)) => copy(&bytes),
-            None => match self.fetch_missing(key) {
+            None => Copied::Missing,
+        }
+    }
+
+    /// In a function of its own, which leaves the code of caches without a remote copy as it is.
+    #[inline(never)]
+    fn copy_or_fetch(&self, key: &[u8], copy: &mut dyn FnMut(&[u8]) -> Copied) -> Copied {
+        match self.copy_local(key, &mut *copy) {
+            Copied::Missing => match self.fetch_missing(key) {
                 Some(value) => value.bytes().map_or(Copied::NotBytes, copy),
                 None => Copied::Missing,
             },
+            copied => copied,
         }
     }
 }

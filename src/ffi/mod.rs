@@ -198,11 +198,18 @@ fn catch<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     if !ALONE {
         GUARDED.set(GUARDED.get() - 1);
     }
-    result.unwrap_or_else(|panic| {
-        // Dropping the payload might panic again.
-        std::mem::forget(panic);
-        Err(Error::new(Status::Panic, "a bug in st_secrets: it panicked; the call has no result"))
-    })
+    match result {
+        Ok(result) => result,
+        Err(panic) => Err(panicked(panic)),
+    }
+}
+
+/// In a function of its own, as a cold call would change the code before it, which is that of a cache hit.
+#[inline(never)]
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> Error {
+    // Dropping the payload might panic again.
+    std::mem::forget(panic);
+    Error::new(Status::Panic, "a bug in st_secrets: it panicked; the call has no result")
 }
 
 #[cold]

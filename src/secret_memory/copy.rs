@@ -1,14 +1,13 @@
 //! Copying bytes of the usual lengths without a call.
 
-use std::ptr;
-
-/// Sixteen bytes in one register. The compiler may keep arrays, or larger numbers, on the stack.
+// A part of sixteen bytes is a vector, where there are any: the compiler may keep arrays and large numbers on the stack.
 #[cfg(target_arch = "aarch64")]
-type Part = std::arch::aarch64::uint8x16_t;
+use std::arch::aarch64::uint8x16_t as Part;
 #[cfg(target_arch = "x86_64")]
-type Part = std::arch::x86_64::__m128i;
+use std::arch::x86_64::__m128i as Part;
 #[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
-type Part = u128;
+use std::primitive::u128 as Part;
+use std::ptr;
 
 /// Copies bytes, which may overlap with their copy. Bytes of the usual lengths are loaded and then stored in two or
 /// four overlapping parts, which takes a few instructions; a copy of any length would be a call.

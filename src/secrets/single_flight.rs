@@ -1,20 +1,22 @@
 //! Work that one caller does for all callers that wait for its result.
 
+use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use crate::cache::{Acquired, Lease, TtlCache};
+use crate::cache::{Acquired, Lease, Object, TtlCache, Value};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
 
 /// Work by key. At most one caller at a time does the work of a key.
 pub(super) struct SingleFlight<T> {
-    /// Stores nothing. Its leases decide which caller does the work, and pass the outcome to the others.
-    leases: TtlCache<Outcome<T>>,
+    /// Stores nothing. Its leases decide which caller does the work, and pass the [`Outcome`] to the others, as an
+    /// object, so that all types of results share the code of the cache.
+    leases: TtlCache<Value>,
+    result: PhantomData<fn() -> T>,
 }
 
 /// The result of the work, and how much time the caller had that did it.
-#[derive(Clone)]
 struct Outcome<T> {
     result: Result<T>,
     time_limit: Duration,
@@ -26,9 +28,9 @@ pub(super) fn has_much_more_time(remaining: Duration, time_limit: Duration) -> b
     remaining / 2 >= time_limit
 }
 
-impl<T: Clone + Send + Sync> SingleFlight<T> {
+impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
     pub(super) fn new() -> Result<SingleFlight<T>> {
-        Ok(SingleFlight { leases: TtlCache::new(Duration::ZERO, 0, Duration::MAX)? })
+        Ok(SingleFlight { leases: TtlCache::new(Duration::ZERO, 0, Duration::MAX)?, result: PhantomData })
     }
 
     /// Returns the result of `work`, or that of the caller that is doing it if `accepts` agrees.
@@ -43,18 +45,19 @@ impl<T: Clone + Send + Sync> SingleFlight<T> {
         work: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
         loop {
-            let outcome = match self.leases.acquire_on_this_thread(key, deadline.wait())? {
+            let object = match self.leases.acquire_on_this_thread(key, deadline.wait())? {
                 Acquired::Lead(lease, _) => return lead(lease, deadline, work),
-                Acquired::Hit(outcome) => outcome,
+                Acquired::Hit(outcome) => outcome.into_object()?,
                 Acquired::Busy(_) => return Err(Error::new(Status::Busy, "another call is querying it; try again")),
             };
-            match outcome.result {
-                Ok(value) if accepts(&value) => return Ok(value),
+            let Some(outcome) = object.downcast_ref::<Outcome<T>>() else { continue };
+            match &outcome.result {
+                Ok(value) if accepts(value) => return Ok(value.clone()),
                 Ok(_) => {}
                 Err(error)
                     if error.is_authoritative() || !has_much_more_time(deadline.remaining(), outcome.time_limit) =>
                 {
-                    return Err(error);
+                    return Err(error.clone());
                 }
                 Err(_) => {}
             }
@@ -76,14 +79,14 @@ impl<T: Clone + Send + Sync> SingleFlight<T> {
     }
 }
 
-fn lead<T: Clone + Send + Sync>(
-    lease: Lease<'_, Outcome<T>>,
+fn lead<T: Clone + Send + Sync + 'static>(
+    lease: Lease<'_, Value>,
     deadline: Deadline,
     work: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
     let time_limit = deadline.remaining();
     let result = catch_panic("it panicked, which is a bug", work);
-    lease.finish(Outcome { result: result.clone(), time_limit })?;
+    lease.finish(Value::Object(Object::new(Outcome { result: result.clone(), time_limit })))?;
     result
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Store;
 use super::error::error;
 use super::json::ConfigObject;
-use crate::cache::TtlCache;
+use crate::cache::{TtlCache, Value};
 use crate::error::{Error, Result, Status};
 use crate::fork;
 use crate::secret_memory::SharedBytes;
@@ -22,7 +22,7 @@ const TTL: Duration = Duration::from_secs(300);
 const KEY: &[u8] = b"hardware_info";
 
 /// The prices, cached separately from the configuration that contains them.
-pub(super) struct Prices(TtlCache<SharedBytes>);
+pub(super) struct Prices(TtlCache<Value>);
 
 impl Prices {
     pub(super) fn new() -> Result<Prices> {
@@ -36,16 +36,17 @@ impl Store {
     /// No database is created.
     pub fn hardware_info(&self) -> Result<SharedBytes> {
         let prices = &self.shared.prices.0;
-        if let Some(info) = prices.get(KEY) {
+        if let Some(info) = prices.get_bytes(KEY)? {
             return Ok(info);
         }
         let _guard = fork::protect();
-        prices.get_or_load(KEY, self.shared.timeout, |_| {
+        let info = prices.get_or_load(KEY, self.shared.timeout, |_| {
             let _guard = fork::protect();
             let config = self.provider_get(PROVIDER)?;
             let info = std::str::from_utf8(&config).ok().and_then(configured).unwrap_or(DEFAULT_HARDWARE_INFO);
-            SharedBytes::copy_from(info.as_bytes())
-        })
+            Value::copy_from(info.as_bytes())
+        })?;
+        info.into_bytes()
     }
 
     /// Replaces the cached prices with this JSON object, for 300 s. Stores nothing.
@@ -55,7 +56,7 @@ impl Store {
         for member in object.members() {
             price(member.value).ok_or_else(|| bad_info(&format!("{:?} has no valid cost_per_second", member.name)))?;
         }
-        self.shared.prices.0.set(KEY, SharedBytes::copy_from(info.as_bytes())?, None)
+        self.shared.prices.0.set_bytes(KEY, info.as_bytes(), None)
     }
 
     /// Clears the cached prices, so that the next call reads the configuration again.

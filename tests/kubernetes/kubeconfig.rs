@@ -201,7 +201,7 @@ fn certificate_of_the_server_is_checked() {
         write(&path, &cluster("insecure-skip-tls-verify: true"));
         assert!(read(&of(path.to_str().unwrap()), "HF_TOKEN").is_ok());
         write(&path, &cluster(&format!("{}\n{indent}tls-server-name: other.example", line.trim_start())));
-        // The value may go on in the next line, which is cut off.
+        // The value may continue in the next line, which is cut off.
         assert!(read(&of(path.to_str().unwrap()), "HF_TOKEN").is_err());
         let proxy = Proxy::forward();
         let port = fs::read_to_string(server.file("tls_port")).unwrap();

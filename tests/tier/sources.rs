@@ -134,7 +134,7 @@ impl Aws {
         self.proxy.requests().iter().filter(is_wanted).count()
     }
 
-    /// How many messages are in the queue, read by somebody or not.
+    /// How many messages are in the queue, whether they are being read or not.
     fn messages(&self) -> u64 {
         let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
         let asked = json!({"QueueUrl": self.queue, "AttributeNames": names});
@@ -256,7 +256,7 @@ fn metadata_that_is_denied_is_reported_and_no_failure_of_a_get() {
     allowed.get("A");
     assert!(!allowed.ask("check").to_string().contains("calls that listen"));
     let before = denied.ask("generation");
-    // It returns when another host invalidates, and gets go on.
+    // It returns when another host invalidates, and gets continue.
     denied.send(&format!("listen {before}"));
     let is_look = |path: &str| path.contains("/metadata/");
     soon(|| cluster.source.vault.requests().iter().filter(|request| is_look(&request.path)).count() > 2);

@@ -180,7 +180,7 @@ impl CacheTier {
         });
         log::emit(Level::Warn, "cache", || {
             let seconds = pause.as_secs_f64();
-            format!("the tier failed; the cache goes on without it, for at least {seconds:.0} s: {error}")
+            format!("the tier failed; the cache continues without it, for at least {seconds:.0} s: {error}")
         });
     }
 

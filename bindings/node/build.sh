@@ -27,10 +27,12 @@ out=prebuilt/$platform/st_secrets.node
     exit 1
 }
 mkdir -p "$(dirname "$out")"
-# --exclude-libs hides the library's functions from other add-ons. nodelete: unloading the add-on would crash workers.
+trap 'rm -f "$(dirname "$out")/exports.map"' EXIT
+echo "{ global: napi_*; node_api_*; local: *; };" >"$(dirname "$out")/exports.map"
+# The list of exports hides the library's functions from other add-ons. nodelete: unloading the add-on would crash workers.
 ${CC:-cc} -std=gnu11 -D_GNU_SOURCE -O3 -g0 -Wall -Wextra -Werror -fPIC -shared -fvisibility=hidden -fno-plt \
     -I"$include" -I"$node_include" -o "$out" src/*.c "$lib/libst_secrets.a" \
-    -Wl,--exclude-libs,ALL -Wl,-z,nodelete -Wl,-z,now -Wl,-z,relro -Wl,--gc-sections -Wl,-s \
+    -Wl,--version-script="$(dirname "$out")/exports.map" -Wl,-z,nodelete -Wl,-z,now -Wl,-z,relro -Wl,--gc-sections -Wl,-s \
     -lutil -lrt -lpthread -lm -ldl -lc
 [ -e "$build/bin/st-secrets" ] || exit 0
 cp "$build/bin/st-secrets" "prebuilt/$platform/"

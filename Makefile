@@ -28,6 +28,7 @@
 # make wheel           build the Python package into build/dist
 # make addon           build the add-on for the Node package; with TARGET, that of another machine
 # make dist-node       pack the Node package into build/dist, with all add-ons that are built
+# make go-archive      put the static archive, with TARGET that of another machine, into the Go module
 # make go-module       pack the Go module into build/dist/go, laid out as a module proxy
 # make release         make all artefacts of the last commit twice, with bills of materials and sums, in build/release
 # make docs            build the documentation as a web site, build/docs/index.html
@@ -73,7 +74,7 @@ COMPLETIONS := share/bash-completion/completions/st-secrets share/zsh/site-funct
     share/fish/vendor_completions.d/st-secrets.fish
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock build.rs .cargo/config.toml
 
-.PHONY: abi-record advisories all command help demo demo-servers test soak tsan bench install install-library uninstall header clean tools test-rust test-model test-c lint test-python wheel test-node addon dist-node dist deb test-cpp test-go test-fleet test-target go-module dist-c coverage test-packages
+.PHONY: abi-record advisories all command help demo demo-servers test soak tsan bench install install-library uninstall header clean tools test-rust test-model test-c lint test-python wheel test-node addon go-archive dist-node dist deb test-cpp test-go test-fleet test-target go-module dist-c coverage test-packages
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/lib/libst_secrets.so $(BUILD)/lib/libst_secrets.a
@@ -169,7 +170,8 @@ dist: all command
 
 # On Debian and what is made of it.
 HAS_DEB := $(shell command -v dpkg-buildpackage)
-# Of the C archive, the wheel and the add-on; the rest is of this machine. `make release RELEASE_TARGETS=` is a trial without them.
+# Of the C archive, the wheel, the add-on and Go's archive; the rest is of this machine. `make release RELEASE_TARGETS=`
+# is a trial without them.
 RELEASE_TARGETS := $(addsuffix -unknown-linux-gnu,x86_64 aarch64) $(addsuffix -unknown-linux-musl,x86_64 aarch64)
 .PHONY: release
 release:
@@ -275,6 +277,10 @@ test-target: all command $(BUILD)/launcher
 test-fleet: all command
 	sh tests/python-tools.sh
 	sh tests/fleet/run.sh
+
+# Puts the static archive into the sources of the Go module, which has all those that are there.
+go-archive: $(BUILD)/lib/libst_secrets.a
+	sh bindings/go/archive.sh $(BUILD) "$(TARGET)"
 
 go-module:
 	cd bindings/go && go run package.go $(VERSION) $(CURDIR)/$(BUILD)/dist/go

@@ -1,9 +1,10 @@
 #!/bin/sh
 # Makes every artefact of a release of the last commit in build/release: the sources, the Debian packages, the npm
-# package, the Go module, the crate, the source distribution for pip, and for each TARGET the C archive, the wheel and the
-# add-on for Node, of one build; for each of them a bill of materials, NAME.cdx.json; and SHA256SUMS. Makes all of them
-# twice, in different directories and with different directories of cargo, and fails if they differ in a byte. Uploads
-# nothing. After an interruption, the same command goes on with the first step that is not complete.
+# package, the Go module, the crate, the source distribution for pip, and for each TARGET, of one build, the C archive,
+# the wheel, the add-on for Node and the static archive for Go; for each of them a bill of materials, NAME.cdx.json; and
+# SHA256SUMS. Makes all of them twice, in different directories and with different directories of cargo, and fails if
+# they differ in a byte. Uploads nothing. After an interruption, the same command goes on with the first step that is
+# not complete.
 #
 # usage: release.sh VERSION [TARGET…]
 set -eu
@@ -81,11 +82,12 @@ artefacts() {
         cargo_home=$(cd ../cargo && pwd)
         export CARGO_HOME="$cargo_home"
         export RUSTFLAGS="--remap-path-prefix=$cargo_home=/cargo --remap-path-prefix=$sources=/st-secrets"
-        step packages make deb go-module
+        step packages make deb
         step source-packages source_packages
         for target in "$@"; do
-            step "$target" make dist wheel "TARGET=$target"
+            step "$target" make dist wheel go-archive "TARGET=$target"
         done
+        step go make go-module
         step node node_package "$@"
         for target in "$@"; do
             cp "build/$target/dist/"* "$out/"
@@ -120,7 +122,8 @@ find "$work/first/out" -type f >"$work/files"
 while read -r file; do
     name=${file##*/}
     case $name in
-    *.crate | *-sources.tar.gz | *.zip | "st_secrets-$version.tar.gz") bill "$file" --sources ;;
+    *.zip) if [ $# -gt 0 ]; then bill "$file" --features wiping-allocator; else bill "$file" --sources; fi ;;
+    *.crate | *-sources.tar.gz | "st_secrets-$version.tar.gz") bill "$file" --sources ;;
     st-secrets_*.deb | *.tgz) bill "$file" ;;
     *.deb) bill "$file" --features wiping-allocator ;;
     *-linux-musl-*.tar.gz | *-musllinux_*.whl) bill "$file" --target "$(machine "$name")-unknown-linux-musl" ;;

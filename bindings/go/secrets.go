@@ -135,8 +135,8 @@ func (c *call) account() Info {
 }
 
 // GetInto copies the value of a key into buf, which the caller wipes, and returns its length. If buf is too small, it
-// returns the length needed and [ErrBufferTooSmall]. The setting timeout applies: it takes no context, which would need a
-// goroutine that writes to buf after the return. [Secrets.Get] takes one.
+// returns the length needed and [ErrBufferTooSmall]. The setting timeout applies: it takes no context, which would need
+// a goroutine that writes to buf after the return. [Secrets.Get] takes one.
 func (s *Secrets) GetInto(key string, buf []byte) (int, error) {
 	c, err := s.begin()
 	if err != nil {

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Builds the add-on prebuilt/PLATFORM/st_secrets.node, linked with the static library. If `make command` has built the
 # program st-secrets, puts it there too, with the licences of the code of others. A platform such as linux-x64 or
-# linux-arm64-musl is that of `node`; for another one, `make addon TARGET=…` sets CC, and BUILD, ARCH and RUST_TARGET: where
-# the library is, the machine, and its name in Rust.
+# linux-arm64-musl is that of `node`; for another one, `make addon TARGET=…` sets CC, and BUILD, ARCH and RUST_TARGET:
+# where the library is, the machine, and its name in Rust.
 #
 # ST_SECRETS_INCLUDE and ST_SECRETS_LIB are the directories of st_secrets.h and libst_secrets.a; the default is this
 # repository after `make`. The headers of Node-API come from the installation of `node` or, if it has none, from the npm
@@ -29,7 +29,8 @@ out=prebuilt/$platform/st_secrets.node
 mkdir -p "$(dirname "$out")"
 trap 'rm -f "$(dirname "$out")/exports.map"' EXIT
 echo "{ global: napi_*; node_api_*; local: *; };" >"$(dirname "$out")/exports.map"
-# The list of exports hides the library's functions from other add-ons. nodelete: unloading the add-on would crash workers.
+# The list of exports hides the library's functions from other add-ons. nodelete: unloading the add-on would crash
+# workers.
 ${CC:-cc} -std=gnu11 -D_GNU_SOURCE -O3 -g0 -Wall -Wextra -Werror -fPIC -shared -fvisibility=hidden -fno-plt \
     -I"$include" -I"$node_include" -o "$out" src/*.c "$lib/libst_secrets.a" \
     -Wl,--version-script="$(dirname "$out")/exports.map" -Wl,-z,nodelete -Wl,-z,now -Wl,-z,relro -Wl,--gc-sections -Wl,-s \

@@ -26,7 +26,9 @@
 # make dist            pack the C and C++ library into build/dist, as a tarball to unpack anywhere
 # make deb             build the Debian packages into build/dist
 # make wheel           build the Python package into build/dist
-# make dist-node       pack the Node package into build/dist
+# make addon           build the add-on for the Node package; with TARGET, that of another machine
+# make dist-node       pack the Node package into build/dist, with all add-ons that are built
+# make go-archive      put the static archive, with TARGET that of another machine, into the Go module
 # make go-module       pack the Go module into build/dist/go, laid out as a module proxy
 # make release         make all artefacts of the last commit twice, with bills of materials and sums, in build/release
 # make docs            build the documentation as a web site, build/docs/index.html
@@ -72,7 +74,7 @@ COMPLETIONS := share/bash-completion/completions/st-secrets share/zsh/site-funct
     share/fish/vendor_completions.d/st-secrets.fish
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock build.rs .cargo/config.toml
 
-.PHONY: abi-record advisories all command help demo demo-servers test soak tsan bench install install-library uninstall header clean tools test-rust test-model test-c lint test-python wheel test-node dist-node dist deb test-cpp test-go test-fleet test-target go-module dist-c coverage test-packages test-build test-servers
+.PHONY: abi-record advisories all command help demo demo-servers test soak tsan bench install install-library uninstall header clean tools test-rust test-model test-c lint test-python wheel test-node addon go-archive dist-node dist deb test-cpp test-go test-fleet test-target go-module dist-c coverage test-packages test-build test-servers
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/lib/libst_secrets.so $(BUILD)/lib/libst_secrets.a
@@ -168,7 +170,8 @@ dist: all command
 
 # On Debian and what is made of it.
 HAS_DEB := $(shell command -v dpkg-buildpackage)
-# Of the C archive and the wheel; the rest is of this machine. `make release RELEASE_TARGETS=` is a trial without them.
+# Of the C archive, the wheel, the add-on and Go's archive; the rest is of this machine. `make release RELEASE_TARGETS=`
+# is a trial without them.
 RELEASE_TARGETS := $(addsuffix -unknown-linux-gnu,x86_64 aarch64) $(addsuffix -unknown-linux-musl,x86_64 aarch64)
 .PHONY: release
 release:
@@ -254,7 +257,6 @@ test-cpp: all
 	sh tests/cpp/run.sh $(if $(TEST),-R '$(TEST)')
 
 wheel: $(BUILD)/lib/libst_secrets.a command
-	@case "$(TARGET)" in *-musl) echo "there is no wheel for musl: build for glibc with TARGET=$(ARCH)-unknown-linux-gnu" >&2; exit 1;; esac
 	$(if $(TARGET),BUILD=$(BUILD) CC="$(CC)" ARCH=$(ARCH) BINUTILS=$(BINUTILS) RUST_TARGET=$(TARGET)) python3 bindings/python/build.py $(BUILD)/python $(BUILD)/dist
 
 test-python: all $(if $(TEST),,command)
@@ -266,7 +268,11 @@ test-node: all $(if $(TEST),,command)
 	sh tests/python-tools.sh
 	sh bindings/node/test.sh $(if $(TEST),'$(TEST)')
 
-dist-node: all command
+# Puts the add-on and the program into the sources of the npm package, which has all those that are there.
+addon: $(BUILD)/lib/libst_secrets.a command
+	$(if $(TARGET),BUILD=$(BUILD) CC="$(CC)" ARCH=$(ARCH) RUST_TARGET=$(TARGET)) sh bindings/node/build.sh
+
+dist-node: addon
 	sh bindings/node/pack.sh
 
 test-go: all
@@ -280,6 +286,10 @@ test-target: all command $(BUILD)/launcher
 test-fleet: all command
 	sh tests/python-tools.sh
 	sh tests/fleet/run.sh
+
+# Puts the static archive into the sources of the Go module, which has all those that are there.
+go-archive: $(BUILD)/lib/libst_secrets.a
+	sh bindings/go/archive.sh $(BUILD) "$(TARGET)"
 
 go-module:
 	cd bindings/go && go run package.go $(VERSION) $(CURDIR)/$(BUILD)/dist/go
@@ -304,6 +314,8 @@ test-servers:
 # The longest suites first.
 test:
 	@sh tests/tools.sh
+	@echo "not tried, as make test-target TARGET=… does that: $(foreach target,$(RELEASE_TARGETS),$(target)$(if $(wildcard \
+	 $(shell rustc --print target-libdir --target $(target))),, (without a standard library; make release refuses it)))"
 	@python3 tests/all.py test-build lint test-servers coverage test-model -- \
 	    test-rust test-c test-python test-fleet test-cpp test-node test-go test-packages
 

@@ -1,8 +1,10 @@
 #!/bin/sh
 # Makes every artefact of a release of the last commit in build/release: the sources, the Debian packages, the npm
-# package, the Go module, the crate, the source distribution for pip, and for each TARGET the C archive and the wheel;
-# for each of them a bill of materials, NAME.cdx.json; and SHA256SUMS. Makes all of them twice, in different directories
-# and with different directories of cargo, and fails if they differ in a byte. Uploads nothing.
+# package, the Go module, the crate, the source distribution for pip, and for each TARGET, of one build, the C archive,
+# the wheel, the add-on for Node and the static archive for Go; for each of them a bill of materials, NAME.cdx.json; and
+# SHA256SUMS. Makes all of them twice, in different directories and with different directories of cargo, and fails if
+# they differ in a byte. Uploads nothing. After an interruption, the same command goes on with the first step that is
+# not complete.
 #
 # usage: release.sh VERSION [TARGET…]
 set -eu
@@ -28,45 +30,70 @@ done
 (cd bindings/node/test && npm ci --silent --no-audit --no-fund)
 cargo fetch --quiet --locked
 
-work=$(mktemp -d "${TMPDIR:-/var/tmp}/st-release.XXXXXX")
-trap 'rm -rf "$work"' EXIT
 unset MAKEFLAGS MAKELEVEL RUSTFLAGS CFLAGS || true
 umask 022
 # Commits may be made meanwhile.
 commit=$(git rev-parse HEAD)
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct "$commit")
 export SOURCE_DATE_EPOCH
+# Kept until everything is there, for the next run.
+work=${TMPDIR:-/var/tmp}/st-release-$commit
+mkdir -p "$work"
+exec 9>"$work/lock"
+flock --nonblock 9 || fail "another one makes a release of this commit, in $work"
+
+# step NAME COMMAND…: runs it in the sources of the build, unless a run before completed it there.
+step() {
+    [ -e "../done/$1" ] && return
+    name=$1
+    shift
+    echo "make release: $PWD: $name"
+    "$@"
+    touch "../done/$name"
+}
+node_package() {
+    # Only now, as cargo looks for changes in all directories.
+    ln -sfn "$root/bindings/node/test/node_modules" bindings/node/test/node_modules
+    # Without targets, the package has the add-on of this machine.
+    if [ $# -eq 0 ]; then make addon; fi
+    for target in "$@"; do
+        make addon "TARGET=$target"
+    done
+    sh bindings/node/pack.sh
+    rm bindings/node/test/node_modules
+}
+source_packages() {
+    python3 -c 'import sys; sys.path.insert(0, "bindings/python"); import backend; backend.build_sdist(sys.argv[1])' build/dist
+    cp "target/package/st-secrets-$version.crate" build/dist/
+}
 
 # artefacts DIRECTORY TARGET…: makes them in a copy of the commit, DIRECTORY/sources, and puts them into DIRECTORY/out.
 artefacts() {
     sources=$1/sources out=$1/out
-    mkdir -p "$sources" "$out"
+    mkdir -p "$sources" "$out" "$1/done" "$1/cargo"
     (
         shift
-        git archive "$commit" | tar -x -C "$sources"
         cd "$sources"
-        mkdir -p build ../cargo
-        ln -s "$root/build/zig" build/zig
+        step sources sh -c "git -C '$root' archive $commit | tar -x"
+        mkdir -p build
+        ln -sfn "$root/build/zig" build/zig
         # What cargo has downloaded, in another place.
-        ln -s "${CARGO_HOME:-$HOME/.cargo}/registry" ../cargo/registry
+        ln -sfn "${CARGO_HOME:-$HOME/.cargo}/registry" ../cargo/registry
         cargo_home=$(cd ../cargo && pwd)
         export CARGO_HOME="$cargo_home"
         export RUSTFLAGS="--remap-path-prefix=$cargo_home=/cargo --remap-path-prefix=$sources=/st-secrets"
-        make command deb go-module
-        # Only now, as cargo looks for changes in all directories.
-        ln -s "$root/bindings/node/test/node_modules" bindings/node/test/node_modules
-        make dist-node
-        rm bindings/node/test/node_modules
-        python3 -c 'import sys; sys.path.insert(0, "bindings/python"); import backend; backend.build_sdist(sys.argv[1])' build/dist
-        cp "target/package/st-secrets-$version.crate" build/dist/
+        step packages make deb
+        step source-packages source_packages
         for target in "$@"; do
-            make dist "TARGET=$target"
-            case $target in *-musl) ;; *) make wheel "TARGET=$target" ;; esac
-            mv "build/$target/dist/"* build/dist/
+            step "$target" make dist wheel go-archive "TARGET=$target"
         done
-        mv build/dist/* "$out/"
+        step go make go-module
+        step node node_package "$@"
+        for target in "$@"; do
+            cp "build/$target/dist/"* "$out/"
+        done
+        cp -r build/dist/. "$out/"
     )
-    rm -rf "$sources"
     git archive --prefix="st-secrets-$version/" "$commit" | gzip -9 -n >"$out/st-secrets-$version-sources.tar.gz"
 }
 
@@ -89,16 +116,17 @@ bill() {
 }
 # machine FILE: the machine in a name that ends in _MACHINE.whl or -MACHINE.tar.gz
 machine() {
-    echo "$1" | sed 's/.*-linux-//; s/^musl-//; s/.*manylinux_[0-9]*_[0-9]*_//; s/\.tar\.gz$//; s/\.whl$//'
+    echo "$1" | sed 's/.*-linux-//; s/^musl-//; s/.*linux_[0-9]*_[0-9]*_//; s/\.tar\.gz$//; s/\.whl$//'
 }
 find "$work/first/out" -type f >"$work/files"
 while read -r file; do
     name=${file##*/}
     case $name in
-    *.crate | *-sources.tar.gz | *.zip | "st_secrets-$version.tar.gz") bill "$file" --sources ;;
+    *.zip) if [ $# -gt 0 ]; then bill "$file" --features wiping-allocator; else bill "$file" --sources; fi ;;
+    *.crate | *-sources.tar.gz | "st_secrets-$version.tar.gz") bill "$file" --sources ;;
     st-secrets_*.deb | *.tgz) bill "$file" ;;
     *.deb) bill "$file" --features wiping-allocator ;;
-    *-linux-musl-*.tar.gz) bill "$file" --target "$(machine "$name")-unknown-linux-musl" ;;
+    *-linux-musl-*.tar.gz | *-musllinux_*.whl) bill "$file" --target "$(machine "$name")-unknown-linux-musl" ;;
     *-linux-*.tar.gz | *.whl) bill "$file" --target "$(machine "$name")-unknown-linux-gnu" ;;
     list | *.info | *.mod) ;; # of the proxy for the Go module
     *) fail "there is no rule for the bill of materials of $name" ;;
@@ -108,5 +136,6 @@ sums "$work/first/out" >"$work/first/out/SHA256SUMS"
 rm -rf build/release
 mkdir -p build
 mv "$work/first/out" build/release
+rm -rf "$work"
 echo "two builds gave the same bytes; the artefacts are in build/release:"
 cat build/release/SHA256SUMS

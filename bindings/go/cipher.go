@@ -18,6 +18,7 @@ var defaultCipher = &Cipher{newHandle(nil, func(unsafe.Pointer) {})}
 func DefaultCipher() *Cipher { return defaultCipher }
 
 // OpenCipher opens a cipher with settings. It reads the keys at once, and creates a key if there is none.
+// It sends no request and takes no context; the setting timeout limits the wait for other processes that write a key.
 func OpenCipher(settings Settings) (*Cipher, error) {
 	c := newCall()
 	defer c.end()

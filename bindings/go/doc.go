@@ -13,5 +13,6 @@
 // calls in progress finish normally, later ones return [ErrClosed].
 //
 // The package needs cgo: CGO_ENABLED=1, and a C compiler. pkg-config locates the library. The build tag
-// st_secrets_static links its static archive instead of the shared library.
+// st_secrets_static links its static archive instead of the shared library; st_secrets_prebuilt, the archive in the
+// packed module, without an installed library.
 package stsecrets

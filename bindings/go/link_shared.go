@@ -1,4 +1,4 @@
-//go:build !st_secrets_static
+//go:build !st_secrets_static && !st_secrets_prebuilt
 
 package stsecrets
 

@@ -57,6 +57,13 @@ func archive(path, prefix string) error {
 		return !kept || strings.HasSuffix(name, "_test.go") || name == "package.go" || name == "api.go"
 	})
 	names = append(names, "../../LICENSE-APACHE", "../../LICENSE-MIT")
+	for _, pattern := range []string{"prebuilt/*.h", "prebuilt/*/*"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			return err
+		}
+		names = append(names, found...)
+	}
 	file, err := os.Create(path)
 	if err != nil {
 		return err
@@ -68,7 +75,7 @@ func archive(path, prefix string) error {
 		if err != nil {
 			return err
 		}
-		to, err := packed.Create(prefix + filepath.Base(name))
+		to, err := packed.Create(prefix + strings.TrimPrefix(name, "../../"))
 		if err != nil {
 			return err
 		}

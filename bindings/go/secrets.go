@@ -52,7 +52,8 @@ var defaultSecrets = &Secrets{newHandle(nil, func(unsafe.Pointer) {})}
 // has no effect.
 func Default() *Secrets { return defaultSecrets }
 
-// Open returns a manager with settings; the environment provides those that are missing.
+// Open returns a manager with settings; the environment provides those that are missing. It reads no file and sends no
+// request, so it needs no context.
 func Open(settings Settings) (*Secrets, error) {
 	c := newCall()
 	defer c.end()
@@ -134,7 +135,8 @@ func (c *call) account() Info {
 }
 
 // GetInto copies the value of a key into buf, which the caller wipes, and returns its length. If buf is too small, it
-// returns the length needed and [ErrBufferTooSmall]. The setting timeout applies.
+// returns the length needed and [ErrBufferTooSmall]. The setting timeout applies: it takes no context, which would need
+// a goroutine that writes to buf after the return. [Secrets.Get] takes one.
 func (s *Secrets) GetInto(key string, buf []byte) (int, error) {
 	c, err := s.begin()
 	if err != nil {

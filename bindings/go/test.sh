@@ -95,6 +95,7 @@ echo "the example:"
 runs shared "$work/example"
 
 echo "the module, packed, fetched and used in an empty environment:"
+sh archive.sh build
 go run package.go "$version" "$work/proxy"
 mkdir "$work/app"
 cp ../../examples/go/main.go "$work/app/"
@@ -110,5 +111,7 @@ empty go build -o "$work/app_shared" .
 empty go build -tags st_secrets_static -o "$work/app_static" .
 runs shared "$work/app_shared"
 LD_LIBRARY_PATH=''
+empty env PKG_CONFIG=/bin/false go build -tags st_secrets_prebuilt -o "$work/app_prebuilt" .
 runs static "$work/app_static"
+runs static "$work/app_prebuilt"
 empty go clean -modcache

@@ -30,5 +30,6 @@ if [ $# -gt 0 ]; then
     exec node --test --test-name-pattern="$1" test/*.test.js
 fi
 python3 ../../tests/abi/interface.py node
+sh build.sh
 sh pack.sh >/dev/null
 exec ../../build/venv/bin/python ../../tests/python/conformance_servers.py node --test test/*.test.js

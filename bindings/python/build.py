@@ -105,7 +105,9 @@ def build(directory, place=shutil.copyfile):
 
 
 def platform(*binaries):
-    """The tag of the oldest glibc that has what the binaries need."""
+    """The tag of the oldest C library that has what the binaries need."""
+    if os.environ.get("RUST_TARGET", "").endswith("-musl"):
+        return f"musllinux_1_2_{os.environ['ARCH']}"
     needed = re.findall(r"GLIBC_2\.(\d+)", run(["readelf", "--version-info", "--wide", *map(str, binaries)]))
     machine = os.environ.get("ARCH") or os.uname().machine
     return f"manylinux_2_{max(map(int, needed))}_{machine}"

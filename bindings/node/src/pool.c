@@ -40,12 +40,13 @@ static void *work_off(void *context) {
     pthread_mutex_lock(&lock);
     for (;;) {
         struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
+        // glibc 2.28 and musl wait by no other clock here. If it is set, idle threads end sooner or later.
+        clock_gettime(CLOCK_REALTIME, &until);
         until.tv_sec += IDLE_SECONDS;
         int waited = 0;
         pool->idle++;
         while (pool->first == NULL && waited == 0) {
-            waited = pthread_cond_clockwait(&pool->work, &lock, CLOCK_MONOTONIC, &until);
+            waited = pthread_cond_timedwait(&pool->work, &lock, &until);
         }
         pool->idle--;
         if (pool->first == NULL) break;

@@ -51,10 +51,10 @@ test('the package has the program st-secrets', (t) => {
 test('the package contains the required files and no others', (t) => {
   const { directory } = project(t);
   const root = path.join(directory, 'node_modules/st-secrets');
-  assert.deepEqual(fs.readdirSync(root).sort(), ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'THIRD-PARTY.txt', 'lib', 'package.json', 'prebuilt']);
+  assert.deepEqual(fs.readdirSync(root).sort(), ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'lib', 'package.json', 'prebuilt']);
   const hidden = ['.package-lock.json', '.bin'];
   assert.deepEqual(fs.readdirSync(path.join(directory, 'node_modules')).filter((name) => !hidden.includes(name)), ['st-secrets']);
-  assert.deepEqual(fs.readdirSync(path.join(root, 'prebuilt/linux-x64')).sort(), ['st-secrets', 'st_secrets.node']);
+  assert.deepEqual(fs.readdirSync(path.join(root, 'prebuilt/linux-x64')).sort(), ['THIRD-PARTY.txt', 'st-secrets', 'st_secrets.node']);
   const { dependencies, peerDependenciesMeta, scripts } = require('../package.json');
   assert.deepEqual([dependencies, scripts], [undefined, undefined]);
   // The types refer to Node's where TypeScript users have them.

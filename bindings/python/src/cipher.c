@@ -15,7 +15,8 @@ static PyObject *token_from(st_bytes *bytes) {
     return str_from(bytes, "the token");
 }
 
-static PyObject *encrypt(handle_object *self, PyObject *plaintext) {
+// Not `encrypt`, which unistd.h of musl declares.
+static PyObject *encrypt_value(handle_object *self, PyObject *plaintext) {
     const char *data;
     Py_ssize_t len;
     if (!bytes_of(plaintext, "plaintext", &data, &len)) {
@@ -98,7 +99,7 @@ PyObject *cipher_reset(PyObject *module, PyObject *json) {
 }
 
 static PyMethodDef methods[] = {
-    {"encrypt", (PyCFunction)encrypt, METH_O,
+    {"encrypt", (PyCFunction)encrypt_value, METH_O,
      "encrypt($self, plaintext, /)\n--\n\nEncrypts text or bytes under the newest key. Returns the token, in SimpleTuner's format."},
     {"decrypt", (PyCFunction)decrypt, METH_O,
      "decrypt($self, token, /)\n--\n\nDecrypts a token made under any of the keys. Returns bytes."},

@@ -3,7 +3,7 @@
 # package, the Go module, the crate, the source distribution for pip, and for each TARGET, of one build, the C archive,
 # the wheel, the add-on for Node and the static archive for Go; for each of them a bill of materials, NAME.cdx.json; and
 # SHA256SUMS. Makes all of them twice, in different directories and with different directories of cargo, and fails if
-# they differ in a byte. Uploads nothing. After an interruption, the same command goes on with the first step that is
+# they differ in a byte. Uploads nothing. After an interruption, the same command continues with the first step that is
 # not complete.
 #
 # usage: release.sh VERSION [TARGET…]

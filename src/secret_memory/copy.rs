@@ -1,6 +1,6 @@
 //! Copying bytes of the usual lengths without a call.
 
-// A part of sixteen bytes is a vector, where there are any: the compiler may keep arrays and large numbers on the stack.
+// A part of sixteen bytes is a vector where there are any: the compiler may keep arrays and large numbers on the stack.
 #[cfg(target_arch = "aarch64")]
 use std::arch::aarch64::uint8x16_t as Part;
 #[cfg(target_arch = "x86_64")]

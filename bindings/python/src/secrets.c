@@ -33,7 +33,7 @@ static void dealloc(secrets_object *self) {
 typedef enum {
     RAISE,       /* raises, also if no provider has the key */
     RAISE_FAULT, /* raises if a provider failed, returns the default if no provider has the key */
-    SKIP,   /* logs the failure, returns the default */
+    SKIP,        /* logs the failure, returns the default */
 } without_value;
 
 /* Looks up what needs no waiting, with the GIL held. Returns false if the result may be due to a provider that was left
@@ -104,9 +104,8 @@ static const char *const get_names[] = {"key", "default", NULL};
 
 static PyObject *get(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords) {
     PyObject *out[2];
-    return arguments("get", get_names, 1, args, given, keywords, out)
-               ? get_as(self, out[0], out[1], SKIP, value_as_str)
-               : NULL;
+    return arguments("get", get_names, 1, args, given, keywords, out) ? get_as(self, out[0], out[1], SKIP, value_as_str)
+                                                                      : NULL;
 }
 
 static PyObject *get_bytes(secrets_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords) {

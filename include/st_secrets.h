@@ -327,11 +327,11 @@
 typedef struct st_cache st_cache;
 
 /**
- * The keys that encrypt credentials, in SimpleTuner's format: a Fernet token (https://github.com/fernet/spec), encoded
- * once more as URL-safe base64. Its key is derived from a secret with PBKDF2-HMAC-SHA256 and 100 000 iterations. A
- * cipher may be used from any number of threads at once, and in the child of a `fork()`. Where a function takes a
- * cipher, NULL means the cipher of the process, which is opened on first use with the settings of the environment, and
- * is replaced by `st_cipher_reset`.
+ * The keys that encrypt credentials, in SimpleTuner's format: a Fernet token (<https://github.com/fernet/spec>),
+ * encoded once more as URL-safe base64. Its key is derived from a secret with PBKDF2-HMAC-SHA256 and 100 000
+ * iterations. A cipher may be used from any number of threads at once, and in the child of a `fork()`. Where a
+ * function takes a cipher, NULL means the cipher of the process, which is opened on first use with the settings of the
+ * environment, and is replaced by `st_cipher_reset`.
  *
  * The newest key encrypts. It comes from `SIMPLETUNER_CREDENTIAL_KEY`, otherwise from `~/.simpletuner/credential.key`;
  * if there is neither, a new key is generated and saved there with mode 0600. Previous keys decrypt too. They come

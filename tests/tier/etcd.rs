@@ -73,7 +73,8 @@ impl Etcd {
         let etcd = Etcd::start_with(&["--quota-backend-bytes", "2000000"]);
         let mut fill = etcd.command();
         fill.args(["put", "fill"]).stdin(Stdio::piped()).stderr(Stdio::piped());
-        for _ in 0..4 {
+        // Its size is that of the last commit to the disk, so more than the quota may be stored.
+        for _ in 0..100 {
             let mut filling = fill.spawn().unwrap();
             filling.stdin.take().unwrap().write_all(&[b'x'; 1_000_000]).unwrap();
             if String::from_utf8_lossy(&filling.wait_with_output().unwrap().stderr).contains("space exceeded") {

@@ -2,7 +2,8 @@
 public REST documents describe them.
 
 Client secrets, signed assertions, audiences and lifetimes of tokens are checked. A certificate, the token of another
-provider, and the directory `cli` of the Azure CLI are written to the directory that is given, and to `core.json` the value of the secret `core`, which is random.
+provider, and the directory `cli` of the Azure CLI are written to the directory that is given, and to `core.json` the
+value of the secret `core`, which is random.
 
 usage: azure_server.py DIRECTORY
 Prints `port N.` when it listens.

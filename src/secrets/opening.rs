@@ -143,6 +143,7 @@ impl<'a> Opener<'a> {
     }
 
     /// Opens the service that unwraps the key of the tier, if a setting names one.
+    #[cfg_attr(not(any(feature = "aws", feature = "vault")), expect(unused_variables))]
     fn open_key_service(&self, tier: &Tier) -> Result<()> {
         if let Some(setting) = self.config.setting("share_kms_key")? {
             #[cfg(feature = "aws")]

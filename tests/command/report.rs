@@ -124,7 +124,7 @@ fn check_says_which_store_is_used_and_why() {
     let (table, servers) = (row(&check(&variable, &[])), state(".simpletuner"));
     let why = format!("SIMPLETUNER_CONFIG_DIR is {named}, which has no cloud/jobs.db");
     assert!(table.starts_with(&format!("store warning {servers}: {why}, and {servers}")), "{table}");
-    assert!(table.ends_with("what to do: to choose for certain, set SIMPLETUNER_STATE_DIR"), "{table}");
+    assert!(table.ends_with("what to do: to choose explicitly, set SIMPLETUNER_STATE_DIR"), "{table}");
     let store = &parsed(&check(&variable, &["--json"]))["store"];
     assert_eq!((&store["state"], &store["reason"]), (&json!("warning"), &json!("in_use")));
     assert_eq!(store["state_dir"], json!(servers));

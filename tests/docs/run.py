@@ -220,7 +220,9 @@ HEADER = (ROOT / "include/st_secrets.h").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 SOURCE = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.rs"))
 VARIABLES = set(re.findall(r'"(ST_SECRETS_[A-Z_]+)"', SOURCE))
-NAMES = set(re.findall(r"\b(?:st_\w+|ST_\w+)\b", HEADER)) | VARIABLES | {"st_secrets"}
+GO = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "bindings/go").glob("*.go"))
+TAGS = {tag for line in re.findall(r"^//go:build (.*)", GO, re.MULTILINE) for tag in re.findall(r"\w+", line)}
+NAMES = set(re.findall(r"\b(?:st_\w+|ST_\w+)\b", HEADER)) | VARIABLES | TAGS | {"st_secrets"}
 
 
 def main():

@@ -120,9 +120,16 @@ class Changes(Case):
             # The other host is known when it has looked at the tier.
             until(lambda: len(one.invalidate_cluster("A", 60)["confirmed"]) == 2 or listening.done())
             self.assertGreater(listening.result(120), before)
-            listening = pool.submit(other.listen, other.generation())
+            reported = threading.Event()
+
+            def follow():
+                while not reported.is_set():
+                    other.listen(other.generation(), 1)
+
+            following = pool.submit(follow)
             report = one.invalidate_cluster(timeout=timedelta(seconds=60))
-            listening.result(120)
+            reported.set()
+            following.result(120)
         self.assertEqual((len(report["confirmed"]), report["silent"], report["scope"]), (2, [], "cluster"))
         # It makes no call.
         silent = one.invalidate_cluster(timeout=0.5)

@@ -221,7 +221,8 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 SOURCE = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.rs"))
 VARIABLES = set(re.findall(r'"(ST_SECRETS_[A-Z_]+)"', SOURCE))
 GO = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "bindings/go").glob("*.go"))
-TAGS = {tag for line in re.findall(r"^//go:build (.*)", GO, re.MULTILINE) for tag in re.findall(r"\w+", line)}
+# Of the builds of Go, in lines that begin with `//go:build` or `#cgo`.
+TAGS = {tag for line in re.findall(r"^(?://go:build|#cgo) (.*)", GO, re.MULTILINE) for tag in re.findall(r"\w+", line)}
 NAMES = set(re.findall(r"\b(?:st_\w+|ST_\w+)\b", HEADER)) | VARIABLES | TAGS | {"st_secrets"}
 
 

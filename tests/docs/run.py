@@ -222,7 +222,7 @@ SOURCE = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rgl
 VARIABLES = set(re.findall(r'"(ST_SECRETS_[A-Z_]+)"', SOURCE))
 GO = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "bindings/go").glob("*.go"))
 # Of the builds of Go, in lines that begin with `//go:build` or `#cgo`.
-TAGS = {tag for line in re.findall(r"^// ?(?:go:build|#cgo) (.*)", GO, re.MULTILINE) for tag in re.findall(r"\w+", line)}
+TAGS = set(re.findall(r"\w+", " ".join(re.findall(r"^// ?(?:go:build|#cgo) (.*)", GO, re.MULTILINE))))
 NAMES = set(re.findall(r"\b(?:st_\w+|ST_\w+)\b", HEADER)) | VARIABLES | TAGS | {"st_secrets"}
 
 

@@ -217,7 +217,10 @@ def failing_tier(fleet, disturb):
         result = Result(fleet, backend, ranks.report(), backend.gate.counts())
     result.must_succeed()
     most = result.most_in_all()
-    result.must(0 < most <= fleet.hosts, f"{fleet.hosts} hosts sent {most} equal requests")
+    # A process that gets no processor between reading the tier's revision and following it drops what others of its
+    # host have loaded meanwhile.
+    bar = fleet.hosts if fleet.timing else 2 * fleet.hosts
+    result.must(0 < most <= bar, f"{fleet.hosts} hosts sent {most} equal requests")
     return result
 
 

@@ -64,7 +64,8 @@ ifneq ($(TARGET),)
 include packaging/target.mk
 endif
 CARGO_BUILD_COMMAND ?= $(CARGO_BUILD)
-# Which remote providers the libraries have: all, none, or some, such as PROVIDERS='aws exec'.
+# Which remote providers the libraries have: all, none, or some, such as PROVIDERS='aws exec'. `tier` stands for the
+# cluster tier.
 PROVIDERS ?= all
 FEATURES := $(if $(filter all,$(PROVIDERS)),,--no-default-features) \
     --features 'wiping-allocator $(filter-out all none,$(PROVIDERS))'
@@ -201,8 +202,8 @@ lint:
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --features wiping-allocator,test-panic -- -D warnings
 	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
-	set -e; for provider in aws azure exec google infisical kubernetes onepassword vault; do \
-	    $(CARGO) clippy --locked --lib --no-default-features --features $$provider -- -D warnings; \
+	set -e; for feature in aws azure exec google infisical kubernetes onepassword tier vault; do \
+	    $(CARGO) clippy --locked --lib --no-default-features --features $$feature -- -D warnings; \
 	done
 	$(CARGO) clippy --locked --features command --bin st-secrets --test command -- -D warnings
 	$(CARGO) clippy --locked --lib -- -D warnings --cfg fuzzing

@@ -28,6 +28,7 @@
         feature = "google",
         feature = "infisical",
         feature = "onepassword",
+        feature = "tier",
         feature = "vault"
     )),
     allow(dead_code, unused_imports)

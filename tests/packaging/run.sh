@@ -1,6 +1,7 @@
 #!/bin/sh
 # Tests the packages for other package managers, with what make has built: the bills of materials and licences, the
-# Debian packages, and the files for Meson, Conan and vcpkg. Needs a network once, for build/packaging.
+# Debian packages, the files for Meson, Conan and vcpkg, and the library without remote providers. Needs a network once,
+# for build/packaging.
 set -eu
 cd "$(dirname "$0")/../.."
 venv=build/packaging
@@ -16,6 +17,7 @@ sh tests/packaging/deb.sh
 sh tests/packaging/release.sh
 sh tests/packaging/meson.sh
 sh tests/packaging/conan.sh
+sh tests/packaging/small.sh
 
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 grep -qF "\"version\": \"$version\"" packaging/vcpkg/st-secrets/vcpkg.json || { echo "the port of vcpkg has another version" && exit 1; }

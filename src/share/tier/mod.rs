@@ -13,7 +13,7 @@
 //! | `cache` | [`CacheTier`]: the values of a cache |
 //! | `redis`, `resp` | Redis and Valkey |
 //! | `etcd`, `gateway` | etcd |
-//! | `address` | the setting `share_url` |
+//! | `servers`, `address` | the setting `share_url` |
 
 use std::fs;
 use std::sync::Arc;
@@ -32,20 +32,25 @@ use crate::http;
 use crate::log::{self, Level};
 use crate::secret_memory::{SecretBuffer, SecretBytes, wipe_stack_below};
 use crate::settings::{InvalidSetting, Setting};
-use address::{TierAddress, TierServer};
 pub(super) use cache::CacheTier;
 use engine::{Engine, Floor, RECORD, TierConnection};
-use etcd::Etcd;
-use gateway::Gateway;
-use redis::Redis;
+#[cfg(feature = "tier")]
+use servers::open_engine;
 
+#[cfg(feature = "tier")]
 mod address;
 mod cache;
 mod engine;
+#[cfg(feature = "tier")]
 mod etcd;
+#[cfg(feature = "tier")]
 mod gateway;
+#[cfg(feature = "tier")]
 mod redis;
+#[cfg(feature = "tier")]
 mod resp;
+#[cfg(feature = "tier")]
+mod servers;
 
 /// The longest time of one exchange with the tier, and which part of the time of a call it is at most.
 const EXCHANGE_TIME: Duration = Duration::from_secs(10);
@@ -166,24 +171,10 @@ impl Tier {
     }
 }
 
-/// The server at this URL. The keys there begin with the name of the cluster.
-fn open_engine(url: &Setting, tls: TlsSettings, cluster: &str) -> Result<Box<dyn Engine>, InvalidSetting> {
-    let TierAddress { place, name, user, password } = TierAddress::parse(url)?;
-    let settings = http::ClientSettings {
-        roots: tls.roots,
-        client_certificate: tls.client_certificate,
-        ..http::ClientSettings::default()
-    };
-    Ok(match place {
-        TierServer::Redis { server, database } => {
-            let (dialer, prefix) = (http::Dialer::new(server, name, settings), format!("sts1:{{{cluster}}}:"));
-            Box::new(Redis { dialer, user, password, database, prefix })
-        }
-        TierServer::Etcd(members) => {
-            let gateway = Arc::new(Gateway::new(name, members, settings, user.zip(password)));
-            Box::new(Etcd { gateway, prefix: format!("sts1/{cluster}/") })
-        }
-    })
+/// Refuses the server at this URL: the code that talks to one is not compiled in.
+#[cfg(not(feature = "tier"))]
+fn open_engine(url: &Setting, _tls: TlsSettings, _cluster: &str) -> Result<Box<dyn Engine>, InvalidSetting> {
+    Err(url.invalid("needs a build with the cargo feature `tier`"))
 }
 
 /// A connection for one load or look.

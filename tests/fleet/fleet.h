@@ -25,6 +25,8 @@ struct setting {
 
 struct options {
     int hosts, ranks, rounds;
+    /* Threads of a rank that get the secrets with `follow`. */
+    int readers;
     /* In seconds: the time over which the hosts start; for how long and how often each repeats its gets. */
     double spread, repeat, interval;
     const char *config;

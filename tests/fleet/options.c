@@ -24,6 +24,7 @@ static const char usage[] =
     "                          VALUE and the number of the rotation. A line `rotated NANOSECONDS` of standard input says\n"
     "                          when it was rotated again, the line `end` that it is no longer rotated: each rank goes\n"
     "                          on until it has read the last value\n"
+    "  --readers N             with --follow: in each rank, so many threads\n"
     "  --listen                with --follow: the first rank of each host listens for changes between its gets\n"
     "  --warm                  a process of the host gets the secrets first\n"
     "  --kill PERCENT          in so many hosts, kill a rank in the middle of a load\n"
@@ -33,7 +34,7 @@ static const char usage[] =
     "  --intruder KIND         user or settings: one more process of another user, or with --intruder-env NAME=VALUE\n"
     "                          and --intruder-config NAME=VALUE\n";
 
-struct options options = {.hosts = 1, .ranks = 1, .rounds = 1, .interval = 0.1, .stop_seconds = 3, .config = "{}"};
+struct options options = {.hosts = 1, .ranks = 1, .rounds = 1, .readers = 1, .interval = 0.1, .stop_seconds = 3, .config = "{}"};
 
 static _Noreturn void fail(const char *what, const char *value) {
     fprintf(stderr, "ranks: %s: %s\n%s", what, value, usage);
@@ -65,6 +66,7 @@ enum {
     REPEAT,
     INTERVAL,
     FOLLOW,
+    READERS,
     LISTEN,
     WARM,
     KILL,
@@ -88,6 +90,7 @@ static const struct option known[] = {{"hosts", 1, NULL, HOSTS},
                                       {"repeat", 1, NULL, REPEAT},
                                       {"interval", 1, NULL, INTERVAL},
                                       {"follow", 0, NULL, FOLLOW},
+                                      {"readers", 1, NULL, READERS},
                                       {"listen", 0, NULL, LISTEN},
                                       {"warm", 0, NULL, WARM},
                                       {"kill", 1, NULL, KILL},
@@ -138,6 +141,9 @@ static void set_option(int option, char *value) {
     case FOLLOW:
         o->follow = true;
         break;
+    case READERS:
+        o->readers = atoi(value);
+        break;
     case LISTEN:
         o->listen = true;
         break;
@@ -176,6 +182,6 @@ static void set_option(int option, char *value) {
 void parse_options(int argc, char **argv) {
     for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) set_option(option, optarg);
     for (; optind < argc; optind++) add(options.expected, &options.expected_count, MAX_SECRETS, argv[optind]);
-    if (options.hosts < 1 || options.hosts > 60000 || options.ranks < 1 || !options.expected_count)
+    if (options.hosts < 1 || options.hosts > 60000 || options.ranks < 1 || options.readers < 1 || !options.expected_count)
         fail("hosts, ranks and a secret", "missing");
 }

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,6 +96,51 @@ static void follow(const st_secrets *secrets, bool listens, struct rank *rank) {
     }
 }
 
+/* A thread that reads beside the first one of its rank. */
+struct reader {
+    pthread_t thread;
+    const st_secrets *secrets;
+    struct rank seen;
+};
+
+static void *read_beside(void *context) {
+    struct reader *reader = context;
+    follow(reader->secrets, false, &reader->seen);
+    return NULL;
+}
+
+static void add_seen(struct rank *rank, const struct rank *seen) {
+    if (seen->failures && !rank->failures) {
+        rank->status = seen->status;
+        memcpy(rank->message, seen->message, sizeof rank->message);
+    }
+    rank->gets += seen->gets;
+    rank->failures += seen->failures;
+    rank->wrong += seen->wrong;
+    rank->stale += seen->stale;
+    rank->cached += seen->cached;
+    rank->shared += seen->shared;
+    for (int i = 0; i < MAX_ROTATIONS; i++)
+        if (seen->last_read[i] > rank->last_read[i]) rank->last_read[i] = seen->last_read[i];
+}
+
+/* Does so in all threads of the rank. What it reports of a rotation is the last of them. */
+static void follow_in_threads(const st_secrets *secrets, bool listens, struct rank *rank) {
+    int others = options.readers - 1;
+    struct reader *readers = calloc((size_t)others + 1, sizeof *readers);
+    if (!readers) die("calloc");
+    for (int i = 0; i < others; i++) {
+        readers[i].secrets = secrets;
+        if (pthread_create(&readers[i].thread, NULL, read_beside, &readers[i])) die("pthread_create");
+    }
+    follow(secrets, listens, rank);
+    for (int i = 0; i < others; i++) {
+        if (pthread_join(readers[i].thread, NULL)) die("pthread_join");
+        add_seen(rank, &readers[i].seen);
+    }
+    free(readers);
+}
+
 static void run_round(int host, bool is_intruder, st_secrets **secrets, struct rank *rank) {
     rank->gets = rank->failures = rank->wrong = rank->stale = rank->shared = rank->cached = 0;
     rank->status = ST_OK;
@@ -107,7 +153,8 @@ static void run_round(int host, bool is_intruder, st_secrets **secrets, struct r
     } else {
         get_all(*secrets, rank);
         rank->ended = now_ns();
-        if (options.follow) follow(*secrets, options.listen && !is_intruder && rank == rank_of(host, 0), rank);
+        if (options.follow)
+            follow_in_threads(*secrets, options.listen && !is_intruder && rank == rank_of(host, 0), rank);
         while (now_ns() - rank->began < (int64_t)(options.repeat * 1e9)) {
             sleep_seconds(options.interval);
             get_all(*secrets, rank);

@@ -34,7 +34,8 @@ static const char usage[] =
     "  --intruder KIND         user or settings: one more process of another user, or with --intruder-env NAME=VALUE\n"
     "                          and --intruder-config NAME=VALUE\n";
 
-struct options options = {.hosts = 1, .ranks = 1, .rounds = 1, .readers = 1, .interval = 0.1, .stop_seconds = 3, .config = "{}"};
+struct options options = {
+    .hosts = 1, .ranks = 1, .rounds = 1, .readers = 1, .interval = 0.1, .stop_seconds = 3, .config = "{}"};
 
 static _Noreturn void fail(const char *what, const char *value) {
     fprintf(stderr, "ranks: %s: %s\n%s", what, value, usage);
@@ -182,6 +183,7 @@ static void set_option(int option, char *value) {
 void parse_options(int argc, char **argv) {
     for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) set_option(option, optarg);
     for (; optind < argc; optind++) add(options.expected, &options.expected_count, MAX_SECRETS, argv[optind]);
-    if (options.hosts < 1 || options.hosts > 60000 || options.ranks < 1 || options.readers < 1 || !options.expected_count)
+    if (options.hosts < 1 || options.hosts > 60000 || options.ranks < 1 || options.readers < 1 ||
+        !options.expected_count)
         fail("hosts, ranks and a secret", "missing");
 }

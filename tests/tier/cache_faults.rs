@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::cache::{process, processes, settings};
+use crate::common::proxy::{Fault, Proxy};
 use crate::server::{Kind, PASSWORD, Server, on_each_server};
 use crate::worker::{Worker, merged};
 
@@ -12,6 +13,7 @@ on_each_server! {
     wrong_password_is_reported,
     missing_permission_is_reported,
     garbage_is_refused,
+    connection_that_is_cut_is_reported_once_and_replaced,
     full_tier_is_reported,
     change_during_an_outage_is_sent_later,
     restarted_tier_is_used_on,
@@ -70,6 +72,22 @@ fn garbage_is_refused(kind: Kind) {
     for (impostor, address) in kind.impostors() {
         assert_alone(&mut with_tier(&*server, &kind.url(&address)), "check `share_url`");
         drop(impostor);
+    }
+}
+
+fn connection_that_is_cut_is_reported_once_and_replaced(kind: Kind) {
+    let server = kind.start();
+    let [mut direct] = processes(&*server);
+    direct.ask("set shared by-all");
+    // Cut(20): in the middle of a reply.
+    for fault in [Fault::Cut(20), Fault::Cut(0), Fault::ResetBefore, Fault::Hang] {
+        let proxy = Proxy::tcp(&server.address());
+        proxy.always(fault);
+        let mut process = with_tier(&*server, &kind.url(proxy.address()));
+        assert_alone(&mut process, proxy.address());
+        proxy.heal();
+        process.ask("advance 20");
+        assert_eq!(process.ask("get shared"), "by-all");
     }
 }
 

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::cluster::Cluster;
+use crate::common::proxy::{Fault, Proxy};
 use crate::common::servers::process::free_port;
 use crate::common::time::soon;
 use crate::server::{Kind, PASSWORD, on_each_server};
@@ -15,6 +16,7 @@ on_each_server! {
     missing_permission_is_reported,
     full_tier_is_reported,
     garbage_is_refused,
+    connection_that_is_cut_costs_a_request_for_each_host,
     tier_that_comes_back_is_used_again,
     restarted_tier_is_used_on,
     flushed_tier_loses_nothing_but_time,
@@ -67,6 +69,17 @@ fn missing_permission_is_reported(kind: Kind) {
     let cluster = Cluster::start(kind);
     cluster.server.forbid();
     assert_unshared(&cluster, &mut [cluster.host()], "does not permit");
+}
+
+fn connection_that_is_cut_costs_a_request_for_each_host(kind: Kind) {
+    // Cut(20): in the middle of a reply.
+    for fault in [Fault::Cut(20), Fault::Cut(0), Fault::ResetBefore] {
+        let cluster = Cluster::start(kind);
+        let proxy = Proxy::tcp(&cluster.server.address());
+        proxy.always(fault);
+        let through = || cluster.host_with(json!({"share_url": kind.url(proxy.address())}));
+        assert_unshared(&cluster, &mut [through(), through()], proxy.address());
+    }
 }
 
 fn full_tier_is_reported(kind: Kind) {

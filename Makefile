@@ -310,7 +310,7 @@ test-build: all command $(BUILD)/launcher
 # The servers that the suites start: those of Python's packages, and Vault's plugin.
 test-servers:
 	sh tests/python-tools.sh
-	sh tests/vault/aws_auth/build.sh
+	sh tests/vault/aws_plugins/build.sh
 
 # The longest suites first.
 test:

@@ -8,8 +8,9 @@ use st_secrets::{Manager, Result, Status};
 
 use crate::common::fork::{fork, said_yes};
 use crate::common::proxy::{Fault, Proxy};
+use crate::common::servers::bao::Bao;
 use crate::common::servers::postgres::PASSWORD;
-use crate::common::servers::{Postgres, bao, unique};
+use crate::common::servers::{Key, Postgres, bao, moto, unique};
 use crate::common::{temp_in_memory, text};
 use crate::{alone, check, refreshed};
 
@@ -260,6 +261,47 @@ fn denied_secret_names_path_and_policy() {
         assert!(error.message().contains(&policy) && !error.message().contains(&token), "{error}");
         let health = check(&secrets);
         assert!(health["state"] == "warning" && health.to_string().contains("creds/trainer"), "{health}");
+    });
+}
+
+#[test]
+fn credentials_of_aws_are_issued_and_deleted_on_close() {
+    moto();
+    alone!(|| {
+        let server = Bao::start_aws();
+        let administrator = moto().user(&["iam:*", "sts:*"]);
+        let root = json!({
+            "access_key": administrator.id, "secret_key": administrator.secret, "region": "us-east-1",
+            "iam_endpoint": moto().url(), "sts_endpoint": moto().url(),
+        });
+        server.ask("POST", "aws/config/root", root);
+        let allowed = json!({"Effect": "Allow", "Action": "sts:GetCallerIdentity", "Resource": "*"});
+        let document = json!({"Version": "2012-10-17", "Statement": [allowed]}).to_string();
+        let user = json!({"credential_type": "iam_user", "policy_document": document});
+        server.ask("POST", "aws/roles/user", user);
+        let role = json!({"credential_type": "assumed_role", "role_arns": [moto().role(&["sts:GetCallerIdentity"])]});
+        server.ask("POST", "aws/roles/role", role);
+        for (path, has_token) in [("aws/creds/user", false), ("aws/sts/role", true)] {
+            let table = json!({"vault_dynamic": path, "revoke": true, "as": {
+                "access_key": "AWS_ACCESS_KEY_ID", "secret_key": "AWS_SECRET_ACCESS_KEY",
+                "security_token": "AWS_SESSION_TOKEN",
+            }});
+            let (providers, url) = (json!([table]).to_string(), server.url());
+            let settings = [("providers", &*providers), ("vault_url", &url), ("vault_token", "root")];
+            let secrets = crate::common::open(&settings).unwrap();
+            let key = text(&secrets, "AWS_ACCESS_KEY_ID");
+            let key = key.unwrap_or_else(|| panic!("{path}: {:?}", secrets.get("AWS_ACCESS_KEY_ID")));
+            let secret = text(&secrets, "AWS_SECRET_ACCESS_KEY").unwrap();
+            let token = text(&secrets, "AWS_SESSION_TOKEN");
+            assert_eq!(token.is_some(), has_token);
+            let key = Key::new(&key, &secret, token.as_deref());
+            let asks = || moto().call_as(&key, "sts", "get_caller_identity", json!({}));
+            assert!(asks().is_ok(), "{path}");
+            assert!(secrets.get("AWS_ACCESS_KEY_ID").unwrap().is_leased());
+            secrets.close();
+            // AWS ends temporary credentials at their time only.
+            assert_eq!(asks().is_ok(), has_token, "{path}");
+        }
     });
 }
 

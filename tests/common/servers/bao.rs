@@ -63,13 +63,15 @@ impl Bao {
         Bao::start_dev(&[], &[])
     }
 
-    /// With Vault's own auth method `aws` at `auth/aws`, which is built if it is missing.
+    /// With Vault's own auth method `aws` at `auth/aws` and its secrets engine at `aws`. They are built if they are
+    /// missing.
     pub fn start_aws() -> Bao {
-        let made = Command::new("sh").arg(root().join("tests/vault/aws_auth/build.sh")).status().unwrap();
-        assert!(made.success(), "tests/vault/aws_auth/build.sh failed");
-        let plugins = root().join("build/vault-aws-auth");
+        let made = Command::new("sh").arg(root().join("tests/vault/aws_plugins/build.sh")).status().unwrap();
+        assert!(made.success(), "tests/vault/aws_plugins/build.sh failed");
+        let plugins = root().join("build/vault-aws-plugins");
         let bao = Bao::start_with(&["-dev-plugin-dir", plugins.to_str().unwrap()]);
         bao.auth("aws", "aws");
+        bao.ask("POST", "sys/mounts/aws", json!({"type": "aws-secrets"}));
         bao
     }
 

@@ -67,7 +67,7 @@ static void values_and_invalidations_are_shared(void) {
     st_cache_free(other);
 }
 
-static void failing_tier_is_no_failure(st_cache *cache) {
+static void failing_tier_is_not_a_failure(st_cache *cache) {
     st_error error = ST_ERROR_INIT;
     CHECK_OK(st_cache_set(cache, "a", ST_NUL, "CANARY-own", 10, ST_TTL_DEFAULT, &error));
     CHECK(has(cache, "a", "CANARY-own") && has(cache, "b", NULL));
@@ -84,13 +84,13 @@ int main(void) {
     CHECK(system(command) == 0);
     CHECK_SOON(access(path_of("redis.sock"), F_OK) == 0);
     values_and_invalidations_are_shared();
-    failing_tier_is_no_failure(open_cache("nobody:CANARY@"));
+    failing_tier_is_not_a_failure(open_cache("nobody:CANARY@"));
 
     st_cache *cache = open_cache("");
     CHECK_OK(st_cache_set(cache, "kept", ST_NUL, "CANARY-kept", 11, ST_TTL_DEFAULT, &error));
     snprintf(command, sizeof command, "redis-cli -s '%s' shutdown nosave", path_of("redis.sock"));
     CHECK(system(command) == 0);
     CHECK(has(cache, "kept", "CANARY-kept"));
-    failing_tier_is_no_failure(cache);
+    failing_tier_is_not_a_failure(cache);
     return 0;
 }

@@ -1,5 +1,7 @@
 //! A tier that fails is never the failure of a get, and never the reason for an older value.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::cluster::Cluster;
@@ -17,6 +19,7 @@ on_each_server! {
     full_tier_is_reported,
     garbage_is_refused,
     connection_that_is_cut_costs_a_request_for_each_host,
+    distant_tier_is_used,
     tier_that_comes_back_is_used_again,
     restarted_tier_is_used_on,
     flushed_tier_loses_nothing_but_time,
@@ -80,6 +83,18 @@ fn connection_that_is_cut_costs_a_request_for_each_host(kind: Kind) {
         let through = || cluster.host_with(json!({"share_url": kind.url(proxy.address())}));
         assert_unshared(&cluster, &mut [through(), through()], proxy.address());
     }
+}
+
+fn distant_tier_is_used(kind: Kind) {
+    let cluster = Cluster::start(kind);
+    let proxy = Proxy::tcp(&cluster.server.address());
+    proxy.always(Fault::Delay(Duration::from_millis(200)));
+    let distant = || cluster.host_with(json!({"share_url": kind.url(proxy.address()), "timeout": 60}));
+    let (mut one, mut other) = (distant(), distant());
+    assert_eq!((one.get("A"), other.get("A")), (canary("first"), canary("first")));
+    assert_eq!(cluster.loads(), 1);
+    let share = other.ask("check")["share"].clone();
+    assert_eq!(share["state"], "ok", "{share}");
 }
 
 fn full_tier_is_reported(kind: Kind) {

@@ -118,13 +118,18 @@ bill() {
 machine() {
     echo "$1" | sed 's/.*-linux-//; s/^musl-//; s/.*linux_[0-9]*_[0-9]*_//; s/\.tar\.gz$//; s/\.whl$//'
 }
+targets=$(printf ' --target %s' "$@")
+[ $# -gt 0 ] || targets=
 find "$work/first/out" -type f >"$work/files"
 while read -r file; do
     name=${file##*/}
     case $name in
-    *.zip) if [ $# -gt 0 ]; then bill "$file" --features wiping-allocator; else bill "$file" --sources; fi ;;
+    # shellcheck disable=SC2086
+    *.zip) if [ $# -gt 0 ]; then bill "$file" --features wiping-allocator $targets; else bill "$file" --sources; fi ;;
     *.crate | *-sources.tar.gz | "st_secrets-$version.tar.gz") bill "$file" --sources ;;
-    st-secrets_*.deb | *.tgz) bill "$file" ;;
+    # shellcheck disable=SC2086
+    *.tgz) bill "$file" $targets ;;
+    st-secrets_*.deb) bill "$file" ;;
     *.deb) bill "$file" --features wiping-allocator ;;
     *-linux-musl-*.tar.gz | *-musllinux_*.whl) bill "$file" --target "$(machine "$name")-unknown-linux-musl" ;;
     *-linux-*.tar.gz | *.whl) bill "$file" --target "$(machine "$name")-unknown-linux-gnu" ;;

@@ -47,9 +47,7 @@ def crates(arguments, target):
     cargo = os.environ.get("CARGO", "cargo")
     options = ["--locked", "--offline", "--features", arguments.features]
     options += ["--no-default-features"] if arguments.no_default_features else []
-    found = json.loads(
-        output(cargo, "metadata", "--format-version", "1", "--filter-platform", target, *options)
-    )
+    found = json.loads(output(cargo, "metadata", "--format-version", "1", "--filter-platform", target, *options))
     # `cargo metadata` counts what the features of crates for tests add; `cargo tree` does not, but has fewer data.
     edges = ["--edges", "normal,no-proc-macro", "--target", target]
     lines = output(cargo, "tree", "--prefix", "none", "--format", "{p}", *edges, *options).splitlines()

@@ -25,7 +25,7 @@
 # make uninstall       remove what was installed, with the same PREFIX, LIBDIR and DESTDIR
 # make dist            pack the C and C++ library into build/dist, as a tarball to unpack anywhere
 # make deb             build the Debian packages into build/dist
-# make wheel           build the Python package into build/dist
+# make wheel           build the Python package and that of the program into build/dist
 # make addon           build the add-on for the Node package; with TARGET, that of another machine
 # make dist-node       pack the Node package into build/dist, with all add-ons that are built
 # make go-archive      put the static archive, with TARGET that of another machine, into the Go module
@@ -257,8 +257,11 @@ test-cpp: all
 	sh tests/python-tools.sh
 	sh tests/cpp/run.sh $(if $(TEST),-R '$(TEST)')
 
+WHEEL = $(if $(TARGET),BUILD=$(BUILD) CC="$(CC)" ARCH=$(ARCH) BINUTILS=$(BINUTILS) RUST_TARGET=$(TARGET)) \
+    python3 bindings/python/build.py
 wheel: $(BUILD)/lib/libst_secrets.a command
-	$(if $(TARGET),BUILD=$(BUILD) CC="$(CC)" ARCH=$(ARCH) BINUTILS=$(BINUTILS) RUST_TARGET=$(TARGET)) python3 bindings/python/build.py $(BUILD)/python $(BUILD)/dist
+	$(WHEEL) $(BUILD)/python $(BUILD)/dist
+	$(WHEEL) --command $(BUILD)/dist
 
 test-python: all $(if $(TEST),,command)
 	sh tests/python-tools.sh

@@ -406,9 +406,9 @@ typedef struct st_cipher st_cipher;
  *   `onepassword_token_file`: settings of the provider `onepassword`, which must be listed in `providers`: 1Password
  *   items, through a Connect server; text, described in `docs/onepassword.md`
  * - `infisical_environment`, `infisical_project`, `infisical_path` (text or a JSON array of texts), `infisical_url`,
- *   `infisical_client_id`, `infisical_client_secret`, `infisical_client_secret_file`, `infisical_token`,
- *   `infisical_token_file`: settings of the provider `infisical`, which must be listed in `providers`: Infisical
- *   secrets; text, described in `docs/infisical.md`
+ *   `infisical_auth`, `infisical_client_id`, `infisical_client_secret`, `infisical_client_secret_file`,
+ *   `infisical_identity_id`, `infisical_jwt_file`, `infisical_token`, `infisical_token_file`: settings of the provider
+ *   `infisical`, which must be listed in `providers`: Infisical secrets; text, described in `docs/infisical.md`
  * - `share` (`"off"` or `"host"`), `share_dir`, `share_key`: whether the processes of this user on this host share the
  *   documents that one of them has loaded from AWS or Vault; text, described in `docs/share.md`; default `"off"`
  * - `share_url`, `share_ca_cert`, `share_client_cert`, `share_client_key`: the server through which hosts share, and

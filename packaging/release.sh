@@ -1,10 +1,10 @@
 #!/bin/sh
 # Makes every artefact of a release of the last commit in build/release: the sources, the Debian packages, the npm
 # package, the Go module, the crate, the source distribution for pip, and for each TARGET, of one build, the C archive,
-# the wheel, the add-on for Node and the static archive for Go; for each of them a bill of materials, NAME.cdx.json; and
-# SHA256SUMS. Makes all of them twice, in different directories and with different directories of cargo, and fails if
-# they differ in a byte. Uploads nothing. After an interruption, the same command continues with the first step that is
-# not complete.
+# the wheels, the add-on for Node and the static archive for Go; for each of them a bill of materials, NAME.cdx.json;
+# and SHA256SUMS. Makes all of them twice, in different directories and with different directories of cargo, and fails
+# if they differ in a byte. Uploads nothing. After an interruption, the same command continues with the first step that
+# is not complete.
 #
 # usage: release.sh VERSION [TARGET…]
 set -eu
@@ -114,9 +114,13 @@ bill() {
     shift
     python3 packaging/third_party.py sbom "$file" "$file.cdx.json" "$@"
 }
-# machine FILE: the machine in a name that ends in _MACHINE.whl or -MACHINE.tar.gz
-machine() {
-    echo "$1" | sed 's/.*-linux-//; s/^musl-//; s/.*linux_[0-9]*_[0-9]*_//; s/\.tar\.gz$//; s/\.whl$//'
+# target FILE: the target in a name that ends in _MACHINE.whl or -MACHINE.tar.gz
+target() {
+    machine=$(echo "$1" | sed 's/.*-linux-//; s/^musl-//; s/.*linux_[0-9]*_[0-9]*_//; s/\.tar\.gz$//; s/\.whl$//')
+    case $1 in
+    *-linux-musl-* | *-musllinux_*) echo "$machine-unknown-linux-musl" ;;
+    *) echo "$machine-unknown-linux-gnu" ;;
+    esac
 }
 targets=$(printf ' --target %s' "$@")
 [ $# -gt 0 ] || targets=
@@ -131,8 +135,8 @@ while read -r file; do
     *.tgz) bill "$file" $targets ;;
     st-secrets_*.deb) bill "$file" ;;
     *.deb) bill "$file" --features wiping-allocator ;;
-    *-linux-musl-*.tar.gz | *-musllinux_*.whl) bill "$file" --target "$(machine "$name")-unknown-linux-musl" ;;
-    *-linux-*.tar.gz | *.whl) bill "$file" --target "$(machine "$name")-unknown-linux-gnu" ;;
+    st_secrets-*.whl) bill "$file" --features wiping-allocator --target "$(target "$name")" ;;
+    *-linux-*.tar.gz | *.whl) bill "$file" --target "$(target "$name")" ;;
     list | *.info | *.mod) ;; # of the proxy for the Go module
     *) fail "there is no rule for the bill of materials of $name" ;;
     esac

@@ -22,10 +22,10 @@ PARTS = ("README.md", "backend.py", "build.py", "src", "st_secrets")
 
 
 def make():
-    """Builds the library and the program. What make prints belongs into the log of pip, not among the results."""
+    """Builds the library. What make prints belongs into the log of pip, not among the results."""
     if shutil.which("make") is None:
         sys.exit("make is missing: building st-secrets needs make, a C compiler, and Rust from https://rustup.rs")
-    if subprocess.run(["make", "-C", str(ROOT), "all", "command"], stdout=sys.stderr, check=False).returncode != 0:
+    if subprocess.run(["make", "-C", str(ROOT), "all"], stdout=sys.stderr, check=False).returncode != 0:
         sys.exit("building the library failed, see the lines above")
 
 
@@ -41,7 +41,7 @@ def build_editable(wheel_directory, config_settings=None, metadata_directory=Non
     directory = ROOT / "build" / "editable"
     package = package_build.build(directory, lambda source, target: target.symlink_to(source))
     files = {"st_secrets_editable.pth": f"{directory}\n".encode()}
-    return package_build.write_wheel(files, package, Path(wheel_directory)).name
+    return package_build.package_wheel(files, package, Path(wheel_directory)).name
 
 
 def build_sdist(sdist_directory, config_settings=None):

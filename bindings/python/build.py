@@ -2,11 +2,12 @@
 
     python3 build.py ROOT/build/python        builds the package, for PYTHONPATH
     python3 build.py ROOT/build/python WHEELS also builds the wheel in the directory WHEELS
+    python3 build.py --command WHEELS         builds the wheel st-secrets-command, with the program
     python3 build.py --installed DIRECTORY    puts the package as pip would install it into DIRECTORY, for packages of
                                               distributions
 
-One wheel supports all versions of Python from 3.10 (stable ABI), and has the program st-secrets. The build needs a C
-compiler, Python's headers, build/lib/libst_secrets.a and, for a wheel, build/bin/st-secrets, but no Python packages.
+One wheel supports all versions of Python from 3.10 (stable ABI). The build needs a C compiler, Python's headers and
+build/lib/libst_secrets.a or, for the program, only build/bin/st-secrets, but no Python packages.
 For another machine, `make wheel TARGET=…` sets CC, and BUILD, ARCH, BINUTILS and RUST_TARGET: where the library is, the
 machine, the prefix of its tools, and its name in Rust.
 """
@@ -30,6 +31,7 @@ ROOT = HERE.parent.parent
 BUILD = ROOT / os.environ.get("BUILD", "build")
 LIBRARY = BUILD / "lib" / "libst_secrets.a"
 COMMAND = BUILD / "bin" / "st-secrets"
+COMMAND_NAME = "st-secrets-command"
 STATIC_LIBS = "-lutil -lrt -lpthread -lm -ldl -lc".split()
 FLAGS = "-std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -fPIC -fvisibility=hidden".split()
 # The identifier of a build depends on the directories in debug data.
@@ -124,6 +126,12 @@ def table(name):
 def metadata():
     """Returns the core metadata of pyproject.toml, for a wheel and a source distribution."""
     project = table("project")
+    extra = ["Provides-Extra: command", f'Requires-Dist: {COMMAND_NAME}=={version()}; extra == "command"']
+    return core_metadata(project, project["name"], project["description"], extra, ROOT / project["readme"])
+
+
+def core_metadata(project, name, summary, extra, readme):
+    """Returns the core metadata of a package of this project."""
     several = {
         "License-File": project["license-files"],
         "Classifier": project["classifiers"],
@@ -131,28 +139,29 @@ def metadata():
     }
     lines = [
         "Metadata-Version: 2.4",
-        f"Name: {project['name']}",
+        f"Name: {name}",
         f"Version: {version()}",
-        f"Summary: {project['description']}",
+        f"Summary: {summary}",
         f"Keywords: {','.join(project['keywords'])}",
         f"License-Expression: {project['license']}",
         f"Requires-Python: {project['requires-python']}",
         *(f"{field}: {value}" for field, values in several.items() for value in values),
+        *extra,
         "Description-Content-Type: text/markdown",
     ]
-    return "\n".join(lines) + "\n\n" + (ROOT / project["readme"]).read_text(encoding="utf-8")
+    return "\n".join(lines) + "\n\n" + readme.read_text(encoding="utf-8")
 
 
 # Wheels contain the code of others, source distributions do not.
 THIRD_PARTY = ("\nRequires-Python:", "\nLicense-File: THIRD-PARTY.txt\nRequires-Python:")
 
 
-def third_party():
-    """Returns the licences of the code of others that the library contains."""
+def third_party(features):
+    """Returns the licences of the code of others that a build with these features contains."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "THIRD-PARTY.txt"
         target = os.environ.get("RUST_TARGET")
-        options = ["--target", target] if target else []
+        options = ["--features", features, *(["--target", target] if target else [])]
         run([sys.executable, str(ROOT / "packaging" / "third_party.py"), "licenses", str(path), *options])
         return path.read_bytes()
 
@@ -164,38 +173,52 @@ def wheel(package, target):
         for path in sorted(package.rglob("*"))
         if path.is_file() and "__pycache__" not in path.parts
     }
-    return write_wheel(files, package, target)
+    return package_wheel(files, package, target)
 
 
-def write_wheel(files, package, target):
-    """Writes a wheel of these files, and of the program. The build is reproducible: equal files give equal bytes."""
+def package_wheel(files, package, target):
+    """Writes a wheel with these files of the package."""
+    tag = f"cp310-abi3-{platform(package / '_native.abi3.so')}"
+    return write_wheel("st_secrets", tag, files, (metadata(), "wiping-allocator"), target)
+
+
+def command_wheel(target):
+    """Writes the wheel of the program, which pip installs into the directory of programs."""
     if not COMMAND.exists():
         sys.exit(f"{COMMAND} is missing: run make command")
-    tag = f"cp310-abi3-{platform(package / '_native.abi3.so', COMMAND)}"
-    info = f"st_secrets-{version()}.dist-info"
-    # pip installs it into the directory of programs.
-    files[f"st_secrets-{version()}.data/scripts/{COMMAND.name}"] = COMMAND.read_bytes()
-    for name in ("LICENSE-MIT", "LICENSE-APACHE"):
-        files[f"{info}/licenses/{name}"] = (ROOT / name).read_bytes()
-    files[f"{info}/licenses/THIRD-PARTY.txt"] = third_party()
-    files[f"{info}/METADATA"] = metadata().replace(*THIRD_PARTY).encode()
+    name = COMMAND_NAME.replace("-", "_")
+    files = {f"{name}-{version()}.data/scripts/{COMMAND.name}": COMMAND.read_bytes()}
+    summary = "The program st-secrets, which passes secrets to commands"
+    text = core_metadata(table("project"), COMMAND_NAME, summary, [], ROOT / "docs" / "command.md")
+    return write_wheel(name, f"py3-none-{platform(COMMAND)}", files, (text, "command"), target)
+
+
+def write_wheel(name, tag, files, described, target):
+    """Writes a wheel. It is reproducible: equal files give equal bytes. `described` is the metadata, and the features
+    of the library in it."""
+    text, features = described
+    info = f"{name}-{version()}.dist-info"
+    for license in ("LICENSE-MIT", "LICENSE-APACHE"):
+        files[f"{info}/licenses/{license}"] = (ROOT / license).read_bytes()
+    files[f"{info}/licenses/THIRD-PARTY.txt"] = third_party(features)
+    files[f"{info}/METADATA"] = text.replace(*THIRD_PARTY).encode()
     files[f"{info}/WHEEL"] = f"Wheel-Version: 1.0\nGenerator: st-secrets\nRoot-Is-Purelib: false\nTag: {tag}\n".encode()
     record = "".join(
-        f"{name},sha256={base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b'=').decode()},{len(data)}\n"
-        for name, data in files.items()
+        f"{path},sha256={base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b'=').decode()},{len(data)}\n"
+        for path, data in files.items()
     )
     files[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
     target.mkdir(parents=True, exist_ok=True)
-    for old in target.glob("st_secrets-*.whl"):
+    for old in target.glob(f"{name}-*.whl"):
         old.unlink()
-    path = target / f"st_secrets-{version()}-{tag}.whl"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in files.items():
-            entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+    wheel_path = target / f"{name}-{version()}-{tag}.whl"
+    with zipfile.ZipFile(wheel_path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, data in files.items():
+            entry = zipfile.ZipInfo(path, (1980, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = (0o100755 if name.endswith((".so", COMMAND.name)) else 0o100644) << 16
+            entry.external_attr = (0o100755 if path.endswith((".so", COMMAND.name)) else 0o100644) << 16
             archive.writestr(entry, data)
-    return path
+    return wheel_path
 
 
 def install(target):
@@ -212,6 +235,9 @@ def main():
         sys.exit(__doc__)
     if sys.argv[1] == "--installed":
         install(Path(sys.argv[2]))
+        return
+    if sys.argv[1] == "--command":
+        print(command_wheel(Path(sys.argv[2])))
         return
     package = build(Path(sys.argv[1]))
     print(wheel(package, Path(sys.argv[2])) if len(sys.argv) == 3 else package)

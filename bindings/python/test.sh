@@ -1,5 +1,6 @@
 #!/bin/sh
-# Builds the wheel, installs it into an empty environment of each Python that is installed, and runs the tests there.
+# Builds the wheels of the package and of the program, installs them into an empty environment of each Python that is
+# installed, and runs the tests there.
 # Then checks the shared table of cases with AWS and Vault, the types, and the tests under AddressSanitizer. Needs
 # build/lib, build/bin and build/venv.
 #
@@ -22,7 +23,10 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 wheel=$(build/venv/bin/python bindings/python/build.py build/python build/dist)
-echo "built $wheel"
+command=$(build/venv/bin/python bindings/python/build.py --command build/dist)
+echo "built $wheel and $command"
+size=$(wc -c <"$wheel")
+[ "$size" -lt 4000000 ] || { echo "the wheel has $size bytes, more than 4 MB" && exit 1; }
 build/venv/bin/python -m zipfile -l "$wheel" | grep -q '\.dist-info/licenses/THIRD-PARTY\.txt '
 sh bindings/coverage.sh python
 
@@ -53,7 +57,7 @@ found=$(interpreters)
 # wheel_tests PYTHON VERSION: installs the wheel and tests it.
 wheel_tests() {
     "$1" -m venv "$work/$2"
-    "$work/$2/bin/python" -m pip install --quiet --disable-pip-version-check --no-index --no-deps "$root/$wheel"
+    "$work/$2/bin/python" -m pip install --quiet --disable-pip-version-check --no-index --no-deps "$root/$wheel" "$root/$command"
     # shellcheck disable=SC2016
     HF_TOKEN=hf_example "$work/$2/bin/st-secrets" run HF_TOKEN -- sh -c '[ "$HF_TOKEN" = hf_example ]'
     HF_TOKEN=hf_example "$work/$2/bin/st-secrets" run HF_TOKEN --redact -- sh -c 'echo "$HF_TOKEN"' | grep -qFx '***'

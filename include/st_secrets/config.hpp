@@ -116,9 +116,12 @@ public:
     ST_SETTING(infisical_project, std::string_view, text)
     ST_SETTING(infisical_path, std::string_view, text)
     ST_SETTING(infisical_url, std::string_view, text)
+    ST_SETTING(infisical_auth, std::string_view, text)
     ST_SETTING(infisical_client_id, std::string_view, text)
     ST_SETTING(infisical_client_secret, std::string_view, text)
     ST_SETTING(infisical_client_secret_file, std::string_view, text)
+    ST_SETTING(infisical_identity_id, std::string_view, text)
+    ST_SETTING(infisical_jwt_file, std::string_view, text)
     ST_SETTING(infisical_token, std::string_view, text)
     ST_SETTING(infisical_token_file, std::string_view, text)
 

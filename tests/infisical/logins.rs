@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use serde_json::json;
 use st_secrets::Status;
 
 use crate::common::open;
@@ -109,6 +110,40 @@ fn credentials_and_place_are_found_in_the_variables_of_infisicals_tools() {
         let token = read_file("token");
         let secrets = open(&[&settings[..], &[("infisical_token", token.as_str())]].concat()).unwrap();
         assert_eq!(read(&secrets, "HF_TOKEN").unwrap().0, b"CANARY-hf");
+    });
+}
+
+#[test]
+fn jwt_of_a_machine_identity_logs_in() {
+    alone!(|| {
+        let server = Infisical::start();
+        let proxy = Proxy::to(&server.address());
+        let directory = temp();
+        for auth in ["kubernetes", "oidc", "jwt"] {
+            let file = write(&directory.path().join(auth), &format!("CANARY-jwt.{auth}.reader\n"));
+            let url = proxy.url();
+            let own = [
+                ("infisical_url", &*url),
+                ("infisical_auth", auth),
+                ("infisical_identity_id", "client-reader"),
+                ("infisical_jwt_file", file.to_str().unwrap()),
+            ];
+            let secrets = open(&[&PLACE[..], &own].concat()).unwrap();
+            proxy.forget();
+            assert_eq!(read(&secrets, "HF_TOKEN").unwrap().0, b"CANARY-hf", "{auth}");
+            assert_eq!(proxy.requests()[0].path, format!("/api/v1/auth/{auth}-auth/login"));
+            // The JWT in the file is replaced.
+            write(&file, "CANARY-jwt.of-another\n");
+            let words =
+                ["the login of the identity client-reader at", "Invalid credentials", "the audience of the JWT"];
+            refused(&secrets, "HF_TOKEN", Status::AccessDenied, &words);
+            write(&file, &format!("CANARY-jwt.{auth}.stranger"));
+            let stranger = [&own[..], &[("infisical_identity_id", "client-stranger")]].concat();
+            let secrets = open(&[&PLACE[..], &stranger].concat()).unwrap();
+            refused(&secrets, "HF_TOKEN", Status::AccessDenied, &["PermissionDenied", "the identity client-stranger"]);
+        }
+        let theirs = server.peer_with("client-reader", "CANARY-jwt.oidc.reader", &json!([["prod", "/", "HF_TOKEN"]]));
+        assert_eq!(theirs[0][0], "CANARY-hf", "{theirs}");
     });
 }
 

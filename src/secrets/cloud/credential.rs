@@ -34,6 +34,11 @@ impl Credential {
         }
     }
 
+    /// A credential that only a file or the variable contains.
+    pub(in crate::secrets) fn of_file(file: Option<Setting>, variable: &'static str) -> Credential {
+        Credential { value: None, file, variable }
+    }
+
     /// Whether a setting of the configuration supplies it, not the variable.
     pub(in crate::secrets) fn is_setting(&self) -> bool {
         self.value.is_some() || self.file.is_some()

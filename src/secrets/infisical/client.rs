@@ -7,7 +7,6 @@ use super::settings::{InfisicalLogin, Settings};
 use crate::error::{Error, Result, Status};
 use crate::http::HttpResponse;
 use crate::http::url::percent_encode;
-use crate::secret_memory::SecretBytes;
 use crate::secrets::cloud::{AccessToken, Call, Common, Named, Session, StoreLookup};
 use crate::secrets::document::DocumentEntry;
 use crate::secrets::json::SecretObject;
@@ -77,12 +76,6 @@ impl Infisical {
             let headers = [token.header()?];
             session.send(what, &Call { method: "GET", url, headers: &headers, body: b"", is_local: false })
         };
-        let (client_id, secret) = match &login {
-            InfisicalLogin::Token(token) => {
-                return send(&AccessToken::lasting(SecretBytes::copy_from(token.as_bytes())?));
-            }
-            InfisicalLogin::Universal { client_id, secret } => (client_id, secret),
-        };
         let server = self.settings.url()?;
         let identify = || {
             let mut identity = Identity::new("infisical login");
@@ -90,7 +83,10 @@ impl Infisical {
             login.identify(&mut identity)?;
             Ok(identity)
         };
-        let log_in = || login::log_in(&server, client_id, secret, session);
+        let log_in = || login::log_in(&server, &login, session);
+        if matches!(login, InfisicalLogin::Token(_)) {
+            return send(&log_in()?);
+        }
         let token = self.common.tokens.get(session, &identify, None, &log_in)?;
         let response = send(&token)?;
         if !rejects_token(&response) {

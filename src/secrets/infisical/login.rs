@@ -1,12 +1,14 @@
-//! Access tokens of machine identities, by universal auth, and the server's errors.
+//! Access tokens of machine identities, and the server's errors.
 
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::settings::InfisicalLogin;
 use crate::clock::Instant;
 use crate::error::{Error, Result, Status};
 use crate::http::HttpResponse;
+use crate::secret_memory::SecretBytes;
 use crate::secrets::cloud::{AccessToken, Call, ServerError, Session, header, not_the_server};
 use crate::secrets::json::SecretObject;
 use crate::secrets::json::quote;
@@ -14,18 +16,31 @@ use crate::secrets::json::quote;
 /// How long a token is used that never expires.
 const UNLIMITED: Duration = Duration::from_secs(24 * 3600);
 
-/// Returns a new access token for a client ID and its secret.
-pub(super) fn log_in(url: &str, client_id: &str, secret: &str, session: &Session<'_>) -> Result<AccessToken> {
+/// Returns a new access token for the credentials of an identity. A token is used as it is.
+pub(super) fn log_in(url: &str, login: &InfisicalLogin, session: &Session<'_>) -> Result<AccessToken> {
     let at = Instant::now();
-    let what = format!("the login of the client ID {client_id} at {url}");
-    let url = format!("{url}/api/v1/auth/universal-auth/login");
-    let (client_id, secret) = (quote(client_id), quote(secret));
-    let body = Zeroizing::new(format!("{{\"clientId\":{},\"clientSecret\":{}}}", *client_id, *secret));
+    let (method, names, id, secret, advice) = match login {
+        InfisicalLogin::Token(token) => {
+            return Ok(AccessToken::lasting(SecretBytes::copy_from(token.as_bytes())?));
+        }
+        InfisicalLogin::Universal { client_id, secret } => {
+            let advice = "check the client ID and its secret, which may have expired";
+            ("universal", ["clientId", "clientSecret"], client_id, secret, advice)
+        }
+        InfisicalLogin::Jwt { auth, identity_id, jwt } => {
+            let advice = "check the identity, and that it admits the subject and the audience of the JWT";
+            (auth.name(), ["identityId", "jwt"], identity_id, jwt, advice)
+        }
+    };
+    let what = format!("the login of {} at {url}", login.origin());
+    let url = format!("{url}/api/v1/auth/{method}-auth/login");
+    let (id, secret) = (quote(id), quote(secret));
+    let body = Zeroizing::new(format!("{{\"{}\":{},\"{}\":{}}}", names[0], *id, names[1], *secret));
     let headers = [header("Content-Type", "application/json")];
     let call = Call { method: "POST", url: &url, headers: &headers, body: body.as_bytes(), is_local: false };
     let response = session.send(&what, &call)?;
     if response.status != 200 {
-        return Err(refused(&what, &response, "check the client ID and its secret, which may have expired"));
+        return Err(refused(&what, &response, advice));
     }
     let token = SecretObject::parse(&response.body).and_then(|object| {
         let token =

@@ -8,29 +8,47 @@ use super::names::{SecretPlace, slug};
 use crate::config::Config;
 use crate::error::{Error, Result, Status};
 use crate::secrets::cloud::{Credential, any_url, is_safe};
-use crate::settings::{Environment, InvalidSetting, Setting};
+use crate::settings::{Environment, InvalidSetting, Setting, SettingOrigin};
 use crate::share::Identity;
 
 const DEFAULT_URL: &str = "https://app.infisical.com";
 const URL_VARIABLE: &str = "INFISICAL_API_URL";
 const PROJECT_VARIABLE: &str = "INFISICAL_PROJECT_ID";
 const CLIENT_VARIABLE: &str = "INFISICAL_UNIVERSAL_AUTH_CLIENT_ID";
+const IDENTITY_VARIABLE: &str = "INFISICAL_MACHINE_IDENTITY_ID";
+const JWT_VARIABLE: &str = "INFISICAL_JWT";
+/// Where Kubernetes puts the token of a pod's service account.
+const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
 /// The settings of the provider itself. What comes from variables is read when it is needed.
 pub(super) struct Settings {
     url: Option<String>,
     project: Option<String>,
     pub(super) environment: String,
+    /// The login with a JWT, if one is chosen.
+    auth: Option<JwtAuth>,
     client_id: Option<Setting>,
     client_secret: Credential,
+    identity_id: Option<Setting>,
+    jwt: Credential,
     token: Credential,
     variables: Environment,
+}
+
+/// The logins that send a JWT, which the platform has issued to this process.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum JwtAuth {
+    Kubernetes,
+    Oidc,
+    Jwt,
 }
 
 /// With what requests are made.
 pub(super) enum InfisicalLogin {
     /// Universal auth of a machine identity.
     Universal { client_id: String, secret: Zeroizing<String> },
+    /// A JWT of a machine identity.
+    Jwt { auth: JwtAuth, identity_id: String, jwt: Zeroizing<String> },
     /// An access token.
     Token(Zeroizing<String>),
 }
@@ -49,11 +67,34 @@ impl Settings {
             "infisical_client_secret_file",
             "INFISICAL_UNIVERSAL_AUTH_CLIENT_SECRET",
         )?;
+        let auth = config.setting("infisical_auth")?.as_ref().map(JwtAuth::parse).transpose()?.flatten();
+        let identity_id = config.setting("infisical_identity_id")?;
+        identity_id.as_ref().map(slug).transpose()?;
+        let jwt_file = config.setting("infisical_jwt_file")?;
+        if let (None, Some(setting)) = (auth, identity_id.as_ref().or(jwt_file.as_ref())) {
+            return Err(setting.invalid("needs `infisical_auth`: kubernetes, oidc or jwt"));
+        }
+        let jwt_file = jwt_file.or_else(|| {
+            let is_kubernetes = auth == Some(JwtAuth::Kubernetes);
+            is_kubernetes.then(|| Setting::new(SettingOrigin::Named("the service account".to_owned()), SERVICE_ACCOUNT))
+        });
+        let jwt = Credential::of_file(jwt_file, JWT_VARIABLE);
         let token = Credential::of_config(config, "infisical_token", "infisical_token_file", "INFISICAL_TOKEN")?;
         let Some(environment) = place.environment.or(environment) else { return Ok(None) };
         let project = place.project.or(project);
         let variables = Environment::Process;
-        Ok(Some(Settings { url, project, environment, client_id, client_secret, token, variables }))
+        Ok(Some(Settings {
+            url,
+            project,
+            environment,
+            auth,
+            client_id,
+            client_secret,
+            identity_id,
+            jwt,
+            token,
+            variables,
+        }))
     }
 
     /// The URL of the server, without `/` at its end.
@@ -87,6 +128,9 @@ impl Settings {
 
     /// The credentials that are used now. Settings come before variables, and universal auth before a token.
     pub(super) fn login(&self) -> Result<InfisicalLogin> {
+        if let Some(auth) = self.auth {
+            return self.jwt_login(auth);
+        }
         if self.client_id.is_none()
             && self.token.is_setting()
             && let Some(token) = self.access_token()?
@@ -121,13 +165,49 @@ impl Settings {
         })
     }
 
+    fn jwt_login(&self, auth: JwtAuth) -> Result<InfisicalLogin> {
+        let missing =
+            |what: &str| Error::new(Status::Config, format!("`infisical_auth` is {}, which needs {what}", auth.name()));
+        let identity_id = match &self.identity_id {
+            Some(setting) => Some(setting.clone()),
+            None => self.variables.setting(IDENTITY_VARIABLE)?,
+        };
+        let identity_id = identity_id
+            .ok_or_else(|| missing(&format!("`infisical_identity_id` or the variable {IDENTITY_VARIABLE}")))?;
+        let jwt = self.jwt.read(&self.variables, "the JWT for Infisical")?;
+        let jwt = jwt.ok_or_else(|| missing(&format!("`infisical_jwt_file` or the variable {JWT_VARIABLE}")))?;
+        Ok(InfisicalLogin::Jwt { auth, identity_id: slug(&identity_id)?, jwt })
+    }
+
     fn access_token(&self) -> Result<Option<Zeroizing<String>>> {
         self.token.read(&self.variables, "the token of Infisical")
     }
 
     /// The file with the credential, if there is one.
     pub(super) fn file(&self) -> Option<PathBuf> {
-        self.client_secret.file().or(self.token.file())
+        self.jwt.file().or(self.client_secret.file()).or(self.token.file())
+    }
+}
+
+impl JwtAuth {
+    /// `None` for universal auth or a token, which the other settings choose.
+    fn parse(setting: &Setting) -> Result<Option<JwtAuth>, InvalidSetting> {
+        match setting.text() {
+            "universal" => Ok(None),
+            "kubernetes" => Ok(Some(JwtAuth::Kubernetes)),
+            "oidc" => Ok(Some(JwtAuth::Oidc)),
+            "jwt" => Ok(Some(JwtAuth::Jwt)),
+            _ => Err(setting.invalid("must be universal, kubernetes, oidc or jwt")),
+        }
+    }
+
+    /// As in the setting and in the path of the login.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            JwtAuth::Kubernetes => "kubernetes",
+            JwtAuth::Oidc => "oidc",
+            JwtAuth::Jwt => "jwt",
+        }
     }
 }
 
@@ -135,6 +215,7 @@ impl InfisicalLogin {
     /// What the credentials are, for messages.
     pub(super) fn origin(&self) -> String {
         match self {
+            InfisicalLogin::Jwt { identity_id, .. } => format!("the identity {identity_id}"),
             InfisicalLogin::Universal { client_id, .. } => format!("the client ID {client_id}"),
             InfisicalLogin::Token(_) => "the token".to_owned(),
         }
@@ -146,6 +227,10 @@ impl InfisicalLogin {
             InfisicalLogin::Universal { client_id, secret } => {
                 identity.add("client", client_id);
                 identity.add_secret(secret.as_bytes())
+            }
+            InfisicalLogin::Jwt { auth, identity_id, jwt } => {
+                identity.add(auth.name(), identity_id);
+                identity.add_secret(jwt.as_bytes())
             }
             InfisicalLogin::Token(token) => {
                 identity.add("token", "");
@@ -184,6 +269,38 @@ mod tests {
         let missing = origin(&[("infisical_client_id", "own")], &[token]);
         assert!(missing.contains("`infisical_client_id` needs `infisical_client_secret`"), "{missing}");
         assert!(origin(&[], &[]).contains("no credentials for Infisical"));
+    }
+
+    #[test]
+    fn login_with_a_jwt_is_chosen() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "a.b.c\n").unwrap();
+        let of = |auth: &'static str| [("infisical_auth", auth), ("infisical_jwt_file", file.path().to_str().unwrap())];
+        let identity = (IDENTITY_VARIABLE, "of-variable");
+        let client = [(CLIENT_VARIABLE, "c"), ("INFISICAL_UNIVERSAL_AUTH_CLIENT_SECRET", "s")];
+        for auth in ["kubernetes", "oidc", "jwt"] {
+            assert_eq!(origin(&of(auth), &[identity, client[0], client[1]]), "the identity of-variable");
+            let own = [&of(auth)[..], &[("infisical_identity_id", "own")]].concat();
+            assert_eq!(origin(&own, &[identity]), "the identity own");
+            assert!(origin(&of(auth), &[]).contains("needs `infisical_identity_id` or the variable INFISICAL_MACHINE"));
+        }
+        assert_eq!(
+            origin(&[("infisical_auth", "oidc")], &[identity, (JWT_VARIABLE, "a.b.c")]),
+            "the identity of-variable"
+        );
+        assert!(origin(&[("infisical_auth", "oidc")], &[identity]).contains("needs `infisical_jwt_file` or"));
+        assert!(origin(&[("infisical_auth", "kubernetes")], &[identity]).contains("/var/run/secrets/kubernetes.io"));
+        assert_eq!(origin(&[("infisical_auth", "universal")], &client), "the client ID c");
+        for (name, value, word) in [
+            ("infisical_auth", "aws", "must be universal, kubernetes, oidc or jwt"),
+            ("infisical_jwt_file", "/x", "needs `infisical_auth`"),
+            ("infisical_identity_id", "x", "needs `infisical_auth`"),
+        ] {
+            let mut config = Config::new();
+            config.set(name, value).unwrap();
+            let error = Settings::read(&config, SecretPlace::default()).err().unwrap().error;
+            assert!(error.message().contains(&format!("`{name}` {word}")), "{error}");
+        }
     }
 
     #[test]

@@ -18,7 +18,12 @@ impl Infisical {
 
     /// What Infisical's own client reads: see `tests/python/clouds/infisical_peer.py`.
     pub fn peer(&self, identity: &str, asked: &Value) -> Value {
-        peer("infisical", &[&self.url(), PROJECT, &format!("client-{identity}"), &self.file(identity)], asked)
+        self.peer_with(&format!("client-{identity}"), &self.file(identity), asked)
+    }
+
+    /// The same with a client ID and the file with its secret, or an identity and its JWT of OIDC.
+    pub fn peer_with(&self, id: &str, secret: &str, asked: &Value) -> Value {
+        peer("infisical", &[&self.url(), PROJECT, id, secret], asked)
     }
 
     /// Changes the state of the server: `revoke`, `expire`, `lifetime?seconds=1`.

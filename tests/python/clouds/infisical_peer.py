@@ -1,6 +1,6 @@
 """What Infisical's own client reads.
 
-usage: infisical_peer.py URL PROJECT CLIENT-ID SECRET_FILE
+usage: infisical_peer.py URL PROJECT CLIENT-ID SECRET_FILE, or IDENTITY-ID and a JWT for OIDC
 Standard input has a list of [environment, path] or [environment, path, name]. Prints a list: [name, value, version] for
 each secret at a path and a list of those of each import; [value, version] of one; or [status, message] of the error.
 """
@@ -22,7 +22,10 @@ def shown(secrets):
 
 def ask(environment, path, name=None):
     try:
-        client.auth.universal_auth.login(client_id, Path(secret).read_text().strip())
+        if secret.startswith("/"):
+            client.auth.universal_auth.login(client_id, Path(secret).read_text().strip())
+        else:
+            client.auth.oidc_auth.login(client_id, secret)
         if name is not None:
             one = client.secrets.get_secret_by_name(name, environment, path, project_id=project)
             return [one.secretValue, str(one.version)]

@@ -1,4 +1,4 @@
-"""The part of the API of Infisical that logs in by universal auth and reads secrets, as its public reference describes
+"""The part of the API of Infisical that logs in machine identities and reads secrets, as its public reference describes
 it: all secrets at a path with the imports, and one. Tokens expire and can be revoked; each identity has environments
 of its own.
 
@@ -31,6 +31,11 @@ STATE = {"lifetime": 3600}
 
 def client_secret(name: str) -> str:
     return f'CANARY-client-secret-of-{name}-"0123456789\\'
+
+
+def jwt(method: str, name: str) -> str:
+    """What the issuer of a method gives to an identity."""
+    return f"CANARY-jwt.{method}.{name}"
 
 
 def issue(name: str) -> str:
@@ -81,9 +86,10 @@ class Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         if url.path.startswith("/test/"):
             return self.reply(200, self.steer(url.path, parse_qs(url.query)))
-        if url.path != "/api/v1/auth/universal-auth/login":
+        login = re.fullmatch(r"/api/v1/auth/(universal|kubernetes|oidc|jwt)-auth/login", url.path)
+        if not login:
             return self.reply(*error(404, "Not Found", f"Route POST:{url.path} not found"))
-        return self.reply(*self.log_in(body))
+        return self.reply(*self.log_in(login[1], body))
 
     def steer(self, path: str, query: dict[str, list[str]]) -> dict:
         if path == "/test/revoke":
@@ -94,13 +100,14 @@ class Handler(BaseHTTPRequestHandler):
             STATE["lifetime"] = int(query["seconds"][0])
         return {}
 
-    def log_in(self, body: bytes) -> tuple[int, dict]:
+    def log_in(self, method: str, body: bytes) -> tuple[int, dict]:
+        id_name, secret_name = ("clientId", "clientSecret") if method == "universal" else ("identityId", "jwt")
         try:
             given = json.loads(body)
-            name = CLIENTS.get(given["clientId"])
+            name, secret = CLIENTS.get(given[id_name]), given[secret_name]
         except (ValueError, KeyError, TypeError):
-            return error(422, "ValidationFailure", [{"code": "invalid_type", "path": ["clientId"]}])
-        if name is None or given.get("clientSecret") != client_secret(name):
+            return error(422, "ValidationFailure", [{"code": "invalid_type", "path": [id_name]}])
+        if name is None or secret != (client_secret(name) if method == "universal" else jwt(method, name)):
             return error(401, "UnauthorizedError", "Invalid credentials")
         lifetime = STATE["lifetime"]
         return 200, {

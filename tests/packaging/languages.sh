@@ -62,7 +62,7 @@ if has Python python3; then
     # pip chooses the wheel of this system.
     if python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then
         python3 -m venv venv
-        venv/bin/python -m pip install --quiet --no-index --find-links . st-secrets
+        venv/bin/python -m pip install --quiet --no-index --find-links . 'st-secrets[command]'
         said hf_example venv/bin/python -c 'import st_secrets; print(st_secrets.get_secrets_manager().get("HF_TOKEN"))'
         said hf_example venv/bin/st-secrets get HF_TOKEN
     else

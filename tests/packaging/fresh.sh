@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the artefacts of `make release` into an empty system, in DIRECTORY, and gets a first secret in each language
 # that the system has: of debootstrap, or of musl and busybox. Node, Go or Python may be in DIRECTORY/opt/NAME/bin.
-# Changes the system; another machine's runs in QEMU if the kernel knows that (binfmt_misc). Needs root, for a mount
+# Changes the system; another machine's runs in QEMU, registered with the kernel (binfmt_misc). Needs root, for a mount
 # namespace of its own.
 #
 # usage: fresh.sh DIRECTORY [RELEASE]

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Gets a first secret in each language, as a new user would: one command installs the artefact of `make release`, without
-# Rust and without a network. Runs in the directory that has the artefacts; what the system lacks is named and left out.
+# Gets a first secret in each language, as a new user would: one command installs the artefact of `make release`,
+# without Rust and without a network. Runs in the directory that has the artefacts; what the system lacks is named and
+# left out.
 set -eu
 cd "$(dirname "$0")"
 here=$PWD left_out=

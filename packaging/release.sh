@@ -114,6 +114,16 @@ bill() {
     shift
     python3 packaging/third_party.py sbom "$file" "$file.cdx.json" "$@"
 }
+targets=$*
+# of_all FILE [OPTION…]: the bill of an artefact with a build for each target.
+of_all() {
+    file=$1
+    shift
+    for target in $targets; do
+        set -- "$@" --target "$target"
+    done
+    bill "$file" "$@"
+}
 # target FILE: the target in a name that ends in _MACHINE.whl or -MACHINE.tar.gz
 target() {
     machine=$(echo "$1" | sed 's/.*-linux-//; s/^musl-//; s/.*linux_[0-9]*_[0-9]*_//; s/\.tar\.gz$//; s/\.whl$//')
@@ -126,9 +136,11 @@ find "$work/first/out" -type f >"$work/files"
 while read -r file; do
     name=${file##*/}
     case $name in
-    *.zip) if [ $# -gt 0 ]; then bill "$file" --features wiping-allocator; else bill "$file" --sources; fi ;;
+    # The archive of each target.
+    *.zip) if [ $# -gt 0 ]; then of_all "$file" --features wiping-allocator; else bill "$file" --sources; fi ;;
     *.crate | *-sources.tar.gz | "st_secrets-$version.tar.gz") bill "$file" --sources ;;
-    st-secrets_*.deb | *.tgz) bill "$file" ;;
+    *.tgz) of_all "$file" ;;
+    st-secrets_*.deb) bill "$file" ;;
     *.deb) bill "$file" --features wiping-allocator ;;
     st_secrets-*.whl) bill "$file" --features wiping-allocator --target "$(target "$name")" ;;
     *-linux-*.tar.gz | *.whl) bill "$file" --target "$(target "$name")" ;;

@@ -5,7 +5,8 @@
 
     --features 'NAME…'      the features of cargo; without it, those of the program, which has all
     --no-default-features   without the default ones
-    --target TARGET         what `make TARGET=…` builds; without it, what `make` builds
+    --target TARGET         what `make TARGET=…` builds; without it, what `make` builds. Several, in a bill of
+                            materials, for an artefact that contains a build of each
     --sources               ARTEFACT holds sources alone: the components are what a build of it adds
 
 The crates come from `cargo metadata`, the texts from the sources of the crates, so cargo must have them: after a
@@ -41,16 +42,14 @@ def host():
     return re.search(r"^host: (.*)$", output("rustc", "-vV"), re.MULTILINE)[1]
 
 
-def crates(arguments):
+def crates(arguments, target):
     """Returns the root package, and what is linked into it: a dict from package to the packages that it uses."""
     cargo = os.environ.get("CARGO", "cargo")
     options = ["--locked", "--offline", "--features", arguments.features]
     options += ["--no-default-features"] if arguments.no_default_features else []
-    found = json.loads(
-        output(cargo, "metadata", "--format-version", "1", "--filter-platform", arguments.target, *options)
-    )
+    found = json.loads(output(cargo, "metadata", "--format-version", "1", "--filter-platform", target, *options))
     # `cargo metadata` counts what the features of crates for tests add; `cargo tree` does not, but has fewer data.
-    edges = ["--edges", "normal,no-proc-macro", "--target", arguments.target]
+    edges = ["--edges", "normal,no-proc-macro", "--target", target]
     lines = output(cargo, "tree", "--prefix", "none", "--format", "{p}", *edges, *options).splitlines()
     linked = {tuple(line.replace(" v", " ").split()[:2]) for line in lines if line}
     packages = {package["id"]: package for package in found["packages"]}
@@ -95,7 +94,7 @@ def rust_version():
     return re.search(r"^release: (.*)$", output("rustc", "-vV"), re.MULTILINE)[1]
 
 
-def bundled(arguments, packages, graph):
+def bundled(arguments, target, packages, graph):
     """Yields (name, version, licence, package URL, used by, texts) of what is not a crate."""
     for key in graph:
         if packages[key]["name"] == "libsqlite3-sys":
@@ -111,7 +110,7 @@ def bundled(arguments, packages, graph):
         text = without_tags(copyright_text.read_text())
     yield "rust-std", version, "MIT OR Apache-2.0", f"pkg:generic/rust-std@{version}", None, text
     if arguments.with_zig:
-        yield from of_zig(arguments.target)
+        yield from of_zig(target)
 
 
 def of_zig(target):
@@ -151,7 +150,8 @@ def standard_text(package):
 
 
 def write_licenses(arguments):
-    root, packages, graph = crates(arguments)
+    (target,) = arguments.target
+    root, packages, graph = crates(arguments, target)
     # The text without differences of white space, to a text, and to those that have it.
     found = {}
 
@@ -171,7 +171,7 @@ def write_licenses(arguments):
             add(owner, path.read_text(errors="replace"))
         if not texts(package):
             add(owner, standard_text(package))
-    for name, version, license_id, _, _, text in bundled(arguments, packages, graph):
+    for name, version, license_id, _, _, text in bundled(arguments, target, packages, graph):
         listed.append(f"{name} {version}: {license_id}")
         add(f"{name} {version}", text)
     lines = [f"{root['name']} {root['version']} contains code of these projects. Their licences follow the list.", ""]
@@ -203,9 +203,9 @@ def component(name, version, reference, license_id):
     }
 
 
-def inventory(arguments):
-    """Returns the package itself, the components, with it first, and which uses which."""
-    root, packages, graph = crates(arguments)
+def inventory(arguments, target):
+    """Returns the package itself, the other components, and which uses which, for one target."""
+    root, packages, graph = crates(arguments, target)
     known = checksums()
     own, others, uses = None, [], {}
     for key in sorted(graph, key=lambda key: purl(packages[key])):
@@ -219,18 +219,29 @@ def inventory(arguments):
         if package["repository"]:
             each["externalReferences"] = [{"type": "vcs", "url": package["repository"]}]
         others.append(each)
-    for name, version, license_id, reference, user, _ in bundled(arguments, packages, graph):
+    for name, version, license_id, reference, user, _ in bundled(arguments, target, packages, graph):
         each = component(name, version, reference, license_id)
         if name == "sqlite":
             each["cpe"] = f"cpe:2.3:a:sqlite:sqlite:{version}:*:*:*:*:*:*:*"
         others.append(each)
         uses[purl(packages[user]) if user else own["bom-ref"]].append(reference)
         uses[reference] = []
-    return own, [own, *others], uses
+    return own, others, uses
+
+
+def inventories(arguments):
+    """Returns the same for all targets together, the package first among the components."""
+    components, uses = {}, {}
+    for target in arguments.target:
+        own, others, uses_here = inventory(arguments, target)
+        components |= {each["bom-ref"]: each for each in others}
+        for reference, used in uses_here.items():
+            uses[reference] = sorted({*uses.get(reference, []), *used})
+    return own, [own, *(components[reference] for reference in sorted(components))], uses
 
 
 def write_sbom(arguments):
-    own, components, uses = inventory(arguments)
+    own, components, uses = inventories(arguments)
     artefact = Path(arguments.artefact)
     digest = hashlib.sha256(artefact.read_bytes()).hexdigest()
     time = datetime.datetime.fromtimestamp(int(os.environ.get("SOURCE_DATE_EPOCH", "0")), datetime.timezone.utc)
@@ -267,12 +278,12 @@ def main():
         each.add_argument("to")
         each.add_argument("--features", default="command")
         each.add_argument("--no-default-features", action="store_true")
-        each.add_argument("--target", default=None)
+        each.add_argument("--target", action="append")
         each.add_argument("--sources", action="store_true")
         each.set_defaults(function=function)
     arguments = parser.parse_args()
     arguments.with_zig = arguments.target is not None
-    arguments.target = arguments.target or host()
+    arguments.target = arguments.target or [host()]
     arguments.function(arguments)
 
 

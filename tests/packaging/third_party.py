@@ -92,6 +92,11 @@ class Bill(unittest.TestCase):
             self.assertIn("llvm-libunwind", names[target])
         self.assertIn("musl", names["aarch64-unknown-linux-musl"])
         self.assertNotIn("musl", names["x86_64-unknown-linux-gnu"])
+        # Of an artefact with builds for several targets.
+        several = json.loads(generated("sbom", *(f"--target={target}" for target in names)))
+        self.assertEqual({each["name"] for each in several["components"]}, set().union(*names.values()))
+        (own,) = (each for each in several["dependencies"] if "/st-secrets@" in each["ref"])
+        self.assertIn("musl", {re.split("[/@]", used)[1] for used in own["dependsOn"]})
 
     def test_refers_to_components_that_it_has(self):
         bill = json.loads(generated("sbom"))

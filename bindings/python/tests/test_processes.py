@@ -238,6 +238,15 @@ except new.NotFoundError:
 """
         self.assertEqual(self.run_python(code), "None 1")
 
+    def test_package_can_be_imported_without_the_sqlite_of_python(self):
+        code = """
+import sys
+sys.modules["sqlite3"] = None
+import st_secrets
+print(st_secrets.ProviderConfigStore().get_sync("p"))
+"""
+        self.assertEqual(self.run_python(code), "{}")
+
     def test_import_prints_nothing_and_starts_no_thread(self):
         code = """
 import os, st_secrets

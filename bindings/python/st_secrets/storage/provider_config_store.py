@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sqlite3
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._log import log_skipped
 from .._per_path import PerPath
 from .._settings import Kept
 from ..cache import get_provider_config_cache
 from ..errors import CorruptError
+
+if TYPE_CHECKING:
+    import sqlite3
 
 __all__ = ["ProviderConfigStore", "get_provider_config_store"]
 
@@ -160,6 +162,9 @@ class ProviderConfigStore(PerPath):
         return await asyncio.to_thread(execute)
 
     def _connect(self) -> sqlite3.Connection:
+        # Only here: a Python that was built without SQLite has everything but this method.
+        import sqlite3
+
         path = self.get_database_path()
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():

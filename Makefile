@@ -24,7 +24,7 @@
 #                      the same without the program
 # make uninstall       remove what was installed, with the same PREFIX, LIBDIR and DESTDIR
 # make dist            pack the C and C++ library into build/dist, as a tarball to unpack anywhere
-# make deb             build the Debian packages into build/dist
+# make deb             build the Debian packages into build/dist; with TARGET, for that machine and from Debian 10 on
 # make wheel           build the Python package and that of the program into build/dist
 # make addon           build the add-on for the Node package; with TARGET, that of another machine
 # make dist-node       pack the Node package into build/dist, with all add-ons that are built
@@ -171,16 +171,15 @@ dist: all command
 
 # On Debian and what is made of it.
 HAS_DEB := $(shell command -v dpkg-buildpackage)
-# Of the C archive, the wheel, the add-on and Go's archive; the rest is of this machine. `make release RELEASE_TARGETS=`
-# is a trial without them.
+# Of what has compiled code. `make release RELEASE_TARGETS=` is a trial without them.
 RELEASE_TARGETS := $(addsuffix -unknown-linux-gnu,x86_64 aarch64) $(addsuffix -unknown-linux-musl,x86_64 aarch64)
 .PHONY: release
 release:
 	sh packaging/release.sh $(VERSION) $(RELEASE_TARGETS)
 
 deb: all command
-	@[ -z "$(TARGET)" ] || { echo "make deb is for the distribution of this machine: run it there, without TARGET" >&2; exit 1; }
-	sh packaging/deb.sh $(VERSION) $(BUILD)/dist
+	@[ "$(LIBC)" != musl ] || { echo "make deb is for systems with glibc: use another TARGET" >&2; exit 1; }
+	sh packaging/deb.sh $(VERSION) $(BUILD)/dist $(TARGET)
 
 # The documents, the C reference and the Rust reference.
 .PHONY: docs
@@ -262,6 +261,11 @@ WHEEL = $(if $(TARGET),BUILD=$(BUILD) CC="$(CC)" ARCH=$(ARCH) BINUTILS=$(BINUTIL
 wheel: $(BUILD)/lib/libst_secrets.a command
 	$(WHEEL) $(BUILD)/python $(BUILD)/dist
 	$(WHEEL) --command $(BUILD)/dist
+
+# As pip would install it, below PREFIX, for packages of distributions.
+.PHONY: install-python
+install-python: $(BUILD)/lib/libst_secrets.a
+	$(WHEEL) --installed $(DESTDIR)$(PREFIX)/lib/python3/dist-packages
 
 test-python: all $(if $(TEST),,command)
 	sh tests/python-tools.sh

@@ -1,12 +1,17 @@
 #!/bin/sh
 # Builds the Debian packages libst-secrets0, libst-secrets-dev, st-secrets and python3-st-secrets from what make has
-# built, for the distribution of this machine, and checks them with lintian. The packages are reproducible:
-# SOURCE_DATE_EPOCH is the time in them.
+# built, for the distribution of this machine or, with TARGET, for all with the glibc for which Zig links, and checks
+# them with lintian. The packages are reproducible: SOURCE_DATE_EPOCH is the time in them.
 #
-# usage: deb.sh VERSION TO
+# usage: deb.sh VERSION TO [TARGET]
 set -eu
 cd "$(dirname "$0")/.."
-root=$PWD version=$1 to=$2
+root=$PWD version=$1 to=$2 target=${3:-}
+case $target in
+'') architecture=$(dpkg --print-architecture) ;;
+x86_64-*) architecture=amd64 ;;
+aarch64-*) architecture=arm64 ;;
+esac
 for pair in dpkg-buildpackage:dpkg-dev dh:debhelper dh_python3:dh-python lintian:lintian; do
     command -v "${pair%:*}" >/dev/null || { echo "${pair%:*} is missing: on Debian, install ${pair#*:}" >&2 && exit 1; }
 done
@@ -14,12 +19,13 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 umask 022
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-0}
-export SOURCE_DATE_EPOCH SOURCE="$root"
+export SOURCE_DATE_EPOCH SOURCE="$root" TARGET="$target"
 
 tree=$work/st-secrets-$version
 mkdir "$tree"
 cp -r packaging/debian "$tree/debian"
-python3 packaging/third_party.py licenses "$tree/debian/THIRD-PARTY.txt"
+# shellcheck disable=SC2086
+python3 packaging/third_party.py licenses "$tree/debian/THIRD-PARTY.txt" ${target:+--target $target}
 cat >"$tree/debian/changelog" <<END
 st-secrets ($version) unstable; urgency=medium
 
@@ -36,7 +42,7 @@ sed "s|^@EXPAT@\$|${terms%\\}|" packaging/debian/copyright >"$tree/debian/copyri
 } >"$tree/debian/libst-secrets0.symbols"
 
 # Rust comes from rustup, of which dpkg does not know.
-(cd "$tree" && dpkg-buildpackage --build=binary --no-sign --no-check-builddeps) \
+(cd "$tree" && dpkg-buildpackage --build=binary --no-sign --no-check-builddeps --host-arch="$architecture") \
     >"$work/log" 2>&1 || { cat "$work/log" >&2 && exit 1; }
 (cd "$work" && lintian --fail-on error,warning -- *.changes) >"$work/log" || { cat "$work/log" >&2 && exit 1; }
 mkdir -p "$to"

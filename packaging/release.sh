@@ -1,10 +1,10 @@
 #!/bin/sh
-# Makes every artefact of a release of the last commit in build/release: the sources, the Debian packages, the npm
-# package, the Go module, the crate, the source distribution for pip, and for each TARGET, of one build, the C archive,
-# the wheels, the add-on for Node and the static archive for Go; for each of them a bill of materials, NAME.cdx.json;
-# and SHA256SUMS. Makes all of them twice, in different directories and with different directories of cargo, and fails
-# if they differ in a byte. Uploads nothing. After an interruption, the same command continues with the first step that
-# is not complete.
+# Makes every artefact of a release of the last commit in build/release: the sources, the npm package, the Go module,
+# the crate, the source distribution for pip, and for each TARGET, of one build, the C archive, the wheels, the add-on
+# for Node, the static archive for Go and, with glibc, the Debian packages; for each of them a bill of materials,
+# NAME.cdx.json; and SHA256SUMS. Makes all of them twice, in different directories and with different directories of
+# cargo, and fails if they differ in a byte. Uploads nothing. After an interruption, the same command continues with the
+# first step that is not complete.
 #
 # usage: release.sh VERSION [TARGET…]
 set -eu
@@ -82,10 +82,14 @@ artefacts() {
         cargo_home=$(cd ../cargo && pwd)
         export CARGO_HOME="$cargo_home"
         export RUSTFLAGS="--remap-path-prefix=$cargo_home=/cargo --remap-path-prefix=$sources=/st-secrets"
-        step packages make deb
+        # Without targets, they are of this machine.
+        [ $# -gt 0 ] || step packages make deb
         step source-packages source_packages
         for target in "$@"; do
-            step "$target" make dist wheel go-archive "TARGET=$target"
+            case $target in
+            *-gnu) step "$target" make dist wheel deb go-archive "TARGET=$target" ;;
+            *) step "$target" make dist wheel go-archive "TARGET=$target" ;;
+            esac
         done
         step go make go-module
         step node node_package "$@"
@@ -124,9 +128,14 @@ of_all() {
     done
     bill "$file" "$@"
 }
-# target FILE: the target in a name that ends in _MACHINE.whl or -MACHINE.tar.gz
+# of_deb FILE [OPTION…]: the bill of a Debian package, which is of this machine without targets
+of_deb() {
+    [ -z "$targets" ] || set -- "$@" --target "$(target "$1")"
+    bill "$@"
+}
+# target FILE: the target in a name that ends in _MACHINE.whl, -MACHINE.tar.gz or _MACHINE.deb
 target() {
-    machine=$(echo "$1" | sed 's/.*-linux-//; s/^musl-//; s/.*linux_[0-9]*_[0-9]*_//; s/\.tar\.gz$//; s/\.whl$//')
+    machine=$(echo "$1" | sed 's/.*_amd64\.deb$/x86_64/; s/.*_arm64\.deb$/aarch64/; s/.*-linux-//; s/^musl-//; s/.*linux_[0-9]*_[0-9]*_//; s/\.tar\.gz$//; s/\.whl$//')
     case $1 in
     *-linux-musl-* | *-musllinux_*) echo "$machine-unknown-linux-musl" ;;
     *) echo "$machine-unknown-linux-gnu" ;;
@@ -140,8 +149,8 @@ while read -r file; do
     *.zip) if [ $# -gt 0 ]; then of_all "$file" --features wiping-allocator; else bill "$file" --sources; fi ;;
     *.crate | *-sources.tar.gz | "st_secrets-$version.tar.gz") bill "$file" --sources ;;
     *.tgz) of_all "$file" ;;
-    st-secrets_*.deb) bill "$file" ;;
-    *.deb) bill "$file" --features wiping-allocator ;;
+    st-secrets_*.deb) of_deb "$file" ;;
+    *.deb) of_deb "$file" --features wiping-allocator ;;
     st_secrets-*.whl) bill "$file" --features wiping-allocator --target "$(target "$name")" ;;
     *-linux-*.tar.gz | *.whl) bill "$file" --target "$(target "$name")" ;;
     list | *.info | *.mod) ;; # of the proxy for the Go module

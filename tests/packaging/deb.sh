@@ -24,6 +24,8 @@ if [ $# -eq 0 ]; then
 fi
 mount -t proc none "$root/proc"
 mount --bind /dev "$root/dev"
+# Of a run before.
+rm -rf "$root/opt/st-test"
 mkdir -p "$root/opt/st-test"
 for name in libst-secrets0 libst-secrets-dev st-secrets python3-st-secrets; do
     cp "build/dist/${name}_${version}_$architecture.deb" "$root/opt/st-test/"

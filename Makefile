@@ -206,6 +206,7 @@ lint:
 	done
 	$(CARGO) clippy --locked --features command --bin st-secrets --test command -- -D warnings
 	$(CARGO) clippy --locked --lib -- -D warnings --cfg fuzzing
+	sh tests/lint/macos.sh
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 
 advisories:

@@ -34,7 +34,7 @@
     allow(dead_code, unused_imports)
 )]
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
 compile_error!("st-secrets is built and tested on Linux; on Windows use it inside WSL");
 
 pub mod cache;

@@ -1,25 +1,39 @@
 //! System calls that std does not provide.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 mod environment;
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
 mod registers;
 mod shared_page;
 pub(crate) mod thread_words;
 
+#[cfg(target_os = "linux")]
+use linux as platform;
+#[cfg(target_os = "macos")]
+use macos as platform;
+
 pub(crate) use environment::{with_variable, with_variable_or_file};
+#[cfg(feature = "wiping-allocator")]
+pub(crate) use platform::usable_size;
+pub(crate) use platform::{
+    MAX_SOCKET_PATH, NULL_DEVICE, UNNAMED_FILE, errno, futex_wait, futex_wait_for, futex_wait_shared, futex_wake,
+    futex_wake_shared, keep_from_children, keep_from_core_files,
+};
 pub(crate) use registers::clear_vector_registers;
 pub(crate) use shared_page::{
     FileHeader, HostFields, HostMember, MEMBERS, PageFields, SharedFields, SharedMemory, effective_user, is_in_memory,
     name_file,
 };
 
-/// The time since the machine started, including time suspended (`CLOCK_BOOTTIME`).
+/// The time since the machine started, including time suspended (`CLOCK_BOOTTIME` of Linux).
 pub(crate) fn time_since_boot() -> Duration {
     Duration::from_nanos(nanoseconds_since_boot())
 }
@@ -27,18 +41,18 @@ pub(crate) fn time_since_boot() -> Duration {
 /// The same in nanoseconds.
 #[inline]
 pub(crate) fn nanoseconds_since_boot() -> u64 {
-    nanoseconds(libc::CLOCK_BOOTTIME)
+    nanoseconds(platform::BOOT)
 }
 
-/// The time since the machine started, excluding time suspended, in nanoseconds (`CLOCK_MONOTONIC`).
+/// The time since the machine started, excluding time suspended, in nanoseconds (`CLOCK_MONOTONIC` of Linux).
 pub(crate) fn time_awake() -> u64 {
-    nanoseconds(libc::CLOCK_MONOTONIC)
+    nanoseconds(platform::AWAKE)
 }
 
-/// The same as of the kernel's last tick (`CLOCK_MONOTONIC_COARSE`), which is about five times as fast.
+/// The same as of the kernel's last tick (`CLOCK_MONOTONIC_COARSE` of Linux), which is about five times as fast.
 #[inline]
 pub(crate) fn coarse_time_awake() -> u64 {
-    nanoseconds(libc::CLOCK_MONOTONIC_COARSE)
+    nanoseconds(platform::COARSE)
 }
 
 #[inline]
@@ -54,7 +68,7 @@ fn nanoseconds(clock: libc::clockid_t) -> u64 {
 pub(crate) fn coarse_resolution() -> u64 {
     let mut tick = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `tick` is a valid, writable timespec for the duration of the call.
-    unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &mut tick) };
+    unsafe { libc::clock_getres(platform::COARSE, &mut tick) };
     tick.tv_sec as u64 * 1_000_000_000 + tick.tv_nsec as u64
 }
 
@@ -102,9 +116,6 @@ fn poll<const N: usize>(files: [Option<BorrowedFd<'_>>; N], until: Until, timeou
     Ok(polled.map(|one| one.revents != 0))
 }
 
-/// The longest path of a socket in the file system, in bytes; a NUL follows it.
-pub(crate) const MAX_SOCKET_PATH: usize = 107;
-
 /// Connects to a socket in the file system, in non-blocking mode and without waiting: if the server has too many
 /// connections that it did not accept yet, that is an error.
 pub(crate) fn connect_unix(path: &Path) -> io::Result<OwnedFd> {
@@ -118,14 +129,7 @@ pub(crate) fn connect_unix(path: &Path) -> io::Result<OwnedFd> {
     for (to, from) in address.sun_path.iter_mut().zip(bytes) {
         *to = *from as libc::c_char;
     }
-    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    // SAFETY: the call accesses no memory.
-    let socket = unsafe { libc::socket(libc::AF_UNIX, kind, 0) };
-    if socket < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the descriptor is new, and nothing else closes it.
-    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    let socket = platform::unix_socket()?;
     let length = size_of::<libc::sockaddr_un>() as libc::socklen_t;
     // SAFETY: `address` is a valid address of this length for the duration of the call.
     match unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), length) } {
@@ -187,52 +191,13 @@ pub(crate) fn with_signals_blocked<T>(body: impl FnOnce() -> T) -> T {
     body()
 }
 
-/// Sleeps while `word` is `expected`, until [`futex_wake`] wakes a class that shares a bit with this one. Returns
-/// whether the thread was woken: `false` if the word differs, or on a signal.
-pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, class: u32) -> bool {
-    futex(word, libc::FUTEX_WAIT_BITSET | libc::FUTEX_PRIVATE_FLAG, expected, class, None) == 0
-}
-
-/// Like [`futex_wait`], but at most for this time.
-pub(crate) fn futex_wait_for(word: &AtomicU32, expected: u32, class: u32, time: Duration) {
-    futex(word, libc::FUTEX_WAIT_BITSET | libc::FUTEX_PRIVATE_FLAG, expected, class, Some(time));
-}
-
-/// Wakes up to `count` threads of these classes that sleep on `word`, in the order in which they went to sleep. Returns
-/// how many it woke.
-pub(crate) fn futex_wake(word: &AtomicU32, class: u32, count: u32) -> usize {
-    let count = count.min(i32::MAX as u32);
-    let woken = futex(word, libc::FUTEX_WAKE_BITSET | libc::FUTEX_PRIVATE_FLAG, count, class, None);
-    usize::try_from(woken).unwrap_or(0)
-}
-
-/// Like [`futex_wait_for`], for a word in [`SharedMemory`], until [`futex_wake_shared`].
-pub(crate) fn futex_wait_shared(word: &AtomicU32, expected: u32, time: Duration) {
-    futex(word, libc::FUTEX_WAIT_BITSET, expected, u32::MAX, Some(time));
-}
-
-/// Wakes all threads of all processes that sleep on a word in [`SharedMemory`].
-pub(crate) fn futex_wake_shared(word: &AtomicU32) {
-    futex(word, libc::FUTEX_WAKE_BITSET, i32::MAX as u32, u32::MAX, None);
-}
-
-fn futex(word: &AtomicU32, operation: libc::c_int, value: u32, class: u32, time: Option<Duration>) -> libc::c_long {
-    let end = time.map(|time| {
-        let end = Duration::from_nanos(time_awake()).saturating_add(time);
-        libc::timespec { tv_sec: end.as_secs() as libc::time_t, tv_nsec: end.subsec_nanos() as libc::c_long }
-    });
-    let end = end.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    // SAFETY: `word` is a valid, aligned 32-bit word for the duration of the call, which the kernel reads atomically;
-    // `end` is NULL or a valid time. Neither operation uses the second word.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, value, end, std::ptr::null::<u32>(), class) }
-}
-
 /// Makes the loader run an `extern "C" fn()` when the library is loaded, before `main`.
 macro_rules! run_at_load {
     ($function:ident) => {
         #[used]
-        // SAFETY: `.init_array` contains pointers to C functions, each of which the loader calls once; this is one.
-        #[unsafe(link_section = ".init_array")]
+        // SAFETY: the section contains pointers to C functions, each of which the loader calls once; this is one.
+        #[cfg_attr(target_os = "linux", unsafe(link_section = ".init_array"))]
+        #[cfg_attr(target_os = "macos", unsafe(link_section = "__DATA,__mod_init_func"))]
         static RUN_AT_LOAD: extern "C" fn() = $function;
     };
 }

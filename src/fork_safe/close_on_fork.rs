@@ -35,7 +35,7 @@ impl CloseOnForkFile {
     /// Tries to lock one byte of the file, which may lie beyond its end. Returns `false` if another open file has
     /// locked it.
     pub(crate) fn try_lock_byte(&self, at: u32) -> io::Result<bool> {
-        match self.set_lock(libc::F_WRLCK, at) {
+        match self.set_lock(libc::F_WRLCK as libc::c_short, at) {
             Ok(()) => Ok(true),
             Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
             Err(error) => Err(error),
@@ -44,7 +44,7 @@ impl CloseOnForkFile {
 
     /// Whether another open file has locked this byte.
     pub(crate) fn is_byte_locked(&self, at: u32) -> io::Result<bool> {
-        let mut lock = byte_lock(libc::F_WRLCK, at);
+        let mut lock = byte_lock(libc::F_WRLCK as libc::c_short, at);
         // SAFETY: the descriptor is open, and `lock` is writable during the call.
         match unsafe { libc::fcntl(self.file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) } {
             0 => Ok(lock.l_type != libc::F_UNLCK as libc::c_short),
@@ -59,10 +59,10 @@ impl CloseOnForkFile {
 
     pub(crate) fn unlock_byte(&self, at: u32) {
         // If this fails, closing the file unlocks it.
-        let _ = self.set_lock(libc::F_UNLCK, at);
+        let _ = self.set_lock(libc::F_UNLCK as libc::c_short, at);
     }
 
-    fn set_lock(&self, kind: libc::c_int, at: u32) -> io::Result<()> {
+    fn set_lock(&self, kind: libc::c_short, at: u32) -> io::Result<()> {
         let lock = byte_lock(kind, at);
         // SAFETY: the descriptor is open, and the system only reads the lock during the call.
         match unsafe { libc::fcntl(self.file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) } {
@@ -73,10 +73,10 @@ impl CloseOnForkFile {
 }
 
 /// A lock on one byte, as `fcntl` takes it.
-fn byte_lock(kind: libc::c_int, at: u32) -> libc::flock {
+fn byte_lock(kind: libc::c_short, at: u32) -> libc::flock {
     // SAFETY: the struct consists of integers, for which zero is valid; the system requires 0 as the process id.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
-    lock.l_type = kind as libc::c_short;
+    lock.l_type = kind;
     lock.l_whence = libc::SEEK_SET as libc::c_short;
     lock.l_start = libc::off_t::from(at);
     lock.l_len = 1;

@@ -176,7 +176,7 @@ unsafe extern "C" fn open(path: *const c_char, flags: c_int, mode: c_int) -> c_i
         // SAFETY: the descriptor was just opened; `errno` belongs to this thread.
         unsafe {
             libc::close(fd);
-            *libc::__errno_location() = libc::EMFILE;
+            *sys::errno() = libc::EMFILE;
         }
     }
     if fd >= 0 && !refused {
@@ -203,9 +203,9 @@ unsafe extern "C" fn fstat(fd: c_int, state: *mut libc::stat) -> c_int {
     // SAFETY: SQLite's arguments are passed on.
     let result = unsafe { libc::fstat(fd, state) };
     if result == 0 && OURS.contains(fd) {
-        let own = (u64::from(fork::generation()) + 1) << 32;
+        let own = (u64::from(fork::generation()) + 1) << (libc::dev_t::BITS / 2);
         // SAFETY: `fstat` succeeded, so `state` is valid and initialized.
-        unsafe { (*state).st_dev ^= own };
+        unsafe { (*state).st_dev ^= own as libc::dev_t };
     }
     result
 }
@@ -242,7 +242,7 @@ unsafe extern "C" fn mmap(
     if start != libc::MAP_FAILED && OURS.contains(fd) {
         // SAFETY: the range was just mapped. A forked child does not inherit it, and does not use it: the mapping would
         // keep the open file description, and with it the parent's locks, alive in the child.
-        unsafe { libc::madvise(start, len, libc::MADV_DONTFORK) };
+        unsafe { sys::keep_from_children(start, len) };
     }
     start
 }
@@ -289,7 +289,7 @@ mod memory {
         }
         // SAFETY: SQLite frees a block that `allocate` returned, which has as many bytes as `malloc` reports.
         unsafe {
-            let size = libc::malloc_usable_size(block);
+            let size = sys::usable_size(block);
             block.cast::<u8>().write_bytes(0, size);
             // Keeps the compiler from removing writes to memory that is about to be freed.
             std::hint::black_box(block);
@@ -300,7 +300,7 @@ mod memory {
     unsafe extern "C" fn resize(block: *mut c_void, new: c_int) -> *mut c_void {
         // SAFETY: `block` came from `allocate`; both blocks have at least as many bytes as are copied.
         unsafe {
-            let old = libc::malloc_usable_size(block);
+            let old = sys::usable_size(block);
             let new = usize::try_from(new).unwrap_or(usize::MAX);
             if new <= old && new > old / 2 {
                 return block;
@@ -316,7 +316,7 @@ mod memory {
 
     unsafe extern "C" fn size(block: *mut c_void) -> c_int {
         // SAFETY: SQLite passes a block that `allocate` returned.
-        c_int::try_from(unsafe { libc::malloc_usable_size(block) }).unwrap_or(c_int::MAX)
+        c_int::try_from(unsafe { sys::usable_size(block) }).unwrap_or(c_int::MAX)
     }
 
     unsafe extern "C" fn round_up(size: c_int) -> c_int {

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed, Ordering::SeqCst, compil
 use crate::error::{Error, Result, Status};
 use crate::fork;
 use crate::fork_safe::Mutex;
+use crate::sys;
 
 const CHUNK: usize = 64 * 1024;
 const SMALLEST: usize = 64;
@@ -308,7 +309,7 @@ impl Arena {
             return None;
         }
         // SAFETY: the range is the mapping just created; the advice does not change its contents.
-        unsafe { libc::madvise(start, size, libc::MADV_DONTDUMP) };
+        unsafe { sys::keep_from_core_files(start, size) };
         let mut mapping = Mapping { start: NonNull::new(start.cast())?, size, locked: false };
         if let Err(error) = mapping.lock() {
             self.lock_error = error;

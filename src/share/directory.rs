@@ -90,7 +90,7 @@ impl ShareDirectory {
     /// Creates a file with these contents, unless there is one of this name. It is complete as soon as it has the name.
     pub(super) fn create(&self, name: &str, contents: &[u8]) -> Result<()> {
         let mut options = OpenOptions::new();
-        options.write(true).mode(0o600).custom_flags(libc::O_TMPFILE);
+        options.write(true).mode(0o600).custom_flags(sys::UNNAMED_FILE);
         let created = CloseOnForkFile::open(&options, &self.file(".")).and_then(|file| {
             (&*file).write_all(contents)?;
             sys::name_file(&file, &self.file(name))

@@ -50,6 +50,8 @@ use failure::Outcome;
 
 fn main() -> ExitCode {
     // Values are copied on their way out of the program, so it writes no core file. The setting ends with `exec`.
+    // macOS has no such setting, and writes none by default.
+    #[cfg(target_os = "linux")]
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable).ok();
     let mut arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,

@@ -4,21 +4,17 @@
 //! `/proc/PID/fd/NUMBER`, where PID is the process of the command. So the kernel frees it when the command ends,
 //! however that happens. The link is then left behind, leads nowhere, and is replaced by the next run.
 
-use std::fs::{self, File, Permissions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
-use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
+use rustix::io::{FdFlags, fcntl_setfd};
 
 use crate::failure::Failure;
 use crate::secrets::{SecretBytes, Secrets, check_name, warn_of_doubt};
 use crate::selection::Variable;
-
-/// Shells and scripts use the numbers below for files of their own.
-const FIRST_NUMBER: RawFd = 100;
 
 /// The name that `/proc/PID/fd` shows.
 const NAME: &str = "st-secrets";
@@ -98,12 +94,27 @@ impl OpenFile {
 }
 
 /// No process can change the file, not even the command.
+#[cfg(target_os = "linux")]
 fn create(value: &[u8]) -> io::Result<OwnedFd> {
+    use std::fs::{File, Permissions};
+    use std::io::Write;
+    use std::os::unix::fs::PermissionsExt;
+
+    use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+    use rustix::io::fcntl_dupfd_cloexec;
+
+    /// Shells and scripts use the numbers below for files of their own.
+    const FIRST_NUMBER: RawFd = 100;
     let mut file = File::from(memfd_create(NAME, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
     file.set_permissions(Permissions::from_mode(0o400))?;
     file.write_all(value)?;
     fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL)?;
     Ok(fcntl_dupfd_cloexec(&file, FIRST_NUMBER)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn create(_value: &[u8]) -> io::Result<OwnedFd> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "only Linux has such files"))
 }
 
 /// The link to an open file of this process, and of the command that it becomes.

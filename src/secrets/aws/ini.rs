@@ -11,6 +11,7 @@ use crate::error::{Error, Result, Status};
 use crate::files;
 use crate::secret_memory::SecretBytes;
 use crate::settings::{Setting, SettingOrigin};
+use crate::sys;
 
 const MAX_SIZE: usize = 1 << 20;
 
@@ -84,9 +85,6 @@ pub(super) enum ReadResult {
     Unreadable(Error),
 }
 
-/// The device `/dev/null`, which users set as path to have no file.
-const NULL_DEVICE: u64 = libc::makedev(1, 3);
-
 impl Ini {
     pub(super) fn read(path: &Path) -> Result<ReadResult> {
         let contents = match files::read(path, MAX_SIZE) {
@@ -102,7 +100,7 @@ impl Ini {
 
     fn unreadable(path: &Path, error: Error) -> ReadResult {
         match fs::metadata(path) {
-            Ok(metadata) if metadata.rdev() == NULL_DEVICE => ReadResult::Missing,
+            Ok(metadata) if metadata.rdev() == sys::NULL_DEVICE => ReadResult::Missing,
             _ => ReadResult::Unreadable(error),
         }
     }

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Signal, kill_process_group};
-use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+use rustix::pty::{OpenptFlags, grantpt, openpt, unlockpt};
 use rustix::termios::{
     OptionalActions, OutputModes, Winsize, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr, tcsetwinsize,
 };
@@ -42,10 +42,7 @@ impl Channel {
 
     /// The command keeps its controlling terminal, and with it the keyboard: this one is for output only.
     fn terminal(output: File) -> io::Result<Channel> {
-        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
-        grantpt(&ours)?;
-        unlockpt(&ours)?;
-        let theirs = ioctl_tiocgptpeer(&ours, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+        let (ours, theirs) = open_terminal()?;
         let mut modes = tcgetattr(&output)?;
         // The real terminal adds carriage returns. Without these, a secret of several lines is found as it is.
         modes.output_modes -= OutputModes::OPOST;
@@ -56,6 +53,32 @@ impl Channel {
         screen.resize(&ours);
         Ok(Channel { output, input: ours, theirs, screen: Some(screen) })
     }
+}
+
+/// Opens a terminal: our end, and that of the command.
+#[cfg(target_os = "linux")]
+fn open_terminal() -> io::Result<(OwnedFd, OwnedFd)> {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let ours = openpt(flags)?;
+    grantpt(&ours)?;
+    unlockpt(&ours)?;
+    let theirs = rustix::pty::ioctl_tiocgptpeer(&ours, flags)?;
+    Ok((ours, theirs))
+}
+
+/// The same where the end of the command is opened by its name.
+#[cfg(not(target_os = "linux"))]
+fn open_terminal() -> io::Result<(OwnedFd, OwnedFd)> {
+    use rustix::fs::{Mode, open};
+    use rustix::io::{FdFlags, fcntl_setfd};
+
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
+    fcntl_setfd(&ours, FdFlags::CLOEXEC)?;
+    grantpt(&ours)?;
+    unlockpt(&ours)?;
+    let name = rustix::pty::ptsname(&ours, Vec::new())?;
+    let theirs = open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
+    Ok((ours, theirs))
 }
 
 impl Screen {

@@ -1,0 +1,15 @@
+#!/bin/sh
+# Checks that the library and the program compile for macOS, with Zig as the C compiler of the crates that have C, where
+# Rust's standard library for it is installed. Nothing is linked or run.
+set -eu
+cd "$(dirname "$0")/../.."
+for target in aarch64-apple-darwin x86_64-apple-darwin; do
+    if [ ! -d "$(rustc --print target-libdir --target $target)" ]; then
+        echo "not checked for macOS: $target, which needs: rustup target add $target"
+        continue
+    fi
+    sh packaging/zig.sh "$(uname -m)-unknown-linux-gnu"
+    PATH=$PWD/build/zig/bin:$PATH
+    cargo-zigbuild clippy --quiet --locked --lib --target $target -- -D warnings
+    cargo-zigbuild clippy --quiet --locked --features command --bin st-secrets --target $target -- -D warnings
+done

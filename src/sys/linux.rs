@@ -83,12 +83,12 @@ pub(crate) fn futex_wake(word: &AtomicU32, class: u32, count: u32) -> usize {
     usize::try_from(woken).unwrap_or(0)
 }
 
-/// Like [`futex_wait_for`], for a word in [`SharedMemory`], until [`futex_wake_shared`].
+/// Like [`futex_wait_for`], for a word in [`SharedMemory`](super::SharedMemory), until [`futex_wake_shared`].
 pub(crate) fn futex_wait_shared(word: &AtomicU32, expected: u32, time: Duration) {
     futex(word, libc::FUTEX_WAIT_BITSET, expected, u32::MAX, Some(time));
 }
 
-/// Wakes all threads of all processes that sleep on a word in [`SharedMemory`].
+/// Wakes all threads of all processes that sleep on a word in [`SharedMemory`](super::SharedMemory).
 pub(crate) fn futex_wake_shared(word: &AtomicU32) {
     futex(word, libc::FUTEX_WAKE_BITSET, i32::MAX as u32, u32::MAX, None);
 }

@@ -196,6 +196,10 @@ impl Retry {
                     format!("attempt {} failed ({message}); retrying in {delay:.0?}", progress.number)
                 });
                 wait(delay);
+                // A wait may last longer than asked.
+                if remaining().is_zero() {
+                    return Err(failed.error);
+                }
             }
             progress.number += 1;
             REPEATED.set(REPEATED.get().wrapping_add(1));

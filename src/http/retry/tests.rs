@@ -138,6 +138,17 @@ fn success_ends_the_attempts() {
 }
 
 #[test]
+fn wait_that_lasts_too_long_ends_with_the_last_error() {
+    let (left, sent) = (Cell::new(Duration::from_secs(60)), Cell::new(0));
+    let attempt = |number| {
+        sent.set(number);
+        Err::<(), _>(failed(RetryClass::Throttled))
+    };
+    let result = steady().run_with(Attempts::at_most(3), || left.get(), |_| left.set(Duration::ZERO), attempt);
+    assert_eq!((result.unwrap_err().message(), sent.get()), ("down", 1));
+}
+
+#[test]
 fn attempt_after_the_deadline_is_not_waited_for() {
     for class in [RetryClass::Transient, RetryClass::Throttled] {
         let delays = delays_within(&steady(), Attempts::at_most(3), Duration::from_millis(900), |_| failed(class));

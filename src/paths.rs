@@ -9,6 +9,11 @@ pub(crate) fn home() -> Option<PathBuf> {
     env::home_dir().filter(|home| !home.as_os_str().is_empty())
 }
 
+/// A file that Kubernetes gives a pod for its service account: `token`, `ca.crt`, `namespace`.
+pub(crate) fn service_account(file: &str) -> PathBuf {
+    Path::new("/var/run/secrets/kubernetes.io/serviceaccount").join(file)
+}
+
 /// Replaces a leading `~` with the home directory. `~user` is not expanded.
 pub(crate) fn expand_home(path: &Path) -> PathBuf {
     let mut parts = path.components();

@@ -129,14 +129,15 @@ unsafe fn install_once() -> bool {
         }
         let unix = ffi::sqlite3_vfs_find(c"unix".as_ptr());
         let Some(set) = unix.as_ref().and_then(|vfs| vfs.xSetSystemCall) else { return false };
-        let calls: [(&CStr, *const ()); 5] = [
+        let calls: &[(&CStr, *const ())] = &[
             (c"open", open as *const ()),
             (c"close", close as *const ()),
             (c"fstat", fstat as *const ()),
+            #[cfg(target_os = "linux")]
             (c"fcntl", fcntl as *const ()),
             (c"mmap", mmap as *const ()),
         ];
-        for (name, function) in calls {
+        for &(name, function) in calls {
             let function: ffi::sqlite3_syscall_ptr = Some(transmute::<*const (), unsafe extern "C" fn()>(function));
             if set(unix, name.as_ptr(), function) != ffi::SQLITE_OK {
                 return false;
@@ -210,7 +211,9 @@ unsafe extern "C" fn fstat(fd: c_int, state: *mut libc::stat) -> c_int {
     result
 }
 
-/// In C the third argument is variadic. On the supported platforms such an argument is passed like any other.
+/// In C the third argument is variadic. On Linux such an argument is passed like any other; on macOS it is not, so there
+/// SQLite has its own locks, those of the process.
+#[cfg(target_os = "linux")]
 unsafe extern "C" fn fcntl(fd: c_int, command: c_int, argument: *mut c_void) -> c_int {
     let of_file = match command {
         libc::F_SETLK => libc::F_OFD_SETLK,

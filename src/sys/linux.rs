@@ -1,4 +1,4 @@
-//! What Linux has.
+//! System calls that only Linux has, and their types there.
 
 use std::ffi::{c_int, c_void};
 use std::io;
@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use super::time_awake;
 
-/// Clocks that include the time suspended, that do not, and that does not as of the last tick.
+/// A clock that includes the time suspended.
 pub(super) const BOOT: libc::clockid_t = libc::CLOCK_BOOTTIME;
+/// One that does not.
 pub(super) const AWAKE: libc::clockid_t = libc::CLOCK_MONOTONIC;
+/// The same as of the last tick.
 pub(super) const COARSE: libc::clockid_t = libc::CLOCK_MONOTONIC_COARSE;
 /// The longest path of a socket in the file system, in bytes; a NUL follows it.
 pub(crate) const MAX_SOCKET_PATH: usize = 107;
@@ -19,7 +21,7 @@ pub(crate) const NULL_DEVICE: u64 = libc::makedev(1, 3);
 /// The flag of a file without a name, in a directory that is opened.
 pub(crate) const UNNAMED_FILE: c_int = libc::O_TMPFILE;
 
-/// Returns a new socket in non-blocking mode, which programs that are started do not inherit.
+/// Returns a new socket, in non-blocking mode and closed on exec.
 pub(super) fn unix_socket() -> io::Result<OwnedFd> {
     let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: the call accesses no memory.
@@ -54,7 +56,7 @@ pub(crate) unsafe fn keep_from_core_files(start: *mut c_void, len: usize) {
     unsafe { libc::madvise(start, len, libc::MADV_DONTDUMP) };
 }
 
-/// How many bytes a block of the C library's allocator has.
+/// Returns the size of a block of the C library's allocator, in bytes.
 ///
 /// # Safety
 /// The block was allocated there and not freed.

@@ -1,6 +1,6 @@
-//! What macOS has. It compiles and is not tested.
+//! The same for macOS. It compiles and is not tested.
 //!
-//! Nothing is shared with other processes there: no file system is in memory, so the share refuses all directories.
+//! Nothing is shared with other processes there: no file system is in memory, so the share refuses every directory.
 
 use std::ffi::{c_int, c_void};
 use std::io;
@@ -12,9 +12,11 @@ use std::time::{Duration, Instant};
 
 use parking_lot_core::{DEFAULT_UNPARK_TOKEN, FilterOp, ParkResult, ParkToken};
 
-/// Clocks that include the time suspended, and that do not. The fast one lags by an unknown time, so there is none.
+/// A clock that includes the time suspended.
 pub(super) const BOOT: libc::clockid_t = libc::CLOCK_MONOTONIC;
+/// One that does not.
 pub(super) const AWAKE: libc::clockid_t = libc::CLOCK_UPTIME_RAW;
+/// The same: the coarse clock of macOS lags by an unknown time.
 pub(super) const COARSE: libc::clockid_t = libc::CLOCK_UPTIME_RAW;
 /// The longest path of a socket in the file system, in bytes; a NUL follows it.
 pub(crate) const MAX_SOCKET_PATH: usize = 103;
@@ -25,7 +27,7 @@ pub(crate) const UNNAMED_FILE: c_int = 0;
 /// The pause between two looks at a word that other processes change.
 const SHARED_PAUSE: Duration = Duration::from_millis(5);
 
-/// Returns a new socket in non-blocking mode, which programs that are started do not inherit.
+/// Returns a new socket, in non-blocking mode and closed on exec.
 pub(super) fn unix_socket() -> io::Result<OwnedFd> {
     // SAFETY: the call accesses no memory.
     let socket = match unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_STREAM, 0) } {
@@ -57,13 +59,13 @@ pub(crate) unsafe fn keep_from_children(start: *mut c_void, len: usize) {
     unsafe { libc::minherit(start, len, libc::VM_INHERIT_NONE as c_int) };
 }
 
-/// There is no such advice; core files are off by default.
+/// Does nothing: macOS has no such advice, and writes no core files by default.
 ///
 /// # Safety
 /// The range is a mapping of the caller.
 pub(crate) unsafe fn keep_from_core_files(_start: *mut c_void, _len: usize) {}
 
-/// How many bytes a block of the C library's allocator has.
+/// Returns the size of a block of the C library's allocator, in bytes.
 ///
 /// # Safety
 /// The block was allocated there and not freed.
@@ -123,5 +125,5 @@ pub(crate) fn futex_wait_shared(word: &AtomicU32, expected: u32, time: Duration)
     }
 }
 
-/// Those that wait look at the word by themselves.
+/// Does nothing: those that wait poll the word.
 pub(crate) fn futex_wake_shared(_word: &AtomicU32) {}

@@ -3,6 +3,8 @@
 # the C compiler for the crates that have C, which `make TARGET=…` installs. Nothing is linked or run.
 set -eu
 cd "$(dirname "$0")/../.."
+# cargo-zigbuild leaves it here.
+trap 'rm -f .intentionally-empty-file.o' EXIT
 for target in aarch64-apple-darwin x86_64-apple-darwin; do
     if [ ! -d "$(rustc --print target-libdir --target $target)" ]; then
         echo "not checked for macOS: $target, which needs: rustup target add $target"

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 use super::names::{SecretPlace, slug};
 use crate::config::Config;
 use crate::error::{Error, Result, Status};
+use crate::paths;
 use crate::secrets::cloud::{Credential, any_url, is_safe};
 use crate::settings::{Environment, InvalidSetting, Setting, SettingOrigin};
 use crate::share::Identity;
@@ -17,8 +18,6 @@ const PROJECT_VARIABLE: &str = "INFISICAL_PROJECT_ID";
 const CLIENT_VARIABLE: &str = "INFISICAL_UNIVERSAL_AUTH_CLIENT_ID";
 const IDENTITY_VARIABLE: &str = "INFISICAL_MACHINE_IDENTITY_ID";
 const JWT_VARIABLE: &str = "INFISICAL_JWT";
-/// Where Kubernetes puts the token of a pod's service account.
-const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
 /// The settings of the provider itself. What comes from variables is read when it is needed.
 pub(super) struct Settings {
@@ -74,10 +73,11 @@ impl Settings {
         if let (None, Some(setting)) = (auth, identity_id.as_ref().or(jwt_file.as_ref())) {
             return Err(setting.invalid("needs `infisical_auth`: kubernetes, oidc or jwt"));
         }
-        let jwt_file = jwt_file.or_else(|| {
-            let is_kubernetes = auth == Some(JwtAuth::Kubernetes);
-            is_kubernetes.then(|| Setting::new(SettingOrigin::Named("the service account".to_owned()), SERVICE_ACCOUNT))
-        });
+        let of_pod = || {
+            let path = paths::service_account("token").display().to_string();
+            Setting::new(SettingOrigin::Named("the service account".to_owned()), &path)
+        };
+        let jwt_file = jwt_file.or_else(|| (auth == Some(JwtAuth::Kubernetes)).then(of_pod));
         let jwt = Credential::of_file(jwt_file, JWT_VARIABLE);
         let token = Credential::of_config(config, "infisical_token", "infisical_token_file", "INFISICAL_TOKEN")?;
         let Some(environment) = place.environment.or(environment) else { return Ok(None) };

@@ -11,12 +11,11 @@ use crate::clock::Deadline;
 use crate::config::Config;
 use crate::error::Result;
 use crate::http::Roots;
+use crate::paths::service_account;
 use crate::secrets::not_configured::NotConfigured;
 use crate::secrets::provider_table::{ProviderTable, invalid};
 use crate::settings::{Environment, InvalidSetting, Setting, SettingOrigin};
 
-/// Where Kubernetes puts the files of a pod's service account.
-const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 const MEMBERS: [&str; 3] = ["kubernetes_secret", "namespace", "name"];
 
 /// Which Secrets are read.
@@ -225,15 +224,14 @@ fn of_pod(
     let name = host.text();
     let name = if name.contains(':') && !name.starts_with('[') { format!("[{name}]") } else { name.to_owned() };
     let address = Setting::new(host.origin.clone(), &format!("https://{name}:{port}"));
-    let file = |name: &str| Path::new(SERVICE_ACCOUNT).join(name);
     let login = match token_file {
         Some(path) => KubernetesLogin::TokenFile(path),
         None if certificate.is_some() => KubernetesLogin::None,
-        None => KubernetesLogin::TokenFile(file("token")),
+        None => KubernetesLogin::TokenFile(service_account("token")),
     };
     let origin = SettingOrigin::Named("the service account of this pod".to_owned());
-    let roots = ca_file.unwrap_or_else(|| Setting::new(origin, &file("ca.crt").to_string_lossy()));
-    let namespace = namespace.map_or_else(|| Namespace::File(file("namespace")), Namespace::Given);
+    let roots = ca_file.unwrap_or_else(|| Setting::new(origin, &service_account("ca.crt").to_string_lossy()));
+    let namespace = namespace.map_or_else(|| Namespace::File(service_account("namespace")), Namespace::Given);
     ApiServer::new(&address, namespace, login, Roots::File(roots), certificate)
 }
 
@@ -271,7 +269,7 @@ mod tests {
         let settings = read(&[("kubernetes_secret", "train")], &variables).ok().unwrap();
         let server = server(&settings);
         assert_eq!(server.url, "https://[fd00::1]:6443");
-        assert_eq!(server.token_file(), Some(&Path::new(SERVICE_ACCOUNT).join("token")));
+        assert_eq!(server.token_file(), Some(&service_account("token")));
         assert!(matches!(&server.transport.roots, Roots::File(file) if file.text().ends_with("/ca.crt")));
         assert!(matches!(server.namespace, Namespace::File(_)));
     }

@@ -7,14 +7,13 @@ use super::address;
 use super::secret_file::{self, printable};
 use super::settings_reader::SettingsReader;
 use crate::error::Result;
+use crate::paths;
 use crate::secret_memory::SecretBytes;
 #[cfg(feature = "aws")]
 use crate::secrets::aws::Caller;
 use crate::settings::{InvalidSetting, Setting, SettingOrigin};
 use crate::share::Identity;
 
-/// Where Kubernetes puts the token of a pod's service account.
-const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 const METHODS: &str = "token, approle, userpass, ldap, cert, kubernetes, jwt, aws or agent";
 /// Keys that have no meaning without `vault_auth`.
 const LOGIN_KEYS: [&str; 11] = [
@@ -288,7 +287,7 @@ fn jwt(reader: &SettingsReader<'_>, kubernetes: bool) -> Result<VaultAuth, Inval
     let file = reader
         .config
         .setting("vault_jwt_file")?
-        .map_or_else(|| PathBuf::from(SERVICE_ACCOUNT), |setting| setting.path());
+        .map_or_else(|| paths::service_account("token"), |setting| setting.path());
     let mount = auth_mount(reader, if kubernetes { "kubernetes" } else { "jwt" })?;
     Ok(VaultAuth::Login(VaultLogin { mount, credentials: LoginCredentials::Jwt { kubernetes, role, file } }))
 }

@@ -62,9 +62,10 @@ type ClusterConfirmation struct {
 	Complete bool
 }
 
-// InvalidateCluster makes all hosts that share a tier drop what they have cached, and returns when all that make calls
-// have confirmed that, or after timeout, or with an error when ctx is done. The setting share_url must be set. key is
-// the key that changed, or empty for all; at present everything is dropped in both cases.
+// InvalidateCluster makes all hosts that share a tier drop what they have cached, and returns when they have confirmed
+// that, or after timeout, or with an error when ctx is done. A host confirms by a get or Listen of one of its
+// processes; one that has made no such call for 15 s is not waited for. The setting share_url must be set. key is the
+// key that changed, or empty for all; at present everything is dropped in both cases.
 func (s *Secrets) InvalidateCluster(ctx context.Context, key string, timeout time.Duration) (ClusterConfirmation, error) {
 	return parsed[ClusterConfirmation](s.invalidate(ctx, key, C.ST_SCOPE_CLUSTER, timeout))
 }

@@ -235,7 +235,8 @@ public:
         });
     }
     /// Drops the cached values of all processes on this host, or with ST_SCOPE_CLUSTER on all hosts that share a tier,
-    /// and returns as JSON which have confirmed it and which are silent, within `timeout`.
+    /// and returns as JSON which have confirmed it and which are silent, within `timeout`. A host confirms by a get or
+    /// `listen`; one that has made no such call for 15 s is not waited for.
     std::string invalidate(std::string_view key, Seconds timeout, std::uint32_t scope = ST_SCOPE_HOST) const {
         return try_invalidate(key, timeout, scope).value();
     }

@@ -122,14 +122,16 @@ pub unsafe extern "C" fn st_secrets_listen(
 ///
 /// `report` receives the result as JSON, which the caller frees with `st_bytes_free`: `{"scope": "host", "confirmed":
 /// [1201, 1202], "silent": [1203], "complete": true}`, with process IDs. In a process that confirmed, no get that
-/// begins after this call returns an older value. An idle process counts as confirmed, because its next call begins by
-/// checking the shared memory. A silent process is stopped, possibly in the middle of a get that returns an older value
-/// when the process continues. The call succeeds even if processes are silent: check `silent`. `complete` is false if
-/// the host has had more processes than the list can hold (4088).
+/// begins after this call returns an older value. With `ST_SCOPE_HOST`, an idle process counts as confirmed, because
+/// its next call begins by checking the shared memory. A silent process is stopped, possibly in the middle of a get
+/// that returns an older value when the process continues. The call succeeds even if processes are silent: check
+/// `silent`. `complete` is false if the host has had more processes than the list can hold (4088).
 ///
-/// With `ST_SCOPE_CLUSTER`, `confirmed` and `silent` are arrays of host names. A host that has made no call for 15
-/// seconds is listed as silent without waiting for it; after 60 seconds without a call it is not listed. In both cases
-/// its next get checks the tier first.
+/// With `ST_SCOPE_CLUSTER`, `confirmed` and `silent` are arrays of host names. A host confirms when one of its
+/// processes calls a get or `st_secrets_listen`. The call waits for each host that has made such a call within the last
+/// 15 seconds, until it confirms or makes no call for 15 seconds. To confirm promptly, a host that makes few gets calls
+/// `st_secrets_listen` in a loop. A host without a call for 15 seconds is listed as silent without waiting for it;
+/// after 60 seconds it is not listed. In both cases its next get checks the tier first.
 ///
 /// `ST_CONFIG`: with `ST_SCOPE_HOST`, the setting `share` is off; with `ST_SCOPE_CLUSTER`, there is no `share_url`.
 /// `ST_UNAVAILABLE`, `ST_TIMEOUT`, `ST_ACCESS_DENIED` or `ST_PROTOCOL`: the tier failed. `ST_ACCESS_DENIED` or `ST_IO`:

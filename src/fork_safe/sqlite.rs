@@ -211,8 +211,8 @@ unsafe extern "C" fn fstat(fd: c_int, state: *mut libc::stat) -> c_int {
     result
 }
 
-/// In C the third argument is variadic. On Linux such an argument is passed like any other; on macOS it is not, so there
-/// SQLite has its own locks, those of the process.
+/// In C the third argument is variadic. On Linux such an argument is passed like any other. On macOS it is not, so
+/// SQLite uses its own locks there, those of the process.
 #[cfg(target_os = "linux")]
 unsafe extern "C" fn fcntl(fd: c_int, command: c_int, argument: *mut c_void) -> c_int {
     let of_file = match command {

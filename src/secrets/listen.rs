@@ -110,6 +110,9 @@ impl Manager {
     /// that returns an older value, in a process that confirmed. A silent process is stopped, and may be in the middle
     /// of a get. `complete` is false if the host has more processes than the list.
     ///
+    /// With [`Scope::Cluster`], hosts confirm, by a get or [`Manager::listen`] of one of their processes. Those that
+    /// have made such a call within the last 15 s are waited for.
+    ///
     /// `key` is the key that changed, or `None` for all. At present everything is dropped in both cases, because
     /// documents are loaded as a whole.
     pub fn invalidate(&self, key: Option<&str>, scope: Scope, timeout: Duration) -> Result<String> {

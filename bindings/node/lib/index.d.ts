@@ -416,7 +416,8 @@ export class Secrets extends Handle {
   invalidateSync(key?: string | null, options?: { timeout?: number }): Confirmation;
   /**
    * Makes all hosts that share a tier drop what they have cached, and returns which of them have confirmed that, when
-   * all that make calls have or after `timeout` seconds. The setting `share_url` must be set.
+   * all have or after `timeout` seconds. A host confirms by a get or `listen` of one of its processes; one that has
+   * made no such call for 15 s is not waited for. The setting `share_url` must be set.
    */
   invalidateCluster(key?: string | null, options?: CallOptions & { timeout?: number }): Promise<ClusterConfirmation>;
   invalidateClusterSync(key?: string | null, options?: { timeout?: number }): ClusterConfirmation;

@@ -306,9 +306,10 @@ class SecretsManager(_native.Secrets):
         return report
 
     def invalidate_cluster(self, key: str | None = None, timeout: float | timedelta = 10.0) -> ClusterConfirmation:
-        """Makes all hosts that share a tier drop what they have cached, and returns when all that make calls have
-        confirmed that, or after `timeout` seconds, with the names of hosts. The setting `share_url` must be set. At
-        present everything is dropped, whatever the key.
+        """Makes all hosts that share a tier drop what they have cached, and returns when all have confirmed that, or
+        after `timeout` seconds, with the names of hosts. A host confirms by a get or `listen` of one of its processes;
+        one that has made no such call for 15 seconds is not waited for. The setting `share_url` must be set. At present
+        everything is dropped, whatever the key.
         """
         report: ClusterConfirmation = json.loads(self._invalidate(key, timeout, True))
         return report

@@ -1,5 +1,6 @@
 // Caches: bytes, objects, loads.
 #include "check.hpp"
+#include "redis.hpp"
 
 #include <map>
 #include <thread>
@@ -207,8 +208,36 @@ static void load_in_two_steps() {
     kept.lease.finish("x");
 }
 
+static void caches_share_values_through_a_tier() {
+    Redis redis;
+    auto open = [&](const std::string &url) {
+        st::Config config = st::Config().tier(url).share_key(Redis::key);
+        config.tier_interval(10ms);
+        return st::Cache::open_with(config);
+    };
+    st::Cache one = open(redis.url()), other = open(redis.url());
+    auto has = [](st::Cache &cache, std::string_view key, std::string_view value) {
+        const auto found = cache.get(key);
+        return found.has_value() && found->view() == value;
+    };
+    one.set("user:1", "CANARY-first");
+    one.set("plan", "CANARY-plan");
+    CHECK(has(other, "user:1", "CANARY-first") && has(other, "plan", "CANARY-plan"));
+    one.set("user:1", "CANARY-second");
+    CHECK_SOON(has(other, "user:1", "CANARY-second"));
+    CHECK(one.invalidate_prefix("user:") == 1);
+    CHECK_SOON(!other.get("user:1").has_value());
+    CHECK(has(other, "plan", "CANARY-plan"));
+    // A server that is gone is not a failure.
+    redis.stop();
+    other.set("own", "CANARY-own");
+    CHECK(has(other, "own", "CANARY-own") && !other.get("absent").has_value());
+    FAILS(st::Cache::try_open_with(st::Config().tier(redis.url())), st::Status::config, "share_key");
+}
+
 int main() {
     begin();
+    caches_share_values_through_a_tier();
     bytes_expire();
     entries_are_removed();
     built_in_caches();

@@ -1,5 +1,6 @@
 // Secrets: lookup, writing, reports.
 #include "check.hpp"
+#include "redis.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -127,16 +128,10 @@ static std::size_t count(const std::string &report, const std::string &member) {
 }
 
 static void hosts_of_a_cluster() {
-    // In memory, where the share is.
-    std::string directory = "/dev/shm/st-secrets-test-XXXXXX";
-    CHECK(mkdtemp(directory.data()) != nullptr);
-    const std::string socket = directory + "/redis.sock";
-    const std::string options = " --port 0 --save '' --daemonize yes --dir " + directory + " --unixsocket " + socket;
-    CHECK(std::system(("redis-server" + options + " >/dev/null").c_str()) == 0);
-    while (access(socket.c_str(), F_OK) != 0) usleep(10000);
+    const Redis redis;
     auto host = [&](const char *name) {
-        st::Config config = st::Config().share("host").share_dir(directory + "/" + name);
-        config.share_url("unix://" + socket).share_key("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+        st::Config config = st::Config().share("host").share_dir(redis.directory() + "/" + name);
+        config.share_url(redis.url()).share_key(Redis::key);
         return st::Secrets::open(config);
     };
     const st::Secrets one = host("one"), other = host("other");
@@ -157,8 +152,6 @@ static void hosts_of_a_cluster() {
     CHECK(all.find("\"cluster\"") != std::string::npos && count(all, "silent") == 0);
     // It makes no call.
     CHECK(count(invalidated(500ms, 1), "silent") == 1);
-    CHECK(std::system(("redis-cli -s " + socket + " shutdown nosave").c_str()) == 0);
-    std::filesystem::remove_all(directory);
 }
 
 static void share_is_off_or_refused() {

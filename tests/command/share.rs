@@ -1,4 +1,4 @@
-//! `run --share`, `share` and `prefetch`, with a real server.
+//! `run --share`, `share`, `prefetch` and `invalidate`, with a real server.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -8,9 +8,11 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::common::proxy::{Fault, Proxy};
+use crate::common::servers::process::Process;
 use crate::common::servers::{bao, unique};
 use crate::common::temp_in_memory;
 use crate::home::{Answer, Home, answer};
+use crate::piped::Piped;
 
 /// A document of OpenBao, and a directory for what is shared.
 struct Host {
@@ -208,4 +210,70 @@ fn server_that_fails_is_warned_of_unless_a_secret_is_missing() {
     assert_eq!(missing.stderr.lines().count(), 1, "no warning that says it again: {missing:?}");
     missing.fails(4, &["HF_TOKEN", "vault"]);
     host.run(&["prefetch"]).fails(4, &["vault"]);
+}
+
+/// A process that follows its secrets, and so takes part in what is shared.
+fn follower(host: &Host, variables: &[(&str, &str)]) -> Piped {
+    let script = ["run", "--share", "HF_TOKEN", "--watch", "--on-change", "HUP", "--", "sh", "-c"];
+    let mut command = host.command(&[&script[..], &["trap '' HUP; echo up; exec sleep 1000"]].concat());
+    command.envs(variables.iter().copied());
+    let mut follower = Piped::start(host.home.with_default_signals(&command));
+    assert_eq!(follower.line(), "up");
+    follower
+}
+
+fn signal(name: &str, process: &Piped) {
+    assert!(Command::new("kill").args([name, &process.id().to_string()]).status().unwrap().success());
+}
+
+fn end(process: Piped) {
+    signal("-TERM", &process);
+    signal("-CONT", &process);
+    process.end();
+}
+
+#[test]
+fn invalidate_drops_what_processes_share() {
+    let host = Host::start();
+    let get = || host.run(&["run", "--share", "HF_TOKEN", "--", "sh", "-c", "echo $HF_TOKEN"]).ok().text().to_owned();
+    assert_eq!(get(), "CANARY-hf\n");
+    bao().put("secret", &host.path, &json!({"HF_TOKEN": "CANARY-new"}));
+    assert_eq!(get(), "CANARY-hf\n");
+    let follower = follower(&host, &[]);
+    let invalidated = host.run(&["invalidate"]).ok();
+    assert_eq!(invalidated.text(), "confirmed by 2 processes\n");
+    assert_eq!(get(), "CANARY-new\n");
+    let report = parsed(&host.run(&["invalidate", "--json"]).ok());
+    assert_eq!((&report["scope"], &report["silent"]), (&json!("host"), &json!([])));
+    assert!(report["confirmed"].as_array().unwrap().contains(&json!(follower.id())), "{report}");
+    host.run(&["invalidate", "--cluster"]).fails(2, &["there is no cluster tier", "ST_SECRETS_SHARE_URL"]);
+    end(follower);
+}
+
+#[test]
+fn invalidate_names_the_hosts_that_have_not_confirmed() {
+    let (one, other) = (Host::start(), Host::start());
+    let directory = temp_in_memory();
+    let socket = directory.path().join("redis.sock");
+    let mut command = Command::new("redis-server");
+    command.args(["--port", "0", "--save", "", "--unixsocket", socket.to_str().unwrap()]);
+    let mut redis = Process::start(command, &directory.path().join("log"));
+    assert!(redis.wait(|log| log.contains("eady to accept connections")), "{}", redis.log());
+    let key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let url = format!("unix://{}", socket.display());
+    let variables = [("ST_SECRETS_SHARE_KEY", key), ("ST_SECRETS_SHARE_URL", url.as_str())];
+    let invalidate = |more: &[&str]| {
+        let mut command = one.command(&[&["invalidate", "--cluster"], more].concat());
+        command.envs(variables);
+        answer(command)
+    };
+    let follower = follower(&other, &variables);
+    assert_eq!(invalidate(&["--timeout", "120"]).ok().text(), "confirmed by 2 hosts\n");
+    signal("-STOP", &follower);
+    let silent = invalidate(&["--timeout", "1"]);
+    assert_eq!((silent.code, silent.text()), (4, "confirmed by 1 host\n"), "{silent:?}");
+    silent.says(&["error: host ", "/", " has not confirmed: it makes no calls, is stopped"]);
+    let report = invalidate(&["--timeout", "1", "--json"]);
+    assert_eq!((report.code, parsed(&report)["silent"].as_array().unwrap().len()), (4, 1), "{report:?}");
+    end(follower);
 }

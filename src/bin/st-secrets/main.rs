@@ -81,6 +81,7 @@ fn act(arguments: &Arguments) -> Outcome {
         Command::Check(check) => report::check(common, check),
         Command::Share(share) => share::share(common, share),
         Command::Prefetch => share::prefetch(common),
+        Command::Invalidate(invalidate) => share::invalidate(common, invalidate),
         Command::Export(export) => export::export(common, export),
         Command::Redact(redact) => redact::redact(common, redact),
         Command::Encrypt(text) => cipher::encrypt(common, text),

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use st_secrets::{Config, GetOptions, Manager, ProviderNames};
+use st_secrets::{Config, GetOptions, Manager, ProviderNames, Scope};
 
 pub(crate) use st_secrets::{Secret, SecretBytes};
 
@@ -14,6 +14,9 @@ use crate::{config, names, terminal};
 
 /// The provider that values are written to by default.
 const FILE: &str = "file";
+
+/// How long [`Secrets::invalidate`] waits by default.
+const CONFIRMATION_TIME: Duration = Duration::from_secs(10);
 
 /// The chain of providers, for one call of the program.
 pub(crate) struct Secrets {
@@ -42,6 +45,11 @@ impl Secrets {
     /// Loads what AWS and Vault have, unless it is shared.
     pub(crate) fn prefetch(&self) -> Result<(), Failure> {
         Ok(self.manager.prefetch(self.remaining())?)
+    }
+
+    /// Drops what all in this scope have cached. Returns as JSON who has confirmed it.
+    pub(crate) fn invalidate(&self, scope: Scope) -> Result<String, Failure> {
+        Ok(self.manager.invalidate(None, scope, self.remaining().unwrap_or(CONFIRMATION_TIME))?)
     }
 
     /// A number that increases when anything changed.

@@ -1,12 +1,14 @@
-//! `share` and `prefetch`: what the processes on this host share; and what `run --share` gives to the command.
+//! `share`, `prefetch` and `invalidate`: what the processes on this host share; and what `run --share` gives to the
+//! command.
 
 use std::env;
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
 use serde_json::Value;
+use st_secrets::Scope;
 
-use crate::arguments::{Common, Share};
+use crate::arguments::{Common, Invalidate, Share};
 use crate::failure::{Failure, Outcome};
 use crate::secrets::{SecretBytes, Secrets};
 use crate::selection::Variable;
@@ -74,6 +76,35 @@ fn state(document: &Value) -> String {
 
 pub(crate) fn prefetch(common: &Common) -> Outcome {
     Secrets::open_shared(common)?.prefetch()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn invalidate(common: &Common, invalidate: &Invalidate) -> Outcome {
+    let (scope, member, members) = match invalidate.cluster {
+        true => (Scope::Cluster, "host", "hosts"),
+        false => (Scope::Host, "process", "processes"),
+    };
+    let report = Secrets::open_shared(common)?.invalidate(scope)?;
+    let parsed: Value = serde_json::from_str(&report).unwrap_or_default();
+    let list = |name: &str| parsed[name].as_array().map_or(&[][..], Vec::as_slice);
+    if invalidate.json {
+        terminal::print(&report)?;
+    } else {
+        let count = list("confirmed").len();
+        let who = if count == 1 { member } else { members };
+        terminal::print(&format!("confirmed by {count} {who}"))?;
+    }
+    let reason = match invalidate.cluster {
+        true => "it makes no calls, is stopped, has ended, or cannot reach the server",
+        false => "it is stopped",
+    };
+    let text = |id: &Value| id.as_str().map_or_else(|| id.to_string(), str::to_owned);
+    let silent = |id| Failure::failed(format!("{member} {} has not confirmed: {reason}", text(id)));
+    let mut failures: Vec<Failure> = list("silent").iter().map(silent).collect();
+    if parsed["complete"] == false {
+        failures.push(Failure::failed("this host has more processes than are recorded; some may not have confirmed"));
+    }
+    Failure::of_all(failures)?;
     Ok(ExitCode::SUCCESS)
 }
 

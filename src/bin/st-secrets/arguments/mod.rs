@@ -11,8 +11,8 @@ mod secrets;
 mod store;
 
 pub(crate) use secrets::{
-    Check, Delete, Export, Format, Get, List, OnChange, Redact, Run, Selection, Set, Share, StartWithFiles, Streams,
-    Where,
+    Check, Delete, Export, Format, Get, Invalidate, List, OnChange, Redact, Run, Selection, Set, Share, StartWithFiles,
+    Streams, Where,
 };
 pub(crate) use store::{
     Audit, AuditCommand, AuditFormat, Backup, Credentials, CredentialsCommand, Decrypt, Encrypt, Hardware, Key,
@@ -134,6 +134,11 @@ pub(crate) enum Command {
     ///
     /// Documents that are shared and fresh are not loaded again. The setting `share` need not be on.
     Prefetch,
+    /// Drop what the processes on this host, or in the cluster, have cached
+    ///
+    /// Returns when all have confirmed that: no get that begins afterwards returns an older value. The exit code is 4
+    /// if one has not confirmed within --timeout, by default 10 seconds. The setting `share` need not be on.
+    Invalidate(Invalidate),
     /// Write secrets as shell, JSON, dotenv, Docker or Kubernetes text
     Export(Export),
     /// Copy stdin to stdout, with secrets replaced by ***

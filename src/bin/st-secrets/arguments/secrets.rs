@@ -190,6 +190,20 @@ pub(crate) struct Share {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  st-secrets invalidate                         after a rotation, on this host
+  st-secrets invalidate --cluster --timeout 30  on all hosts that share a tier (share_url)")]
+pub(crate) struct Invalidate {
+    /// On all hosts that share through the server of `share_url`
+    #[arg(long)]
+    pub(crate) cluster: bool,
+    /// Write JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
 #[command(
     override_usage = "st-secrets export [OPTIONS] --format FORMAT NAME...",
     after_help = "\

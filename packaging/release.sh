@@ -63,6 +63,7 @@ node_package() {
     rm bindings/node/test/node_modules
 }
 source_packages() {
+    mkdir -p build/dist
     python3 -c 'import sys; sys.path.insert(0, "bindings/python"); import backend; backend.build_sdist(sys.argv[1])' build/dist
     cp "target/package/st-secrets-$version.crate" build/dist/
 }

@@ -1,12 +1,15 @@
 //! Programs that run beside the tests and never outlive them.
 
 use std::fs::{self, File};
+use std::hash::{BuildHasher, RandomState};
 use std::net::TcpListener;
+use std::ops::RangeInclusive;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{LazyLock, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -111,7 +114,12 @@ pub fn spawn(mut command: Command) -> Child {
     answer.recv().unwrap().unwrap_or_else(|error| panic!("{}: {error}", program.display()))
 }
 
-/// A port of this machine that is free now.
+/// A port that no program listens at. It is below those that the system gives to connections, which could otherwise
+/// take it before the server does; the first one is random, for test processes that run at the same time.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    const PORTS: RangeInclusive<u64> = 10_000..=32_000;
+    static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(RandomState::new().hash_one(()) >> 1));
+    let count = PORTS.end() - PORTS.start() + 1;
+    let ports = (0..count).map(|_| (PORTS.start() + NEXT.fetch_add(1, Relaxed) % count) as u16);
+    ports.into_iter().find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }

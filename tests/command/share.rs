@@ -240,14 +240,14 @@ fn invalidate_drops_what_processes_share() {
     bao().put("secret", &host.path, &json!({"HF_TOKEN": "CANARY-new"}));
     assert_eq!(get(), "CANARY-hf\n");
     let follower = follower(&host, &[]);
-    let invalidated = host.run(&["invalidate"]).ok();
-    assert_eq!(invalidated.text(), "confirmed by 2 processes\n");
+    assert_eq!(host.run(&["invalidate"]).ok().text(), "confirmed by 1 process\n");
     assert_eq!(get(), "CANARY-new\n");
     let report = parsed(&host.run(&["invalidate", "--json"]).ok());
     assert_eq!((&report["scope"], &report["silent"]), (&json!("host"), &json!([])));
     assert!(report["confirmed"].as_array().unwrap().contains(&json!(follower.id())), "{report}");
     host.run(&["invalidate", "--cluster"]).fails(2, &["there is no cluster tier", "ST_SECRETS_SHARE_URL"]);
     end(follower);
+    assert_eq!(host.run(&["invalidate"]).ok().text(), "confirmed by no other process\n");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::env;
 use std::os::unix::ffi::OsStrExt;
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 
 use serde_json::Value;
 use st_secrets::Scope;
@@ -80,19 +80,21 @@ pub(crate) fn prefetch(common: &Common) -> Outcome {
 }
 
 pub(crate) fn invalidate(common: &Common, invalidate: &Invalidate) -> Outcome {
-    let (scope, member, members) = match invalidate.cluster {
-        true => (Scope::Cluster, "host", "hosts"),
-        false => (Scope::Host, "process", "processes"),
-    };
+    let (scope, member) = if invalidate.cluster { (Scope::Cluster, "host") } else { (Scope::Host, "process") };
     let report = Secrets::open_shared(common)?.invalidate(scope)?;
     let parsed: Value = serde_json::from_str(&report).unwrap_or_default();
     let list = |name: &str| parsed[name].as_array().map_or(&[][..], Vec::as_slice);
     if invalidate.json {
         terminal::print(&report)?;
     } else {
-        let count = list("confirmed").len();
-        let who = if count == 1 { member } else { members };
-        terminal::print(&format!("confirmed by {count} {who}"))?;
+        // This process, which ends now, does not count; its host does.
+        let count = list("confirmed").iter().filter(|id| **id != process::id()).count();
+        terminal::print(&match (count, invalidate.cluster) {
+            (0, _) => format!("confirmed by no other {member}"),
+            (1, _) => format!("confirmed by 1 {member}"),
+            (_, false) => format!("confirmed by {count} processes"),
+            (_, true) => format!("confirmed by {count} hosts"),
+        })?;
     }
     let reason = match invalidate.cluster {
         true => "it makes no calls, is stopped, has ended, or cannot reach the server",

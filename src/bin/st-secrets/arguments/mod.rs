@@ -134,10 +134,11 @@ pub(crate) enum Command {
     ///
     /// Documents that are shared and fresh are not loaded again. The setting `share` need not be on.
     Prefetch,
-    /// Drop what the processes on this host, or in the cluster, have cached
+    /// Drop what the processes that share, on this host or in the cluster, have cached
     ///
     /// Returns when all have confirmed that: no get that begins afterwards returns an older value. The exit code is 4
-    /// if one has not confirmed within --timeout, by default 10 seconds. The setting `share` need not be on.
+    /// if one has not confirmed within --timeout, by default 10 seconds. Processes whose setting `share` is off are not
+    /// affected.
     Invalidate(Invalidate),
     /// Write secrets as shell, JSON, dotenv, Docker or Kubernetes text
     Export(Export),

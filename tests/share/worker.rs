@@ -125,7 +125,12 @@ impl Worker {
 
     /// Sends a command without waiting for its answer.
     pub(crate) fn send(&mut self, command: &str) {
-        writeln!(self.input, "{command}").unwrap();
+        assert!(self.try_send(command), "the process has ended");
+    }
+
+    /// Does the same; false if the process has ended.
+    pub(crate) fn try_send(&mut self, command: &str) -> bool {
+        writeln!(self.input, "{command}").is_ok()
     }
 
     /// The next answer; `None` if the process has ended.

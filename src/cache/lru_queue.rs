@@ -22,6 +22,9 @@ const SLOTS: usize = 1 << DIGIT;
 /// The bucket of entries that are moved before anything else.
 const PENDING: usize = LEVELS * SLOTS;
 
+/// The number of entries whose stamps are read at once.
+const BATCH: usize = 16;
+
 #[derive(Clone, Copy)]
 struct Link {
     /// Also links the free indices.
@@ -119,7 +122,7 @@ impl LruQueue {
     pub(super) fn oldest(&mut self, moves: &mut usize, stamp_of: impl Fn(u32) -> u64) -> Oldest {
         loop {
             while self.first[PENDING] != NONE {
-                if !self.move_first(PENDING, moves, &stamp_of) {
+                if !self.move_pending(moves, &stamp_of) {
                     return Oldest::Unfinished;
                 }
             }
@@ -144,6 +147,29 @@ impl LruQueue {
             self.links[index as usize].previous = FIRST | PENDING as u32;
             self.mark_empty(level as usize, slot as usize);
         }
+    }
+
+    /// Moves the first of the pending entries to where their stamps belong, unless no move is left. The stamps are read
+    /// before any entry is moved, so that the processor waits for several of them at the same time.
+    fn move_pending(&mut self, moves: &mut usize, stamp_of: impl Fn(u32) -> u64) -> bool {
+        if *moves == 0 {
+            return false;
+        }
+        let (mut batch, mut count, mut index) = ([(NONE, 0); BATCH], 0, self.first[PENDING]);
+        while index != NONE && count < BATCH.min(*moves) {
+            batch[count] = (index, stamp_of(index));
+            index = self.links[index as usize].next;
+            count += 1;
+        }
+        *moves -= count;
+        self.first[PENDING] = index;
+        if index != NONE {
+            self.links[index as usize].previous = FIRST | PENDING as u32;
+        }
+        for (index, stamp) in &batch[..count] {
+            self.insert(*index, *stamp);
+        }
+        true
     }
 
     /// Moves the first entry of a bucket to where its stamp belongs, unless no move is left.
@@ -191,7 +217,7 @@ mod tests {
                     _ => stamps[index] = stamps[index].map(|_| stamp),
                 }
                 let Some(least) = stamps.iter().flatten().min() else { continue };
-                let mut moves = random.below(4) as usize;
+                let mut moves = random.below(40) as usize;
                 match queue.oldest(&mut moves, |index| stamps[index as usize].unwrap()) {
                     Oldest::Found(index) => assert_eq!(stamps[index as usize].as_ref(), Some(least)),
                     Oldest::Unfinished => assert_eq!(moves, 0),

@@ -176,7 +176,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         let tag = self.hash.tag(key);
         let guard = shared.read();
         let store = guard.data();
-        let (reader, number) = guard.slot();
+        let reader = guard.slot();
         let Some((index, entry)) = store.find_entry(tag, key) else {
             reader.count_miss();
             return None;
@@ -185,8 +185,9 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         let freshness = entry.freshness(store, index, &self.clock, about);
         let (taken, is_to_help) = match entry.value() {
             Some(value) if freshness != Freshness::Expired => {
-                reader.record_use(&entry.stamp, number, about);
-                let is_to_help = reader.count_hit();
+                let is_to_help = reader.is_to_help();
+                reader.count_hit();
+                reader.record_use(&entry.stamp, about);
                 (Some((take(value), freshness)), is_to_help)
             }
             _ => {
@@ -195,7 +196,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
             }
         };
         drop(guard);
-        if (is_to_help || about >= self.due.load(Relaxed)) && self.maintain(shared, key, (reader, number), is_to_help) {
+        if (is_to_help || about >= self.due.load(Relaxed)) && self.maintain(shared, key, reader, is_to_help) {
             return None;
         }
         taken
@@ -227,11 +228,11 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         &self,
         shared: &Shared<EntryStore<V>, Ledger>,
         key: &[u8],
-        (reader, number): (&SlotRecency, usize),
+        reader: &SlotRecency,
         is_to_help: bool,
     ) -> bool {
         if is_to_help {
-            self.help(shared, reader, number);
+            self.help(shared, reader);
         }
         let about = self.clock.about();
         if about >= self.next_sweep.load(Relaxed) {
@@ -249,12 +250,12 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
 
     /// Updates the queue of entries a little, so that an eviction after many hits has less to do. If several threads
     /// hit, none of them helps: they would move the memory of the queue between their cores.
-    fn help(&self, shared: &Shared<EntryStore<V>, Ledger>, reader: &SlotRecency, number: usize) {
+    fn help(&self, shared: &Shared<EntryStore<V>, Ledger>, reader: &SlotRecency) {
         let mut moves = HELP;
         let mut was_last = false;
         if let Some(mut locked) = shared.try_lock() {
             let (store, ledger) = locked.parts();
-            was_last = std::mem::replace(&mut ledger.helper, number) == number;
+            was_last = std::mem::replace(&mut ledger.helper, reader.number()) == reader.number();
             if ledger.is_full() {
                 ledger.queue.oldest(&mut moves, |index| store.stamp(index));
             }

@@ -88,10 +88,10 @@ pub(crate) enum Refused {
     Taken,
 }
 
-impl<T: Default> ReaderSlots<T> {
-    /// `count` is between 1 and [`MOST_SLOTS`].
-    pub(crate) fn new(count: usize) -> ReaderSlots<T> {
-        let slot = |_| ReaderSlot { state: AtomicU32::new(UNUSED), data: T::default() };
+impl<T> ReaderSlots<T> {
+    /// `count` is between 1 and [`MOST_SLOTS`]. `data` makes the data of a slot with this number.
+    pub(crate) fn new(count: usize, data: impl Fn(usize) -> T) -> ReaderSlots<T> {
+        let slot = |number| ReaderSlot { state: AtomicU32::new(UNUSED), data: data(number) };
         ReaderSlots {
             state: AtomicU32::new(0),
             used: AtomicU32::new(0),
@@ -100,9 +100,7 @@ impl<T: Default> ReaderSlots<T> {
             lock: LockWord(AtomicU32::new(0)),
         }
     }
-}
 
-impl<T> ReaderSlots<T> {
     #[inline]
     pub(crate) fn count(&self) -> usize {
         self.count
@@ -377,7 +375,7 @@ mod tests {
     #[test]
     fn writer_overtaken_for_long_is_next() {
         for _ in 0..10 {
-            let slots = ReaderSlots::<()>::new(4);
+            let slots = ReaderSlots::<()>::new(4, |_| ());
             let (begin, begun) = mpsc::channel();
             let (enter, entered) = mpsc::channel();
             let wait = |name, begin: mpsc::Sender<_>, enter: mpsc::Sender<_>| {
@@ -413,7 +411,7 @@ mod tests {
     #[test]
     fn lock_kept_for_sleepers_is_free_without_any() {
         // As in a forked child, whose parent had them.
-        let slots = ReaderSlots::<()>::new(4);
+        let slots = ReaderSlots::<()>::new(4, |_| ());
         slots.lock();
         slots.lock.0.fetch_or(DUE | WAITING, SeqCst);
         slots.unlock();

@@ -26,8 +26,9 @@ const OFTEN: u64 = 64;
 const RARELY: u64 = 4096;
 
 /// The state of a slot. Only the thread in the slot writes it, with plain loads and stores.
-#[derive(Default)]
 pub(super) struct SlotRecency {
+    /// The number of the slot.
+    number: u64,
     stamp: AtomicU64,
     hits: AtomicU64,
     misses: AtomicU64,
@@ -60,39 +61,52 @@ fn mark_shared(entry: &AtomicU64, before: u64, tick: u64) {
 }
 
 impl SlotRecency {
-    /// Stamps an entry that the thread in slot `number` uses now.
+    pub(super) fn new(number: usize) -> SlotRecency {
+        let [stamp, hits, misses, help_at, help_every] = [const { AtomicU64::new(0) }; 5];
+        SlotRecency { number: number as u64, stamp, hits, misses, help_at, help_every }
+    }
+
     #[inline]
-    pub(super) fn record_use(&self, entry: &AtomicU64, number: usize, now: u64) {
+    pub(super) fn number(&self) -> usize {
+        self.number as usize
+    }
+
+    /// Stamps an entry that the thread in this slot uses now.
+    #[inline(always)]
+    pub(super) fn record_use(&self, entry: &AtomicU64, now: u64) {
         let (before, tick) = (entry.load(Relaxed), tick(now));
-        if before >= tick && before & SLOT != number as u64 {
+        if before >= tick && before & SLOT != self.number {
             if before & SLOT != SLOT {
                 mark_shared(entry, before, tick);
             }
             return;
         }
-        entry.store(self.next(number, tick), Relaxed);
+        entry.store(self.next(tick), Relaxed);
     }
 
-    /// Returns the stamp of an entry that the thread in slot `number` writes now. It is later than `newest`, the last
+    /// Returns the stamp of an entry that the thread in this slot writes now. It is later than `newest`, the last
     /// one so far.
     #[inline]
-    pub(super) fn stamp(&self, number: usize, now: u64, newest: u64) -> u64 {
-        self.next(number, tick(now).max((newest | SLOT) + 1))
+    pub(super) fn stamp(&self, now: u64, newest: u64) -> u64 {
+        self.next(tick(now).max((newest | SLOT) + 1))
     }
 
-    #[inline]
-    fn next(&self, number: usize, tick: u64) -> u64 {
+    #[inline(always)]
+    fn next(&self, tick: u64) -> u64 {
         let time = (self.stamp.load(Relaxed) + ONE).max(tick);
         self.stamp.store(time, Relaxed);
-        time | number as u64
+        time | self.number
     }
 
-    /// Counts a hit. Returns whether the reader should help to update the queue.
-    #[inline]
-    pub(super) fn count_hit(&self) -> bool {
-        let hits = self.hits.load(Relaxed) + 1;
-        self.hits.store(hits, Relaxed);
-        hits >= self.help_at.load(Relaxed)
+    #[inline(always)]
+    pub(super) fn count_hit(&self) {
+        self.hits.store(self.hits.load(Relaxed) + 1, Relaxed);
+    }
+
+    /// Whether the reader should help to update the queue after the next hit.
+    #[inline(always)]
+    pub(super) fn is_to_help(&self) -> bool {
+        self.hits.load(Relaxed) >= self.help_at.load(Relaxed)
     }
 
     #[inline]
@@ -124,11 +138,11 @@ mod tests {
 
     #[test]
     fn stamps_of_one_slot_are_in_order() {
-        let (reader, entry) = (SlotRecency::default(), AtomicU64::new(0));
+        let (reader, entry) = (SlotRecency::new(3), AtomicU64::new(0));
         let mut last = 0;
         for now in [1_000_000, 1_000_000, 1_000_050, 4_000_000, 4_000_000, 3_000_000, 8_000_000] {
             for _ in 0..100 {
-                reader.record_use(&entry, 3, now);
+                reader.record_use(&entry, now);
                 assert!(entry.load(Relaxed) > last);
                 last = entry.load(Relaxed);
             }
@@ -138,27 +152,27 @@ mod tests {
     #[test]
     fn delayed_reader_does_not_make_an_entry_older() {
         // The reader in slot 1 has read the clock, and is interrupted while others use the entry.
-        let (readers, entry) = ([(); 3].map(|()| SlotRecency::default()), AtomicU64::new(0));
+        let (readers, entry) = ([0, 1, 2].map(SlotRecency::new), AtomicU64::new(0));
         let delayed = 40_000_000;
         for now in [delayed, 80_000_000, 120_000_000] {
-            readers[0].record_use(&entry, 0, now);
+            readers[0].record_use(&entry, now);
         }
         let before = entry.load(Relaxed);
-        readers[1].record_use(&entry, 1, delayed);
+        readers[1].record_use(&entry, delayed);
         assert!(entry.load(Relaxed) >= before);
-        readers[2].record_use(&entry, 2, 120_000_000);
-        readers[1].record_use(&entry, 1, delayed);
+        readers[2].record_use(&entry, 120_000_000);
+        readers[1].record_use(&entry, delayed);
         assert!(time_of(entry.load(Relaxed)) > 120_000_000 >> NANOSECOND_BITS);
     }
 
     #[test]
     fn shared_entry_is_written_twice_in_a_tick() {
-        let (readers, entry) = ([(); 4].map(|()| SlotRecency::default()), AtomicU64::new(0));
+        let (readers, entry) = ([0, 1, 2, 3].map(SlotRecency::new), AtomicU64::new(0));
         for now in [40_000_000, 80_000_000] {
             let mut writes = 0;
             for round in 0..1_000 {
                 let before = entry.load(Relaxed);
-                readers[round % 4].record_use(&entry, round % 4, now);
+                readers[round % 4].record_use(&entry, now);
                 writes += usize::from(entry.load(Relaxed) != before);
             }
             assert_eq!(writes, 2);

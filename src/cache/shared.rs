@@ -34,7 +34,6 @@ unsafe impl<R: Send + Sync, W: Send> Sync for Shared<R, W> {}
 pub(super) struct SlotGuard<'a, R, W> {
     shared: &'a Shared<R, W>,
     slot: &'a ReaderSlot<SlotRecency>,
-    number: usize,
 }
 
 /// The lock. Readers continue.
@@ -45,7 +44,7 @@ pub(super) struct WriteGuard<'a, R, W>(&'a Shared<R, W>);
 
 impl<R, W> Shared<R, W> {
     pub(super) fn new(read: R, write: W) -> Shared<R, W> {
-        let slots = Arc::new(ReaderSlots::new(slot_count()));
+        let slots = Arc::new(ReaderSlots::new(slot_count(), SlotRecency::new));
         fork::register_readers(slots.clone());
         Shared { slots, read: UnsafeCell::new(read), write: Apart(UnsafeCell::new(write)) }
     }
@@ -54,19 +53,19 @@ impl<R, W> Shared<R, W> {
     #[inline(always)]
     pub(super) fn read(&self) -> SlotGuard<'_, R, W> {
         let number = thread::slot(self.slots.count());
-        let (slot, number) = match self.slots.enter(number) {
-            Ok(slot) => (slot, number),
+        let slot = match self.slots.enter(number) {
+            Ok(slot) => slot,
             Err(refused) => self.enter_slowly(number, refused),
         };
-        SlotGuard { shared: self, slot, number }
+        SlotGuard { shared: self, slot }
     }
 
     #[cold]
-    fn enter_slowly(&self, number: usize, mut refused: Refused) -> (&ReaderSlot<SlotRecency>, usize) {
+    fn enter_slowly(&self, number: usize, mut refused: Refused) -> &ReaderSlot<SlotRecency> {
         if refused == Refused::Blocked {
             self.slots.wait_until_admitted();
             match self.slots.enter(number) {
-                Ok(slot) => return (slot, number),
+                Ok(slot) => return slot,
                 Err(again) => refused = again,
             }
         }
@@ -76,7 +75,7 @@ impl<R, W> Shared<R, W> {
         if refused == Refused::Blocked
             && let Ok(slot) = self.slots.enter(number)
         {
-            return (slot, number);
+            return slot;
         }
         loop {
             for step in 1..=self.slots.count() {
@@ -85,7 +84,7 @@ impl<R, W> Shared<R, W> {
                     thread::use_slot(next);
                     // Keeps the order of use within this thread.
                     slot.data.continue_from(&self.slots.slot(number).data);
-                    return (slot, next);
+                    return slot;
                 }
             }
             self.slots.wait_until_left(self.slots.slot(number));
@@ -120,10 +119,10 @@ impl<'a, R, W> SlotGuard<'a, R, W> {
         unsafe { &*self.shared.read.get() }
     }
 
-    /// What belongs to the slot, and its number.
-    #[inline]
-    pub(super) fn slot(&self) -> (&'a SlotRecency, usize) {
-        (&self.slot.data, self.number)
+    /// What belongs to the slot.
+    #[inline(always)]
+    pub(super) fn slot(&self) -> &'a SlotRecency {
+        &self.slot.data
     }
 }
 
@@ -169,12 +168,11 @@ impl<'a, R, W> WriteGuard<'a, R, W> {
         unsafe { (&mut *self.0.read.get(), &mut *self.0.write.0.get()) }
     }
 
-    /// What belongs to the slot of this thread, and its number. No reader is in it.
+    /// What belongs to the slot of this thread. No reader is in it.
     #[inline]
-    pub(super) fn slot(&self) -> (&'a SlotRecency, usize) {
+    pub(super) fn slot(&self) -> &'a SlotRecency {
         let slots = &self.0.slots;
-        let number = thread::slot(slots.count());
-        (&slots.slot(number).data, number)
+        &slots.slot(thread::slot(slots.count())).data
     }
 }
 

@@ -231,9 +231,9 @@ fn put<V>(
     (write, deadlines, about): (impl FnOnce(&mut Option<V>), Deadlines, u64),
 ) {
     let mut writer = locked.upgrade();
-    let (reader, number) = writer.slot();
+    let reader = writer.slot();
     let (store, ledger) = writer.parts();
-    let stamp = reader.stamp(number, about, ledger.newest);
+    let stamp = reader.stamp(about, ledger.newest);
     ledger.newest = stamp;
     let (index, is_new) = match place {
         Place::Same(index) => (index, false),

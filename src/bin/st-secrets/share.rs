@@ -90,7 +90,8 @@ pub(crate) fn invalidate(common: &Common, invalidate: &Invalidate) -> Outcome {
         // This process, which ends now, does not count; its host does.
         let count = list("confirmed").iter().filter(|id| **id != process::id()).count();
         terminal::print(&match (count, invalidate.cluster) {
-            (0, _) => format!("confirmed by no other {member}"),
+            (0, false) => "confirmed by no other process".to_owned(),
+            (0, true) => "confirmed by no host".to_owned(),
             (1, _) => format!("confirmed by 1 {member}"),
             (_, false) => format!("confirmed by {count} processes"),
             (_, true) => format!("confirmed by {count} hosts"),

@@ -35,7 +35,7 @@ unsafe impl Sync for Data {}
 impl Data {
     fn new(slots: usize) -> Arc<Data> {
         let halves = (UnsafeCell::new(0), UnsafeCell::new(0));
-        Arc::new(Data { slots: ReaderSlots::new(slots), halves, ledger: UnsafeCell::new(0) })
+        Arc::new(Data { slots: ReaderSlots::new(slots, |_| Reads::default()), halves, ledger: UnsafeCell::new(0) })
     }
 
     /// As `Shared::read` does it, but gives up where that would take the lock.

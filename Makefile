@@ -332,6 +332,9 @@ test:
 soak: tools all command
 	sh tests/fleet/run.sh --hosts 1250 --ranks 8 --timing
 	$(CARGO) test --locked --test soak -- --nocapture
+	$(CARGO) test --locked --test exec -- --ignored
+	SLOW_UNDER_VALGRIND=ON sh tests/c/run.sh -R valgrind
+	SLOW_UNDER_VALGRIND=ON sh tests/cpp/run.sh -R 'valgrind|example'
 	ST_TEST_KILLS=2000 ST_TEST_FORKS=1000 $(CARGO) test --locked --test store_processes --test store_fork
 	ST_TEST_VALUES=1000000 ST_TEST_PYTHON_VALUES=20000 ST_TEST_TEXT=1073741824 $(CARGO) test --release --locked --test redact
 	ST_TEST_OPERATIONS=10000000 $(CARGO) test --release --locked --lib cache::model_tests

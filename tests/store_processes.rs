@@ -187,7 +187,7 @@ fn killed_process_leaves_no_change_without_an_entry() {
         return;
     }
     let directory = temp();
-    let rounds = std::env::var("ST_TEST_KILLS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(200);
+    let rounds = std::env::var("ST_TEST_KILLS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(50);
     let mut random = 12345_u64;
     for round in 0..rounds {
         let mut victim = worker(name, round, directory.path());

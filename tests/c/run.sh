@@ -32,7 +32,8 @@ $cargo build --release --manifest-path tests/c/other-archive/Cargo.toml --target
 ln -sf libst_secrets.so "build/asan/$target/debug/libst_secrets.so.0"
 ln -sf libst_secrets.so build/test-panic/release/libst_secrets.so.0
 
-cmake -S tests/c -B "$build" -DASAN_LIB="$root/build/asan/$target/debug/libst_secrets.so" >"$build/configure.log" ||
+cmake -S tests/c -B "$build" -DASAN_LIB="$root/build/asan/$target/debug/libst_secrets.so" \
+    -DSLOW_UNDER_VALGRIND="${SLOW_UNDER_VALGRIND:-OFF}" >"$build/configure.log" ||
     { cat "$build/configure.log" && exit 1; }
 ! grep "not tested" "$build/configure.log" || exit 1
 cmake --build "$build" -j "$jobs" >"$build/build.log" || { cat "$build/build.log" && exit 1; }

@@ -105,6 +105,7 @@ fn sops() -> String {
 }
 
 #[test]
+#[ignore = "builds SOPS, which takes minutes: make soak runs it"]
 fn sops_decrypts_a_file() {
     let sops = sops();
     let directory = temp();

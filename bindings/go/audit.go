@@ -17,7 +17,7 @@ type AuditEntry struct {
 }
 
 // Audit appends an entry to the audit trail, under the actor of [Store.As], and returns its id. The library's own
-// changes are recorded without it. After an error of ctx, the entry may have been appended.
+// changes are recorded without it. If the call fails with the error of ctx, the entry may still be appended.
 func (s *Store) Audit(ctx context.Context, entry AuditEntry) (id int64, err error) {
 	event, eventLen := text(entry.EventType)
 	action, actionLen := text(entry.Action)

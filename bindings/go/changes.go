@@ -40,7 +40,7 @@ type Confirmation struct {
 	Confirmed []int
 	// Silent has those that are stopped, possibly in the middle of a get.
 	Silent []int
-	// Complete: the host has no more processes than the library lists.
+	// Complete: the lists contain all processes on the host; they have room for 4088.
 	Complete bool
 }
 

@@ -100,7 +100,7 @@ func (c *Cipher) DecryptInto(token string, buf []byte) (int, error) {
 }
 
 // RotateKey writes a new key to the key file, for which it may wait for another process. Tokens of the old key can
-// still be decrypted. After an error of ctx, the key may be written.
+// still be decrypted. If the call fails with the error of ctx, the key may still be written.
 func (c *Cipher) RotateKey(ctx context.Context) error {
 	return c.do(ctx, func(call *call) C.st_status { return C.st_rotate_key(c.native(), &call.err) })
 }

@@ -57,7 +57,7 @@ func withSecrets[T any](secrets *Secrets, do func(secrets *C.st_secrets) (T, err
 }
 
 // SetCredential encrypts a credential with the cipher (nil: that of the process), stores it and returns its row id.
-// After an error of ctx, it may be stored.
+// If the call fails with the error of ctx, the credential may still be stored.
 func (s *Store) SetCredential(ctx context.Context, cipher *Cipher, id CredentialID, value []byte) (int64, error) {
 	of := id.native()
 	return withinCopy(ctx, value, func(value []byte) (int64, error) {

@@ -175,6 +175,7 @@ public:
     ST_SETTING(soft_ttl, Seconds, time)
     ST_SETTING(ttl_jitter, double, fraction)
     ST_SETTING(absent_ttl, Seconds, time)
+    ST_SETTING(keyed_hash, bool, flag)
     ST_SETTING(tier, std::string_view, text)
     ST_SETTING(tier_name, std::string_view, text)
     ST_SETTING(tier_interval, Seconds, time)

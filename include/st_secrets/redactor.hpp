@@ -23,7 +23,7 @@ public:
     }
     /// The redactor of the process, which has the values that the library returns. See `start`.
     static Redactor process() noexcept { return Redactor(Handle(nullptr)); }
-    /// Opens the redactor of the process: from now on it has each value that the library returns.
+    /// Opens the redactor of the process: from now on it receives each value that the library returns.
     static void start(const Config &config = Config()) { try_start(config).value(); }
     static Result<void> try_start(const Config &config = Config()) {
         return detail::reset(config, ::st_redactor_start);

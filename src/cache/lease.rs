@@ -119,7 +119,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         self.load_missing(key, timeout, load)
     }
 
-    /// Does the same after a lookup that found no fresh value.
+    /// The rest of [`TtlCache::get_or_load`], after a lookup that found no fresh value.
     pub(super) fn load_missing<L: Into<Loaded<V>>>(
         &self,
         key: &[u8],
@@ -164,7 +164,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         self.acquire_missing(key, Deadline::after(timeout), !timeout.is_zero(), lease_ttl, None)
     }
 
-    /// Does the same for a caller that does not block its thread. If another caller has the lease, it returns
+    /// As [`TtlCache::acquire`], for a caller that must not block. If another caller has the lease, it returns
     /// [`Acquired::Busy`] and the number of a registration: `notify` is called once when that load ends, on the thread
     /// that ends it, with no lock held. It gets the result of the load, which may not have been stored. Status
     /// [`Status::Abandoned`] means that the key is no longer being loaded. In all other cases `notify` is dropped.
@@ -379,7 +379,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
 }
 
 fn waits_for_itself() -> Error {
-    Error::new(Status::Busy, "the load of the key waits for this call, which asks for the same key")
+    Error::new(Status::Busy, "the load of this key waits for this call; a load must not get a key that waits for it")
 }
 
 /// Whether an error is an answer of the source, after which an old value must not be served.

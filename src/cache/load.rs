@@ -243,7 +243,7 @@ impl<V: Clone> Loads<V> {
         }
     }
 
-    /// Does the same, or discards a load that was abandoned and may have registered functions.
+    /// As [`Loads::claim`]. The error is an abandoned load that was discarded; the caller calls its functions.
     fn try_claim(
         &self,
         key: &[u8],
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn leases_that_nobody_ends_go() {
+    fn abandoned_leases_are_swept() {
         let loads = Loads::new();
         for number in 0..10_000u32 {
             claim(&loads, &number.to_le_bytes(), Duration::ZERO);
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_live_are_looked_through_ever_more_rarely() {
+    fn sweep_interval_grows_with_live_loads() {
         let loads = Loads::new();
         for number in 0..1_000u32 {
             claim(&loads, &number.to_le_bytes(), Duration::MAX);

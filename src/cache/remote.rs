@@ -96,7 +96,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         self.fetch_from(self.remote.as_deref()?, key)
     }
 
-    /// Does the same. A change of the key meanwhile is noticed as for a load.
+    /// Looks the key up in `remote`. A value that changes meanwhile is not stored, as with a load.
     #[cold]
     fn fetch_from(&self, remote: &dyn RemoteCopy<V>, key: &[u8]) -> Option<V> {
         let Claimed::Own(load) = self.loads.claim(key, None, Deadline::after(Duration::MAX)) else {

@@ -46,7 +46,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         self.set_soft(key, value, ttl, None)
     }
 
-    /// Does the same. After the time `soft` (`None`: the default of the cache) the value is stale: it is still
+    /// As [`TtlCache::set`]. After the time `soft` (`None`: the default of the cache) the value is stale: it is still
     /// served, but the next caller of [`TtlCache::get_or_load`] or [`TtlCache::acquire`] reloads it.
     pub fn set_soft(&self, key: &[u8], value: V, ttl: Option<Duration>, soft: Option<Duration>) -> Result<()> {
         let remote = self.remote.as_ref().map(|_| value.clone());

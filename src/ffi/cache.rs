@@ -106,12 +106,12 @@ pub unsafe extern "C" fn st_cache_new(
 /// uses SipHash-1-3. The default hash is faster, but an attacker who can time many calls may find keys that collide.
 /// Free the cache with `st_cache_free`.
 ///
-/// With `tier`, a server has an encrypted copy of the bytes in the cache, which other processes use. A lookup that
-/// finds nothing in the process, and a load, first ask the server. A call that stores or removes applies there too, and
-/// in the caches of other processes: those return no older value later than `tier_interval` (default 1 s) plus the time
-/// of one exchange with the server, at most 0.5 s. A server that fails is left alone for 1 to 15 s at a time and is
-/// never the error of a call; meanwhile the cache works alone. Objects stay in the process. Each of these calls may
-/// take as long as an exchange. See `docs/tier.md`.
+/// With `tier`, a server has an encrypted copy of the bytes in the cache, which other processes use. Before a load, and
+/// when a lookup finds nothing in the process, the server is queried. A call that stores or removes a value does so on
+/// the server too. Other processes stop returning the older value after at most `tier_interval` (default 1 s) plus the
+/// time of one exchange with the server, at most 0.5 s. No call fails because the server fails: the cache then works
+/// without the server, and tries it again after 1 to 15 s. Objects stay in the process. Each of these calls may take as
+/// long as an exchange. See `docs/tier.md`.
 ///
 /// `ST_CONFIG`: a setting of the tier is invalid.
 ///

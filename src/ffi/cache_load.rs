@@ -189,7 +189,7 @@ pub unsafe extern "C" fn st_cache_load_notify_cancel(
 /// cache) and returned to all callers that wait. If the key was written or invalidated meanwhile, they are returned
 /// to these callers but not stored.
 ///
-/// `ST_ABANDONED`: the lease has ended or expired. `ST_INVALID_ARGUMENT`: the lease has not been ended.
+/// `ST_ABANDONED`: the lease has ended or expired. `ST_INVALID_ARGUMENT`: an argument is invalid; the lease continues.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn st_cache_load_finish(
     cache: *const st_cache,

@@ -72,7 +72,7 @@ fn is_paused(file: &File) -> Result<bool> {
     Ok(false)
 }
 
-/// Waits until reading does not block, at most for this time. Returns whether it does not.
+/// Waits for input, at most for this time. Returns whether a read would not block.
 fn is_readable(file: &File, timeout: Duration) -> Result<bool> {
     let ready = sys::wait_readable([Some(file.as_fd()), None], timeout);
     ready.map(|ready| ready[0]).map_err(|error| failure("wait for", "from", &error))

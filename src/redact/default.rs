@@ -12,7 +12,7 @@ use crate::error::{Error, Result, Status};
 static DEFAULT: OnceBox<Arc<Redactor>> = OnceBox::new();
 
 impl Redactor {
-    /// Opens the redactor of the process with these settings. From now on it has each value that the library returns.
+    /// Opens the redactor of the process with these settings. It then receives each value that the library returns.
     ///
     /// [`Status::Config`]: it is already open, with other settings.
     pub fn open_default(config: &Config) -> Result<()> {

@@ -22,7 +22,7 @@ const SHORT_PATTERN: u8 = 1;
 const LONG_PATTERN: u8 = 2;
 /// In the table of beginnings: the first [`LONG`] bytes of a pattern are these.
 const LONG_BEGINNING: u8 = 4;
-/// Places of a table for each of its entries. One in this many lookups finds an entry by chance.
+/// The number of table slots for each entry. About one lookup in this many is a false positive.
 const PLACES: usize = 32;
 /// The numbers of bits of an index into a table.
 const TABLE_BITS: std::ops::RangeInclusive<u32> = 12..=20;
@@ -82,8 +82,7 @@ impl Index {
         Some(Index { sets, tables })
     }
 
-    /// Returns the positions at which a pattern may begin of which at least a window of bytes is in the text.
-    /// Ascending.
+    /// Returns the positions, in ascending order, at which a pattern may begin and at least a window of text follows.
     pub(super) fn candidates<'a>(&'a self, text: &'a [u8]) -> Candidates<'a> {
         let tables = &self.tables;
         Candidates { tables, text, at: tables.stride() - 1, offsets: tables.offsets_at(text, tables.stride() - 1) }

@@ -175,7 +175,7 @@ impl Changes {
                 let followed = self.followed.load(Acquire);
                 attached.membership.confirm(if followed == NONE { 0 } else { followed });
             }
-            // What is cached was not protected by this page.
+            // No invalidation on this page has been followed so far, so what is cached may be outdated.
             _ => self.followed.store(NONE, Release),
         }
         attachment.attached = Some(attached.clone());
@@ -195,7 +195,7 @@ impl Changes {
         page
     }
 
-    /// The value that [`Changes::wait`] waits for a change of.
+    /// Returns the futex word, to pass to [`Changes::wait`].
     pub(super) fn word(&self) -> u32 {
         self.attach().map_or_else(|| self.word.load(Acquire), |attached| attached.page.word())
     }

@@ -32,8 +32,8 @@ pub(crate) trait DocumentSource: Send + Sync {
     /// Called before a forced refresh, which may follow a repair. The source drops the failures that it has cached.
     fn before_refresh(&self) {}
 
-    /// Returns who would request what, for the processes of this host that share the document; `None` if it is not
-    /// shared. It reads at most local files.
+    /// Returns the identity of the request, which is equal in all processes that share the document; `None` if it is
+    /// not shared. Reads local files at most.
     fn identity(&self) -> Option<Identity> {
         None
     }

@@ -37,7 +37,7 @@ impl Manager {
         self.follow_host();
         let found = self.look_up_followed(keys, options);
         match &found {
-            // It says what is cached; bindings begin a get of their own providers with it.
+            // Not counted: it only means that nothing is cached. Bindings try a cached-only get before they block.
             Err(error) if options.cached_only && error.status() == Status::Unavailable => {}
             Err(error) => self.counts.add_failure(error),
             Ok(_) => {}

@@ -272,8 +272,8 @@ impl Manager {
         self.lookup_cache.clear();
     }
 
-    /// Closes the manager. Leases that a setting says so of are given back to the server first, within the timeout and
-    /// at most some seconds. A manager that is only dropped sends nothing.
+    /// Closes the manager. First revokes the leases of dynamic secrets that have `revoke`, within the timeout, at most
+    /// 5 s. Dropping a manager sends nothing.
     pub fn close(self) {
         let _guard = fork::protect();
         let deadline = Deadline::after(self.timeout.min(CLOSE_TIMEOUT));

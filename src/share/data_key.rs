@@ -1,8 +1,8 @@
 //! The key of the cluster tier: `share_key`, or a data key that a key service wraps.
 //!
-//! The wrapped data key is in the tier. The first host generates it. Each host has it unwrapped, as the service
-//! permits, and again after [`KEY_AGE`]. It expires after [`KEY_LIFETIME`]; the next host that has to load generates
-//! another one. The revision and the list of the hosts do not depend on it.
+//! The first host generates the data key and stores it in the tier, wrapped. Each host asks the service to unwrap it,
+//! and asks again after [`KEY_AGE`]. It expires after [`KEY_LIFETIME`]; the next host that loads generates another one.
+//! The revision and the list of hosts do not depend on it.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

@@ -23,7 +23,7 @@ const MAGIC: &[u8; 8] = b"STHOST02";
 /// The page. Processes in different PID, network or time namespaces have different ones.
 pub(crate) struct HostPage(Mapped<HostFields>);
 
-/// How long the tier is left alone after its first failure, and at most.
+/// The shortest and the longest back-off after a failure of the tier.
 const FIRST_REST: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(15);
 
@@ -38,7 +38,7 @@ pub(crate) struct Members {
     pub(crate) silent: Vec<u32>,
 }
 
-/// A random time for which a tier is left alone that has failed this often before.
+/// Returns a random back-off for a tier that has failed this often before.
 pub(super) fn tier_pause(failures: u64) -> Duration {
     let most = FIRST_REST.saturating_mul(2 << failures.min(10)).min(LONGEST_REST);
     FIRST_REST + (most - FIRST_REST).mul_f64(jitter::random())
@@ -75,7 +75,7 @@ impl HostPage {
         sys::futex_wake_shared(&self.0.word);
     }
 
-    /// What [`HostPage::wait`] waits for a change of.
+    /// Returns the futex word, to pass to [`HostPage::wait`].
     pub(crate) fn word(&self) -> u32 {
         self.0.word.load(Acquire)
     }
@@ -131,8 +131,8 @@ impl HostPage {
         self.0.tier.confirmed.load(Acquire)
     }
 
-    /// Returns a revision that this host can confirm now and did not before: no process is stopped that might return
-    /// older values.
+    /// Returns the revision of the tier if this host has not confirmed it yet and now can: no stopped process might
+    /// still return older values.
     pub(crate) fn confirm_tier(&self) -> Option<u64> {
         let revision = self.tier_revision();
         let is_open = self.confirmed_revision() < revision && self.members(self.revision()).silent.is_empty();
@@ -142,8 +142,8 @@ impl HostPage {
         })
     }
 
-    /// When a document of the tier with this revision was requested, as far as invalidations are concerned: not before
-    /// that of its revision, although this host may have followed it later.
+    /// Returns the request time of a tier document, to compare with the last invalidation. A document of the current
+    /// revision counts as requested after it, even if this host followed that revision later than the request.
     pub(crate) fn requested_at(&self, requested_at: Instant, revision: u64) -> Instant {
         let revised_at = self.0.revised_at.load(Acquire);
         let is_last = revised_at == self.0.tier.revised_at.load(Acquire) && revision >= self.tier_revision();
@@ -158,7 +158,7 @@ impl HostPage {
         is_due && self.0.tier.looked_at.compare_exchange(last, now, Relaxed, Relaxed).is_ok()
     }
 
-    /// How long no process uses the tier, which has failed.
+    /// Returns the remaining back-off after a failure of the tier.
     pub(crate) fn tier_rest(&self) -> Duration {
         let until = Instant::after_boot(Duration::from_nanos(self.0.tier.rest_until.load(Relaxed)));
         // A longer time is that of a damaged page.
@@ -183,7 +183,7 @@ impl HostPage {
         }
     }
 
-    /// What no other page of any host has in common with this one, in hex.
+    /// Returns an identifier of this page that is unique among all hosts, in hex.
     pub(crate) fn unique_id(&self) -> String {
         let (device, inode) = self.0.file();
         let digest = Sha256::new().chain_update(self.0.boot).chain_update(device.to_le_bytes());

@@ -1,4 +1,4 @@
-//! Which process would ask for what: processes with equal identities share a slot.
+//! The identity of a request: what is requested, where, and by which caller. Processes with equal ones share a slot.
 
 use std::env;
 use std::fs;

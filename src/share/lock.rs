@@ -15,8 +15,9 @@ use crate::files;
 use crate::fork_safe::CloseOnForkFile;
 use crate::secret_memory::wipe_stack_below;
 
-/// How many processes may load at the same time. The second one may after half of its time, the third one after half of
-/// the rest, and so on: those before them may be stopped. Each has a byte of the lock file.
+/// The maximum number of processes that load at the same time, each with a byte of the lock file. Because the earlier
+/// ones may be stopped, a waiting call may load as the second one after half of its time, as the third one after half
+/// of the rest, and so on.
 const LOADERS: u32 = 8;
 /// The depth of stack that is wiped after a key was used.
 const STACK: usize = 8 << 10;

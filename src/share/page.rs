@@ -36,8 +36,8 @@ impl Page {
         Mapped::open_or_replace(directory, path, (id, "page"), MAGIC, lock).map(|file| Page { file, has_tier })
     }
 
-    /// As [`has_name`](Page::has_name). With a cluster tier, the answer is `false` where the name had to be checked:
-    /// the get that asked continues with the tier. That costs the others nothing.
+    /// As [`has_name`](Page::has_name), except that with a cluster tier it returns `false` once a second, when the name
+    /// is checked. That get then also reads the revision of the tier; the others stay on the fast path.
     #[inline]
     fn is_checked(&self, now: CoarseInstant) -> bool {
         self.file.was_checked(now) || (self.file.check_name(now) && !self.has_tier)

@@ -85,8 +85,8 @@ pub(crate) struct SlotState {
 }
 
 impl Slot {
-    /// Opens the slot of this identity. `key` is the setting `share_key`. With a cluster tier, its stamps are not
-    /// current once a second, so that a get looks at the tier.
+    /// Opens the slot of this identity. `key` is the setting `share_key`. With a cluster tier, its stamps count as
+    /// outdated once a second, so that one get leaves the fast path and reads the revision of the tier.
     pub(super) fn open(path: PathBuf, key: Option<&SecretBytes>, identity: Identity, has_tier: bool) -> Result<Slot> {
         let directory = ShareDirectory::open(&path)?;
         let material = match key.or(identity.secrets()) {
@@ -141,11 +141,11 @@ impl Slot {
         Stamp::of(&self.page)
     }
 
-    /// Decides what a call does that needs a document, after waiting for another process that is loading. If that does
-    /// not continue, one of those that wait loads after half of the time to `deadline`. With `None` it does not wait.
+    /// Decides whether this call uses the shared document or loads it. Waits while another process is loading. If that
+    /// process is stopped, a waiting one loads after half of the time until `deadline`. With `None`, does not wait.
     ///
-    /// `take` gets each document that is in the share. What it returns is the result. `is_resting` decides whether a
-    /// failure applies to this call.
+    /// `take` is called with each document in the share; `Some` ends the wait and is the result. `is_resting` returns
+    /// whether a failure applies to this call.
     pub(crate) fn turn<T>(
         &self,
         deadline: Option<Deadline>,

@@ -95,6 +95,8 @@ fn settings_that_others_can_change_are_warned_of() {
     for (mode, text, warning) in [
         (0o644, "timeout = 5\n", None),
         (0o644, "vault_token = \"CANARY\"\n", Some("can be read by other users")),
+        (0o644, "onepassword_token = \"CANARY\"\n", Some("can be read by other users")),
+        (0o644, "infisical_client_secret = \"CANARY\"\n", Some("can be read by other users")),
         (0o600, "vault_token = \"CANARY\"\n", None),
         (0o666, "timeout = 5\n", Some("can be changed by other users")),
     ] {

@@ -177,17 +177,22 @@ def check_names(path):
 
 
 def check_tables():
-    """Each status and each setting is documented."""
+    """Each status and each setting is documented, and C++ has a setter for each setting."""
     errors = (ROOT / "docs/errors.md").read_text(encoding="utf-8")
     for status in re.findall(r"^#define (ST_[A-Z_]+) -\d+$", HEADER, re.MULTILINE):
         if f"`{status}`" not in errors:
             problem(ROOT / "docs/errors.md", 1, f"{status} is missing")
-    settings = re.findall(r'^    \("([a-z_]+)", SettingKind::', SOURCE, re.MULTILINE)
+    keys = (ROOT / "src/config/keys.rs").read_text(encoding="utf-8")
+    settings = re.findall(r'^    \("([a-z_]+)", [A-Z][a-z]+\),$', keys, re.MULTILINE)
     assert len(settings) > 40, "the table of settings was not found"
     pages = "".join(path.read_text(encoding="utf-8") for path in OURS if path.parent.name == "docs")
+    setters_of_cpp = ROOT / "include/st_secrets/config.hpp"
+    setters = setters_of_cpp.read_text(encoding="utf-8")
     for setting in settings:
         if f"`{setting}`" not in pages:
             problem(ROOT / "docs/providers.md", 1, f"the setting {setting} is documented nowhere")
+        if f"ST_SETTING({setting}," not in setters:
+            problem(setters_of_cpp, 1, f"the setting {setting} has no setter")
     check_dependencies()
     check_messages()
 

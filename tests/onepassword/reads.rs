@@ -54,7 +54,7 @@ fn values_are_those_that_1passwords_client_reads() {
 fn what_1passwords_client_cannot_read_is_refused_with_the_reason() {
     alone!(|| {
         let server = OnePassword::start();
-        let twice = "2 of the name \"twice\" exist; use the identifier of the item";
+        let twice = "2 items are named \"twice\"; use the identifier of the item";
         let denied = "give the token access to the vault";
         let rejected = "does not accept the token";
         for (user, vault, item, theirs, status, words) in [

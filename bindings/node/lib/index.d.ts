@@ -447,7 +447,7 @@ export interface Confirmation {
   confirmed: number[];
   /** Those that are stopped, possibly in the middle of a get. */
   silent: number[];
-  /** The host has no more processes than the library lists. */
+  /** Whether the lists contain all processes on the host; they have room for 4088. */
   complete: boolean;
 }
 
@@ -550,8 +550,8 @@ export interface CacheOptions {
   /** Default: 60. */
   cleanupInterval?: number;
   /**
-   * After this time the first caller of `getOrLoad` reloads a value, while the others still get the old one. So does
-   * the caller whose reload fails, unless with `ST_NOT_FOUND` or `ST_ACCESS_DENIED`. Default: never.
+   * After this time the first caller of `getOrLoad` reloads a value, while the others still get the old one. If the
+   * reload fails, its caller gets the old value too, except after `ST_NOT_FOUND` or `ST_ACCESS_DENIED`. Default: never.
    */
   softTtl?: number;
   /** The fraction of its lifetime, 0 to 1, by which an entry may expire early. Default: 0. */
@@ -647,7 +647,7 @@ export interface CredentialName {
   provider: string;
   name: string;
 }
-/** A credential that a user (null: none), or all users (without a key: none), may have. */
+/** Selects the user's own credential (no user: null), else the shared secret `globalKey` (none: null or omitted). */
 export interface CredentialQuery {
   userId: number | bigint | null;
   provider: string;

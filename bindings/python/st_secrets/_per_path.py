@@ -30,9 +30,9 @@ class PerPath:
     """
 
     _setting: ClassVar[str]
-    """The setting of `Store` that the path is."""
+    """The name of the `Store` setting that takes the path."""
     _described: ClassVar[str]
-    """The member of `Store.describe` that the path is."""
+    """The name of the `Store.describe` member that has the path."""
     _by_path: ClassVar[weakref.WeakValueDictionary[Path, Any]]
     _given: ClassVar[Any] = None
     """The object of the first path that was given."""

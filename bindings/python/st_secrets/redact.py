@@ -69,14 +69,14 @@ _of_process = _native.Redactor(None, True)
 
 
 def start_redaction(config: Settings | None = None) -> None:
-    """Opens the redactor of the process: from now on it has each value that the library returns. Call this at the
+    """Opens the redactor of the process: from now on it receives each value that the library returns. Call this at the
     start of the program. Raises ConfigError if it is open with other settings.
     """
     _native.redactor_start(Kept(config).json())
 
 
 def _opened(redactor: _native.Redactor | None) -> _native.Redactor:
-    """Returns the redactor; that of the process, which is opened, for None."""
+    """Returns the redactor. For None, opens the redactor of the process and returns it."""
     if redactor is None:
         _of_process._redact(b"")
         return _of_process

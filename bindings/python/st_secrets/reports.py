@@ -122,7 +122,7 @@ class Confirmation(TypedDict):
     silent: list[int]
     """Those that are stopped, possibly in the middle of a lookup."""
     complete: bool
-    """Whether the host has no more processes than the library lists."""
+    """Whether the lists contain all processes on the host; they have room for 4088."""
 
 
 class ClusterConfirmation(TypedDict):

@@ -26,9 +26,9 @@ class SharedCache(_native.SharedCache):
     """A cache of bytes, whose keys are text or bytes. It may be used from any number of threads at once, and in the
     child of a fork.
 
-    `tier` is the URL of the server, `share_key` 32 bytes in base64, the same in all processes; without it,
-    ST_SECRETS_SHARE_KEY is. `config` may contain `tier_name`, `tier_interval`, `default_ttl`, `max_size` and the other
-    settings of a cache.
+    `tier` is the URL of the server. `share_key` is 32 bytes in base64, the same in all processes; the default is the
+    variable ST_SECRETS_SHARE_KEY. `config` may contain `tier_name`, `tier_interval`, `default_ttl`, `max_size` and the
+    other settings of a cache.
     """
 
     def __new__(cls, tier: str, *, share_key: str | None = None, config: Settings | None = None) -> SharedCache:
@@ -44,7 +44,7 @@ class SharedCache(_native.SharedCache):
         return self._get(key)
 
     def set(self, key: str | bytes, value: str | bytes, ttl: float | timedelta | None = None) -> None:
-        """Stores a value in this process and on the server, in place of that of all processes."""
+        """Stores a value in this process and on the server. It replaces the value of all processes."""
         self._set(key, value, ttl)
 
     def get_or_set(

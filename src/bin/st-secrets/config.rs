@@ -17,8 +17,19 @@ use crate::failure::Failure;
 use crate::{export, terminal};
 
 /// Settings that are secrets themselves.
-const SECRET_KEYS: [&str; 7] =
-    ["vault_token", "vault_secret_id", "vault_password", "key", "previous_keys", "share_key", "share_url"];
+const SECRET_KEYS: [&str; 11] = [
+    "infisical_client_secret",
+    "infisical_token",
+    "key",
+    "onepassword_token",
+    "previous_keys",
+    "share_key",
+    "share_url",
+    "tier",
+    "vault_password",
+    "vault_secret_id",
+    "vault_token",
+];
 
 /// The largest file of settings or variables.
 const LARGEST: usize = 16 * 1024 * 1024;

@@ -24,7 +24,7 @@ pub(crate) const NO_COMMAND: u8 = 127;
 /// Ctrl-C while a value was typed.
 pub(crate) const INTERRUPTED: u8 = 130;
 
-/// An exit code, and what is to be said. No line holds a value.
+/// An exit code and the lines of the error message. No line contains a value.
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: u8,

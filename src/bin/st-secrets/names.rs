@@ -12,8 +12,8 @@ pub(crate) fn variable(name: &str) -> String {
 
 pub(crate) use crate::dotenv::is_variable;
 
-/// What the names that find each other have in common: `HF_TOKEN` for `HF_TOKEN`, `hf_token` and `hf-token`. Any other
-/// name, such as `tls.key` or `Hf_Token`, is found only as it is written, and is its own canonical name.
+/// Returns the canonical form of a name: `HF_TOKEN` for the equivalent names `HF_TOKEN`, `hf_token` and `hf-token`. Any
+/// other name, such as `tls.key` or `Hf_Token`, has no equivalents and is returned unchanged.
 pub(crate) fn canonical(name: &str) -> String {
     let upper = upper(name);
     match forms(&upper).iter().any(|form| form == name) {

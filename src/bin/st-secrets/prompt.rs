@@ -19,7 +19,7 @@ use crate::failure::{Failure, INTERRUPTED};
 use crate::signals::{self, Restorable};
 use crate::terminal::printable;
 
-/// What a person types without its being shown, or else all of stdin, without a final line break.
+/// Reads a value: typed at a prompt without echo if stdin is a terminal, else all of stdin without a final line break.
 pub(crate) fn read_value(prompt: &str) -> Result<Vec<u8>, Failure> {
     if io::stdin().is_terminal() {
         return type_value(prompt);
@@ -78,7 +78,7 @@ impl Signals {
     }
 }
 
-/// A terminal that shows nothing of what is typed; as it was before when dropped.
+/// A terminal without echo. Dropping it restores the earlier modes.
 struct Hidden {
     terminal: File,
     before: Termios,

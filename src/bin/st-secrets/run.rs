@@ -202,7 +202,7 @@ fn start_watched(common: &Common, run: &Run, mut given: Given, program: &OsStr) 
     watch::supervise(child, &changes, run, restart, || files.iter().for_each(MemoryFile::remove_link))
 }
 
-/// The first half of a command that gets files and is redacted.
+/// Makes the links to the files of `--tmpfs`, then becomes the command. `--redact` and `--watch` start it as a child.
 pub(crate) fn start_with_files(start: &StartWithFiles) -> Outcome {
     let links: Option<Vec<Link<'_>>> = start.link.iter().map(|link| Link::parse(link)).collect();
     let links = links.filter(|links| !links.is_empty());

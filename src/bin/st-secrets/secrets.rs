@@ -119,8 +119,8 @@ impl Secrets {
         self.look_up(name, false).is_ok()
     }
 
-    /// Stores a value under the spelling that the place of writes has already, and warns if another value goes before
-    /// it.
+    /// Stores a value, under the spelling of an existing entry if there is one. Warns if a value of another provider
+    /// takes precedence.
     pub(crate) fn set(&self, name: &str, value: &[u8]) -> Result<(), Failure> {
         check_name(name)?;
         let key = self.stored_keys(name).into_iter().next().unwrap_or_else(|| name.to_owned());
@@ -152,8 +152,8 @@ impl Secrets {
         self.config.text("set_provider").unwrap_or(FILE)
     }
 
-    /// Removes a secret from the place of writes under every spelling of its name, and warns if another provider still
-    /// has it. Returns the keys that were removed.
+    /// Removes every spelling of a secret from the provider that is written to. Warns if another provider still has it.
+    /// Returns the keys that were removed.
     pub(crate) fn delete(&self, name: &str) -> Result<Vec<String>, Failure> {
         check_name(name)?;
         let mut keys = self.stored_keys(name);
@@ -173,7 +173,7 @@ impl Secrets {
         Ok(keys)
     }
 
-    /// The spellings of this name that the secrets file, or the other place of writes, has.
+    /// Returns the spellings of this name that exist in the provider that is written to.
     fn stored_keys(&self, name: &str) -> Vec<String> {
         let listed = self.alone(self.writer()).map(|place| place.manager.names(None)).unwrap_or_default();
         let keys: Vec<String> = listed.into_iter().filter_map(|provider| provider.names).flatten().collect();

@@ -50,7 +50,7 @@ pub(crate) fn log(verbose: u8, quiet: bool) {
     });
 }
 
-/// A warning, which is said once, and not if it turns out to be the failure.
+/// Queues a warning. It is printed once, and not if the error message contains it.
 pub(crate) fn warn(message: &str) {
     if let Ok(mut warnings) = WARNINGS.lock() {
         warnings.push(message.to_owned());

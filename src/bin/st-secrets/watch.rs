@@ -99,7 +99,7 @@ fn warn(failure: &Failure) {
     failure.lines.iter().for_each(|line| terminal::warn(line));
 }
 
-/// The variables that only one of two environments has, or with another value.
+/// Returns the names of the variables that only one of two environments has, or that have different values in them.
 fn differing(one: &[Variable], other: &[Variable]) -> Vec<String> {
     let has = |all: &[Variable], wanted: &Variable| {
         all.iter().any(|variable| variable.name == wanted.name && *variable.value == *wanted.value)
@@ -187,7 +187,7 @@ fn restarting(child: &Child, begun: Option<Restart>, secrets: Vec<Variable>, run
 }
 
 impl Changes {
-    /// The last change that was not seen yet, with the names of all of them.
+    /// Returns the latest unread change, with the names of the variables of all unread changes.
     fn last(&self) -> Option<Change> {
         let mut bytes = [0; 64];
         while { &self.wake_reader }.read(&mut bytes).is_ok_and(|count| count > 0) {}

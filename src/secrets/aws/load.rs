@@ -69,7 +69,7 @@ pub(super) fn advice(error: &Error) -> Option<&'static str> {
             Some("check that the endpoint can be reached from here, through a proxy or VPC endpoint")
         }
         AccessDenied => Some("check the identity of the caller with: aws sts get-caller-identity"),
-        Config => Some("correct the setting that is named"),
+        Config => Some("correct the setting that the message names"),
         _ => None,
     }
 }

@@ -110,7 +110,7 @@ impl DocumentSource for AwsSource {
 
     fn identity(&self) -> Option<Identity> {
         let _guard = fork::protect();
-        // The load has the same failure, and returns it.
+        // The load fails in the same way, and reports the error.
         self.state.as_ref().ok()?.identity().ok()
     }
 

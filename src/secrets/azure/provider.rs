@@ -115,7 +115,7 @@ impl CloudStore for KeyVault {
                 "check that the vault, and login.microsoftonline.com, can be reached from here"
             }
             Status::AccessDenied => "check who may read it: az role assignment list --scope ID-OF-THE-VAULT",
-            Status::Config => "correct the setting that is named",
+            Status::Config => "correct the setting that the message names",
             _ => "check the URL of the vault: az keyvault list",
         }
     }

@@ -97,7 +97,7 @@ impl DocumentSource for CloudSource {
         let _guard = fork::protect();
         let mut identity = Identity::new(self.store.cloud());
         self.target.identify(&mut identity);
-        // The load has the same failure, and returns it.
+        // The load fails in the same way, and reports the error.
         self.store.identify(&mut identity).ok()?;
         Some(identity)
     }

@@ -15,12 +15,12 @@ use crate::log::{self, Level};
 use crate::secrets::provider::LookupLimits;
 use crate::share::{Identity, Share, Slot};
 
-/// How long a source that could not be asked is left alone.
+/// The pause after a query that failed.
 const REST: Duration = Duration::from_secs(10);
-/// The longest time of asking, and the shortest in which it is tried.
+/// The time limit of a query, and the least remaining time with which one is sent.
 const LONGEST: Duration = Duration::from_secs(5);
 const SHORTEST: Duration = Duration::from_millis(200);
-/// An answer that does not come in less than this is not a failure.
+/// A query that times out within less than this is not a failure: the call had too little time.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How often a host tries to become the one that asks.
 const CANDIDACY: Duration = Duration::from_secs(2);
@@ -120,9 +120,7 @@ impl SourceWatch {
         drop(state);
         if is_new {
             log::emit(Level::Warn, "secrets", || {
-                format!(
-                    "{provider} cannot be asked whether it has changed; documents are used as long as before: {error}"
-                )
+                format!("cannot check {provider} for changes; documents are reloaded only when they are due: {error}")
             });
         }
     }

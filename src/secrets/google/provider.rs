@@ -121,7 +121,7 @@ impl CloudStore for SecretManager {
                 "check that the endpoint can be reached from here: curl https://secretmanager.googleapis.com"
             }
             Status::AccessDenied => "check who may read it: gcloud secrets get-iam-policy NAME",
-            Status::Config => "correct the setting that is named",
+            Status::Config => "correct the setting that the message names",
             _ => "check the endpoint, and the secret: gcloud secrets versions list NAME",
         }
     }

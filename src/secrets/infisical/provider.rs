@@ -104,7 +104,7 @@ impl CloudStore for Infisical {
         match error.status() {
             Status::Unavailable | Status::Timeout => "check that the server can be reached: curl URL/api/status",
             Status::AccessDenied => "check the machine identity, and its role in the project",
-            Status::Config => "correct the setting that is named",
+            Status::Config => "correct the setting that the message names",
             _ => "check `infisical_url`, and the proxies between here and there",
         }
     }

@@ -90,7 +90,7 @@ impl DocumentSource for KubernetesSource {
 
     fn identity(&self) -> Option<Identity> {
         let _guard = fork::protect();
-        // The load has the same failure, and returns it.
+        // The load fails in the same way, and reports the error.
         identity(self.settings.as_ref().ok()?).ok()
     }
 

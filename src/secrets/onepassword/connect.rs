@@ -152,7 +152,7 @@ impl Requests<'_> {
             several => {
                 let count = several.len();
                 let message =
-                    format!("{}: {count} of the name {name:?} exist; use the identifier of the {kind}", self.what);
+                    format!("{}: {count} {kind}s are named {name:?}; use the identifier of the {kind}", self.what);
                 Err(Error::new(Status::Config, message))
             }
         }

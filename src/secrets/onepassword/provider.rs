@@ -101,7 +101,7 @@ impl CloudStore for Connect {
         match error.status() {
             Status::Unavailable | Status::Timeout => "check that the Connect server can be reached: curl URL/heartbeat",
             Status::AccessDenied => "check the vaults of the token: op connect token list",
-            Status::Config => "correct the setting that is named",
+            Status::Config => "correct the setting that the message names",
             _ => "check `onepassword_url`, and the proxies between here and there",
         }
     }

@@ -66,8 +66,7 @@ pub(super) enum LoginCredentials {
     Password { method: PasswordMethod, user: String, password: GivenSecret },
     /// Sends nothing but the role: the server has seen the client certificate of the connection.
     Certificate { role: Option<String>, certificate: PathBuf, key: PathBuf },
-    /// Sends a call of AWS that is signed with our credentials there. The server sends it to AWS, to find out who we
-    /// are.
+    /// Sends a signed AWS request. The server forwards it to AWS to verify the identity of the caller.
     #[cfg(feature = "aws")]
     Aws {
         role: Option<String>,

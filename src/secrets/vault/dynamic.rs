@@ -138,7 +138,7 @@ impl DocumentSource for DynamicSource {
 
     fn identity(&self) -> Option<Identity> {
         let _guard = fork::protect();
-        // The load has the same failure, and returns it.
+        // The load fails in the same way, and reports the error.
         self.identify(self.vault.as_ref().ok()?).ok()
     }
 

@@ -100,7 +100,7 @@ impl RequestErrors<'_> {
         self.error(Status::Config, format!("the server redirects (HTTP {status}) {why}")).with_detail(status.into())
     }
 
-    /// The server did not do what `action` names; it denied it, if the response has the form of Vault's.
+    /// `action` failed. Only a response in Vault's own form counts as a denial.
     pub(super) fn rejected(&self, response: &VaultResponse, action: &str) -> Error {
         let messages = response.messages();
         let quoted = messages.quoted();

@@ -18,7 +18,7 @@ use crate::shell::quoted;
 
 /// A token that cannot be renewed and has less than this left, in seconds, is worth a warning.
 const EXPIRES_SOON: u64 = 24 * 3600;
-const CORRECT_SETTING: &str = "correct the setting that is named";
+const CORRECT_SETTING: &str = "correct the setting that the message names";
 
 /// Checks the server, the secret and the token.
 pub(super) fn check(session: &VaultSession<'_>, tokens: &TokenStore, kv: &KvReader) -> Health {

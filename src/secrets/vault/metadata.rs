@@ -17,7 +17,7 @@ type Versions = Vec<Option<u64>>;
 /// The versions that this process has seen.
 #[derive(Default)]
 pub(super) struct SeenVersions {
-    /// What all who share the documents know of; empty at first.
+    /// The versions that were announced to all processes that share the documents; empty at first.
     known: Mutex<Versions>,
     found: Mutex<Versions>,
 }
@@ -39,7 +39,7 @@ impl SeenVersions {
         differ
     }
 
-    /// All who share the documents know what was found.
+    /// Records that the versions found were announced to all processes that share the documents.
     pub(super) fn note_announced(&self) {
         let found = self.found.lock().clone();
         *self.known.lock() = found;

@@ -90,7 +90,7 @@ impl DocumentSource for VaultSource {
 
     fn identity(&self) -> Option<Identity> {
         let _guard = fork::protect();
-        // The load has the same failure, and returns it.
+        // The load fails in the same way, and reports the error.
         let mut identity = self.vault.as_ref().ok()?.identity().ok()?;
         self.keys.identify(&mut identity);
         Some(identity)

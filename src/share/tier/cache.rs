@@ -133,7 +133,8 @@ impl CacheTier {
         change(&mut self.state.lock())
     }
 
-    /// Exchanges messages with the tier, which leads to the same if it is done twice; `None` if it fails or rests.
+    /// Runs an exchange with the tier, which must be idempotent, as it may be repeated on a new connection; `None` if
+    /// it fails, or during the back-off.
     fn run<T>(&self, exchange: impl Fn(&mut dyn TierConnection) -> Result<T>) -> Option<T> {
         let idle = self.with_state(|state| {
             if state.generation != fork::generation() {
@@ -224,7 +225,8 @@ impl CacheTier {
         };
         let sealed = self.sealed(&[&[kind], &name[..]].concat(), b"change", 0, LONGEST_LIFETIME)?;
         let (id, key) = (hash(&self.key, &[&[kind], &name[..]].concat(), 16), self.id(name));
-        // A prefix may have changed since the last exchange. Nobody would use a value that seems to be older.
+        // If a prefix has changed since the last exchange, other processes would reject the value as older than that
+        // change, so it is stored again with the new revision.
         for _ in 0..2 {
             let floor = self.floor();
             let new = value.and_then(|(value, ttl)| Some((self.sealed(value, &identity(name), floor.seen, ttl)?, ttl)));

@@ -23,7 +23,7 @@ pub(super) trait Engine: Send + Sync {
     fn connect(&self, deadline: Deadline) -> Result<Box<dyn TierConnection>>;
 }
 
-/// What the revision of the tier is at least. A tier that was flushed, or replaced, gets a new revision.
+/// The lower bound for the revision of the tier. A tier that was flushed or replaced gets a new, higher revision.
 #[derive(Clone, Copy)]
 pub(super) struct Floor {
     /// The highest revision that this host has seen.

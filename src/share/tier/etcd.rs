@@ -131,7 +131,7 @@ impl EtcdConnection {
             let is_unchanged = json!({"target": "MOD", "key": base, "mod_revision": changed.to_string()});
             self.transact(&[is_unchanged], &[put(&base, floor.fresh.to_string().as_bytes(), None)], &[])?;
         }
-        let message = format!("{} changes its revision too often", self.name);
+        let message = format!("{}: other hosts keep changing the revision; try again", self.name);
         Err(Error::new(Status::Unavailable, message).with_retryable(true))
     }
 
@@ -240,7 +240,7 @@ impl TierConnection for EtcdConnection {
             Err(refused) if refused.reason == RefusalReason::Size => {
                 let (name, size) = (&self.name, document.len());
                 log::emit(Level::Warn, "share", || {
-                    format!("{name} takes no document of {size} bytes: raise its --max-request-bytes; it is not shared")
+                    format!("{name} rejects a document of {size} bytes, so it is not shared; raise --max-request-bytes")
                 });
                 self.release(id, token, false)
             }

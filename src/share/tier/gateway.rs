@@ -103,7 +103,7 @@ impl Gateway {
                     .into();
             }
             return match is_transient_status(status) {
-                true => down(&format!("fails (HTTP {status})")).into(),
+                true => down(&format!("fails (HTTP {status}); check its log")).into(),
                 false => self.malformed().into(),
             };
         };
@@ -188,7 +188,7 @@ impl GatewayRequests {
                 self.send(path, body.as_bytes(), Some(&token))
             }
             Err(refused) => {
-                // A server that was replaced does not respond to a token with a later number than its own last one.
+                // A replaced server does not respond to an old token whose number is above the last one it has issued.
                 self.gateway.set_token(None);
                 Err(refused)
             }

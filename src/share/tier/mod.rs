@@ -52,7 +52,7 @@ mod resp;
 #[cfg(feature = "tier")]
 mod servers;
 
-/// The longest time of one exchange with the tier, and which part of the time of a call it is at most.
+/// The time limit of one exchange with the tier: this, or this fraction of the time of the call if that is shorter.
 const EXCHANGE_TIME: Duration = Duration::from_secs(10);
 const EXCHANGE_PART: u32 = 10;
 /// By how much the clocks of hosts may differ.

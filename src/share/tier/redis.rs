@@ -166,7 +166,7 @@ impl RedisConnection {
         } else {
             let code = text.split(' ').next().unwrap_or_default();
             let is_code = (1..=16).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_uppercase());
-            down(&format!("refuses a command ({})", if is_code { code } else { "no code" }))
+            down(&format!("refuses a command ({}); check its log", if is_code { code } else { "no code" }))
         }
     }
 }

@@ -12,7 +12,7 @@ use rustix::termios::{
     OptionalActions, OutputModes, Winsize, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr, tcsetwinsize,
 };
 
-/// The way of what a command writes to one of our streams, or to both if they are the same file.
+/// A channel from the command to one of our output streams, or to both if they are the same file.
 pub(super) struct Channel {
     /// Our stream.
     pub(super) output: File,

@@ -1,4 +1,4 @@
-//! The parent of a command whose output is redacted: only that is replaced.
+//! Runs a command as a child and redacts its output. Everything else works as if the command were run directly.
 
 use std::io;
 use std::process::Command;

@@ -8,6 +8,7 @@
 //! | `variables`, `static_keys` | keys in environment variables and profiles |
 //! | `role` | AssumeRole, AssumeRoleWithWebIdentity |
 //! | `sso`, `process` | IAM Identity Center, `credential_process` |
+//! | `login`, `dpop` | `aws login`, and the proofs that its requests carry |
 //! | `container`, `instance`, `metadata` | endpoints of ECS, EKS and EC2 |
 //! | `context` | what fetching needs and returns |
 

@@ -27,7 +27,7 @@ static st_status load(void *context, const char *key, size_t key_len, double tim
         st_error error = ST_ERROR_INIT;
         st_bytes value = {0};
         CHECK_FAILS(st_cache_get_or_load(cache, key, key_len, 600.0, load, context, &value, &error), ST_BUSY,
-                    "the same key");
+                    "waits for this call");
     }
     if (source->value != NULL) {
         CHECK(st_reply_bytes(reply, source->value, ST_NUL, ST_TTL_DEFAULT) == ST_OK);

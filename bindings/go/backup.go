@@ -18,8 +18,8 @@ const (
 )
 
 // Backup writes a complete copy of a database to the file path while the database is in use. An existing database of
-// this name is overwritten only with replace, any other file never. If the call
-// fails with the error of ctx, the copy may still be written.
+// this name is overwritten only with replace, any other file never. If the call fails with the error of ctx,
+// the copy may still be written.
 func (s *Store) Backup(ctx context.Context, database Database, path string, replace bool) error {
 	flags := C.uint32_t(database)
 	if replace {

@@ -379,7 +379,10 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
 }
 
 fn waits_for_itself() -> Error {
-    Error::new(Status::Busy, "the load of this key waits for this call; a load must not get a key that waits for it")
+    Error::new(
+        Status::Busy,
+        "the load of this key waits for this call; a load must not get a key whose load waits for it",
+    )
 }
 
 /// Whether an error is an answer of the source, after which an old value must not be served.

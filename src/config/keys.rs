@@ -28,16 +28,16 @@ pub(super) enum SettingKind {
 impl SettingKind {
     pub(super) fn expected(self) -> &'static str {
         match self {
-            SettingKind::Text => "text without NUL, CR or LF",
-            SettingKind::Flag => "true or false",
-            SettingKind::Seconds => "a number of seconds above 0",
-            SettingKind::Lifetime => "a number of seconds, 0 or more",
-            SettingKind::List => "a JSON array of texts",
-            SettingKind::Texts => "text without NUL, CR or LF, or a JSON array of such texts",
-            SettingKind::Providers => "a JSON array of names and objects, such as [\"env\", {\"exec\": [\"program\"]}]",
-            SettingKind::Count => "a whole number of 1 or more",
-            SettingKind::Size => "a whole number, 0 or more",
-            SettingKind::Fraction => "a number between 0 and 1",
+            Text => "text without NUL, CR or LF",
+            Flag => "true or false",
+            Seconds => "a number of seconds above 0",
+            Lifetime => "a number of seconds, 0 or more",
+            List => "a JSON array of texts",
+            Texts => "text without NUL, CR or LF, or a JSON array of such texts",
+            Providers => "a JSON array of names and objects, such as [\"env\", {\"exec\": [\"program\"]}]",
+            Count => "a whole number of 1 or more",
+            Size => "a whole number, 0 or more",
+            Fraction => "a number between 0 and 1",
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The identity of a request: what is requested, where, and by which caller. Processes with equal ones share a slot.
+//! The identity of a request: what is requested, where, and with which login. Processes with equal identities share a
+//! slot.
 
 use std::env;
 use std::fs;

@@ -15,7 +15,8 @@ run() {
     mkdir -p "$build"
     echo "$2, C++$3:"
     cmake -S tests/cpp -B "$build" -DCMAKE_C_COMPILER="$1" -DCMAKE_CXX_COMPILER="$2" -DCMAKE_CXX_STANDARD="$3" \
-        -DVARIANTS="$4" -DSLOW_UNDER_VALGRIND="${SLOW_UNDER_VALGRIND:-OFF}" >"$build/configure.log" || { cat "$build/configure.log" && exit 1; }
+        -DVARIANTS="$4" -DSLOW_UNDER_VALGRIND="${SLOW_UNDER_VALGRIND:-OFF}" >"$build/configure.log" ||
+        { cat "$build/configure.log" && exit 1; }
     ! grep "not tested" "$build/configure.log" || exit 1
     cmake --build "$build" -j "$jobs" >"$build/build.log" 2>&1 || { cat "$build/build.log" && exit 1; }
     shift 4

@@ -20,7 +20,7 @@ const REST: Duration = Duration::from_secs(10);
 /// The time limit of a query, and the least remaining time with which one is sent.
 const LONGEST: Duration = Duration::from_secs(5);
 const SHORTEST: Duration = Duration::from_millis(200);
-/// A query that times out within less than this is not a failure: the call had too little time.
+/// A query that had less time than this does not count as a failure if it times out.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How often a host tries to become the one that asks.
 const CANDIDACY: Duration = Duration::from_secs(2);

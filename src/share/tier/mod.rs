@@ -52,8 +52,9 @@ mod resp;
 #[cfg(feature = "tier")]
 mod servers;
 
-/// The time limit of one exchange with the tier: this, or this fraction of the time of the call if that is shorter.
+/// The longest time of one exchange with the tier.
 const EXCHANGE_TIME: Duration = Duration::from_secs(10);
+/// An exchange takes at most one part in this many of the time of its call.
 const EXCHANGE_PART: u32 = 10;
 /// By how much the clocks of hosts may differ.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);

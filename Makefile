@@ -80,6 +80,12 @@ SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock build.rs .cargo/
 
 all: $(BUILD)/lib/libst_secrets.so $(BUILD)/lib/libst_secrets.a
 
+# These need the library and the program, and build both at once: for the program alone, which has one feature more,
+# Cargo would compile the library again.
+ifeq ($(PROVIDERS)$(TARGET),all)
+install test-build dist deb wheel addon bench soak: TOGETHER := --features command --lib --bin st-secrets
+endif
+
 # After the library, as both builds are of one package and one directory.
 command: $(BUILD)/bin/st-secrets
 $(BUILD)/bin/st-secrets: $(SOURCES) | all
@@ -102,7 +108,7 @@ help:
 $(BUILD)/lib/libst_secrets.so.$(VERSION) $(BUILD)/st_secrets_raw.a &: $(SOURCES)
 	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs" >&2; exit 1; }
 	mkdir -p $(BUILD)/lib
-	$(CARGO_BUILD) --target-dir $(CARGO_TARGET) $(CARGO_FLAGS) $(FEATURES)
+	$(CARGO_BUILD) --target-dir $(CARGO_TARGET) $(CARGO_FLAGS) $(FEATURES) $(TOGETHER)
 	cp $(OUTPUT)/libst_secrets.so $(BUILD)/lib/libst_secrets.so.$(VERSION)
 	$(BINUTILS)strip --strip-unneeded $(BUILD)/lib/libst_secrets.so.$(VERSION)
 	cp $(OUTPUT)/libst_secrets.a $(BUILD)/st_secrets_raw.a
@@ -335,6 +341,7 @@ soak: tools all command
 	$(CARGO) test --locked --test exec -- --ignored
 	SLOW_UNDER_VALGRIND=ON sh tests/c/run.sh -R valgrind
 	SLOW_UNDER_VALGRIND=ON sh tests/cpp/run.sh -R 'valgrind|example'
+	GOEXPERIMENT=cgocheck2 sh bindings/go/test.sh .
 	ST_TEST_KILLS=2000 ST_TEST_FORKS=1000 $(CARGO) test --locked --test store_processes --test store_fork
 	ST_TEST_VALUES=1000000 ST_TEST_PYTHON_VALUES=20000 ST_TEST_TEXT=1073741824 $(CARGO) test --release --locked --test redact
 	ST_TEST_OPERATIONS=10000000 $(CARGO) test --release --locked --lib cache::model_tests

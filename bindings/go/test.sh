@@ -53,9 +53,8 @@ echo "with AWS and Vault:"
 "$root/build/venv/bin/python" ../../tests/python/conformance_servers.py go test -count=1 .
 echo "with the race detector:"
 go test -race -short -count=1 .
-echo "with checks of all pointers passed to C, and frequent garbage collection:"
+echo "with checks of the pointers passed to C, and frequent garbage collection:"
 GODEBUG=cgocheck=1 GOGC=1 go test -short -count=1 .
-GOEXPERIMENT=cgocheck2 go test -short -count=1 .
 echo "with the static archive:"
 LD_LIBRARY_PATH='' go test -tags st_secrets_static -short -count=1 .
 

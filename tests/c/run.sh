@@ -18,14 +18,16 @@ echo "The library under AddressSanitizer, with an export that panics, and anothe
 # RUSTC_BOOTSTRAP lets a stable compiler use the sanitizer, which is a nightly option.
 RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address $cargo build --locked --features wiping-allocator --target "$target" \
     --target-dir build/asan
-# With copies of the crates that `make` has compiled, instead of compiling them again.
+# With copies of the crates that `make test` has compiled, instead of compiling them again, and with our own compiled
+# without optimization, which takes a quarter of the time.
 if [ ! -d build/test-panic ] && [ -d target/release ]; then
     rm -rf build/test-panic.new
     mkdir -p build/test-panic.new/release
     cp -a target/release/.fingerprint target/release/build target/release/deps build/test-panic.new/release
     mv build/test-panic.new build/test-panic
 fi
-$cargo build --release --locked --features wiping-allocator,test-panic --target-dir build/test-panic
+$cargo build --release --locked --features command,test-panic --lib --target-dir build/test-panic \
+    --config 'profile.release.package.st-secrets.opt-level=0'
 $cargo build --release --manifest-path tests/c/other-archive/Cargo.toml --target-dir "$build/other-archive"
 
 # The dynamic linker looks libraries up by their soname.

@@ -5,7 +5,13 @@
 use zeroize::Zeroizing;
 
 /// A name and its value.
-pub(crate) type Variable = (String, Zeroizing<String>);
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Variable {
+    /// Counted from 1.
+    pub(crate) line: usize,
+    pub(crate) name: String,
+    pub(crate) value: Zeroizing<String>,
+}
 
 /// A line, counted from 1, and what is wrong there. It never quotes the text, which may be a value.
 pub(crate) type LineProblem = (usize, &'static str);
@@ -28,10 +34,11 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Variable>, LineProblem> {
         let name_end = rest.find(['=', '\n']).unwrap_or(rest.len());
         let name = rest[..name_end].trim();
         let name = name.strip_prefix("export ").map_or(name, str::trim);
-        if !rest[name_end..].starts_with('=') || !is_variable(name) {
-            return Err((line, "write NAME=value; a name has letters, digits and _ alone"));
+        if !rest[name_end..].starts_with('=') || !is_name(name) {
+            return Err((line, "write NAME=value; a name has letters, digits, _, - and . alone"));
         }
-        let value = rest[name_end + 1..].trim_start_matches([' ', '\t']);
+        let after_sign = &rest[name_end + 1..];
+        let value = after_sign.trim_start_matches(is_blank);
         let (value, after) = match value.chars().next() {
             Some(quote @ ('"' | '\'')) => {
                 let (unquoted, after) = quoted(&value[1..], quote).ok_or((line, "a quotation mark is not closed"))?;
@@ -45,15 +52,17 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Variable>, LineProblem> {
             _ => {
                 let end = after_line(value);
                 let bare = &value[..end];
-                let comment = bare.match_indices('#').map(|(at, _)| at).find(|at| bare[..*at].ends_with([' ', '\t']));
-                let comment = if bare.starts_with('#') { Some(0) } else { comment };
+                // A comment begins with white space, which may be that after the sign.
+                let bare_at = after_sign.len() - value.len();
+                let mut signs = bare.match_indices('#').map(|(at, _)| at);
+                let comment = signs.find(|at| after_sign[..bare_at + at].ends_with(is_blank));
                 (Zeroizing::new(bare[..comment.unwrap_or(end)].trim_end().to_owned()), &value[end..])
             }
         };
         if value.contains('\0') {
             return Err((line, "the value holds a NUL byte, which no environment variable can"));
         }
-        variables.push((name.to_owned(), value));
+        variables.push(Variable { line, name: name.to_owned(), value });
         rest = after;
     }
 }
@@ -76,20 +85,29 @@ fn quoted(text: &str, quote: char) -> Option<(Zeroizing<String>, &str)> {
             continue;
         }
         match (quote, characters.next()?) {
-            (_, next @ ('\\' | '\'')) | ('"', next @ ('"' | '$' | '`')) => value.push(next),
+            (_, next @ ('\\' | '\'')) | ('"', next @ '"') => value.push(next),
+            ('"', 'a') => value.push('\x07'),
+            ('"', 'b') => value.push('\x08'),
+            ('"', 'f') => value.push('\x0c'),
             ('"', 'n') => value.push('\n'),
             ('"', 'r') => value.push('\r'),
             ('"', 't') => value.push('\t'),
+            ('"', 'v') => value.push('\x0b'),
             (_, next) => value.extend(['\\', next]),
         }
     }
     Some((value, &text[end + 1..]))
 }
 
-/// Whether a shell can name a variable so.
-pub(crate) fn is_variable(name: &str) -> bool {
-    let is_part = |character: char| character.is_ascii_alphanumeric() || character == '_';
-    !name.is_empty() && name.chars().all(is_part) && !name.starts_with(|first: char| first.is_ascii_digit())
+/// White space within a line.
+fn is_blank(character: char) -> bool {
+    character.is_whitespace() && character != '\n'
+}
+
+/// Names of secrets may have more characters than those of variables, which the program checks.
+fn is_name(name: &str) -> bool {
+    let is_part = |character: char| character.is_ascii_alphanumeric() || "_-.".contains(character);
+    name.chars().all(is_part) && name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
 }
 
 #[cfg(test)]
@@ -98,30 +116,41 @@ mod tests {
 
     #[test]
     fn variables_are_read_in_common_spellings() {
-        let text = "\u{feff}# comment\n\nexport A=1\r\nB = two words # comment\nC='it\\'s # not \\n'\nD=\"a\\nb\\\"c\\$\"\n\
-                    E=\nF=a#b\nG=\"two\nlines\" # end\nH= # nothing\n";
+        let text = "\u{feff}# comment\n\nexport A=1\r\nB = two words # comment\nC='it\\'s # not \\n'\nD=\"a\\nb\\\"c\\$\\v\"\n\
+                    E=\nF=a#b\nG=\"two\nlines\" # end\nH= # nothing\nI=#1\nJ=a\u{a0}# b\n";
         let expected = [
             ("A", "1"),
             ("B", "two words"),
             ("C", "it's # not \\n"),
-            ("D", "a\nb\"c$"),
+            ("D", "a\nb\"c\\$\x0b"),
             ("E", ""),
             ("F", "a#b"),
             ("G", "two\nlines"),
             ("H", ""),
+            ("I", "#1"),
+            ("J", "a"),
         ];
-        assert_eq!(
-            parse(text).unwrap(),
-            expected.map(|(name, value)| (name.to_owned(), Zeroizing::new(value.to_owned())))
-        );
+        let variables = parse(text).unwrap();
+        let read: Vec<_> = variables.iter().map(|variable| (&*variable.name, variable.value.as_str())).collect();
+        assert_eq!(read, expected);
     }
 
     #[test]
     fn a_problem_names_the_line() {
         assert_eq!(parse("A=1\nCANARY\n").unwrap_err().0, 2);
+        assert_eq!(parse("A=1\n\nB=2\n").unwrap()[1].line, 3);
         assert_eq!(parse("A=1\n\nB='x\n").unwrap_err(), (3, "a quotation mark is not closed"));
         assert_eq!(parse("A='x' y").unwrap_err().0, 1);
         assert_eq!(parse("1A=x").unwrap_err().0, 1);
         assert_eq!(parse("A=1\nB='x\0'").unwrap_err().0, 2);
+    }
+
+    #[test]
+    fn name_may_have_more_characters_than_that_of_a_variable() {
+        for (name, is_name) in
+            [("a_1", true), ("my-key", true), ("_a.b", true), ("", false), ("-a", false), ("1a", false), ("a b", false)]
+        {
+            assert_eq!(parse(&format!("{name}=1")).is_ok(), is_name, "{name}");
+        }
     }
 }

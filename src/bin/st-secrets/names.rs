@@ -10,7 +10,11 @@ pub(crate) fn variable(name: &str) -> String {
     start.chars().chain(rest).collect()
 }
 
-pub(crate) use crate::dotenv::is_variable;
+/// Whether a shell can name a variable so.
+pub(crate) fn is_variable(name: &str) -> bool {
+    let is_part = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    !name.is_empty() && name.chars().all(is_part) && !name.starts_with(|first: char| first.is_ascii_digit())
+}
 
 /// Returns the canonical form of a name: `HF_TOKEN` for the equivalent names `HF_TOKEN`, `hf_token` and `hf-token`. Any
 /// other name, such as `tls.key` or `Hf_Token`, has no equivalents and is returned unchanged.

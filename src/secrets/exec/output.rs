@@ -2,7 +2,7 @@
 
 use super::settings::OutputFormat;
 use crate::clock::Deadline;
-use crate::dotenv;
+use crate::dotenv::{self, Variable};
 use crate::error::{Error, Result, Status};
 use crate::log::{self, Level};
 use crate::secret_memory::SecretBytes;
@@ -39,7 +39,7 @@ pub(super) fn parse(
         })?;
         let entries: Result<Vec<_>> = variables
             .into_iter()
-            .map(|(name, value)| Ok((name, Some(SecretBytes::copy_from(value.as_bytes())?))))
+            .map(|Variable { name, value, .. }| Ok((name, Some(SecretBytes::copy_from(value.as_bytes())?))))
             .collect();
         document.add(entries?, None);
         return Ok(document);

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::{toml, yaml};
 use crate::clock::Deadline;
-use crate::dotenv;
+use crate::dotenv::{self, Variable};
 use crate::secret_memory::SecretBytes;
 use crate::secrets::entries::{Entries, Position, Problem};
 use crate::secrets::json;
@@ -78,7 +78,7 @@ impl FileFormat {
 fn parse_dotenv(text: &str) -> Result<Entries, Problem> {
     let variables = dotenv::parse(text)
         .map_err(|(line, what)| Problem::at(Position { line, column: 1 }, format!("not a dotenv file: {what}")))?;
-    let entries = variables.into_iter().map(|(name, value)| {
+    let entries = variables.into_iter().map(|Variable { name, value, .. }| {
         let value = SecretBytes::copy_from(value.as_bytes()).map_err(Problem::OutOfMemory)?;
         Ok((name, Some(value)))
     });

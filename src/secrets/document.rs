@@ -181,9 +181,11 @@ impl Document {
         }
     }
 
-    /// Adds one entry. Entries of earlier calls take precedence.
+    /// Adds one entry. Entries of earlier calls take precedence, unusable ones included.
     pub(crate) fn add_entry(&mut self, key: &str, value: SecretBytes, version: Option<Arc<str>>) {
-        self.values.entry(key.into()).or_insert((value, version));
+        if !self.broken.contains_key(key) {
+            self.values.entry(key.into()).or_insert((value, version));
+        }
     }
 
     /// Adds the entries of a part that follows the earlier ones. Entries of earlier parts take precedence.

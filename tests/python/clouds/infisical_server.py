@@ -180,7 +180,11 @@ def main() -> None:
     }
     PATHS["prod", "/train"] = {"HF_TOKEN": ("CANARY-train", 5, False), "HIDDEN": ("CANARY-hidden", 1, True)}
     PATHS["prod", "/shared a"] = {"BOTH": ("CANARY-a", 1, False), "ONLY_A": ("CANARY-only-a", 1, False)}
-    PATHS["prod", "/shared-b"] = {"BOTH": ("CANARY-b", 1, False), "HF_TOKEN": ("CANARY-not-this", 1, False)}
+    PATHS["prod", "/shared-b"] = {
+        "BOTH": ("CANARY-b", 1, False),
+        "HF_TOKEN": ("CANARY-not-this", 1, False),
+        "HIDDEN": ("CANARY-nor-this", 1, False),
+    }
     PATHS["prod", "/empty"] = {}
     PATHS["dev", "/"] = {"HF_TOKEN": ("CANARY-dev", 1, False)}
     IMPORTS["prod", "/train"] = [("prod", "/shared a"), ("prod", "/shared-b")]

@@ -84,6 +84,22 @@ fn managed_identity_of_a_machine_logs_in() {
     });
 }
 
+#[test]
+fn metadata_service_that_is_being_updated_is_asked_again() {
+    alone!(|| {
+        let azure = Azure::start();
+        let metadata = Proxy::to(&azure.address());
+        set_variables([("AZURE_POD_IDENTITY_AUTHORITY_HOST", metadata.url()), ("NO_PROXY", "127.0.0.1".to_owned())]);
+        let one = r#"[{"azure_secret": "HF-TOKEN", "as": "K"}]"#;
+        const BEING_UPDATED: &str = r#"{"error": "gone", "error_description": "it is being updated"}"#;
+        for status in [404, 410] {
+            metadata.next(1, Reply::new(status).body(BEING_UPDATED));
+            let secrets = at(&azure.url(), one, &[("azure_auth", "managed_identity")]);
+            assert_eq!(read(&secrets, "K").unwrap().0, "CANARY-hf", "{status}");
+        }
+    });
+}
+
 /// A directory with a program `az` in `PATH`.
 fn with_az(script: &str) -> (tempfile::TempDir, (&'static str, String)) {
     let directory = crate::common::temp();

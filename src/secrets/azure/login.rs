@@ -27,6 +27,9 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 const ASSERTION_SECONDS: u64 = 600;
 const FORM: &str = "application/x-www-form-urlencoded";
 const SERVER: &str = "Microsoft Entra ID";
+/// With these statuses the metadata service of a machine says that it is being updated:
+/// <https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token#error-handling>.
+const BEING_UPDATED: [u16; 2] = [404, 410];
 /// How long a token without a lifetime is used.
 const UNKNOWN_LIFETIME: Duration = Duration::from_secs(300);
 
@@ -55,11 +58,12 @@ pub(super) fn log_in(credentials: &AzureCredentials, resource: &str, session: &S
         }
         AzureCredentials::AppService { url, header: secret, client_id } => {
             let headers = [("X-IDENTITY-HEADER", secret.value.clone())];
-            login.managed(url, "2019-08-01", &headers, client_id.as_deref())
+            login.managed((url, "2019-08-01"), &headers, client_id.as_deref(), &[])
         }
         AzureCredentials::Imds { url, client_id } => {
             let url = format!("{url}/metadata/identity/oauth2/token");
-            login.managed(&url, "2018-02-01", &[header("Metadata", "true")], client_id.as_deref())
+            let headers = [header("Metadata", "true")];
+            login.managed((&url, "2018-02-01"), &headers, client_id.as_deref(), &BEING_UPDATED)
         }
         AzureCredentials::Cli { tenant, .. } => login.cli(tenant.as_deref()),
         AzureCredentials::CliFiles(files) => login.cli_files(files),
@@ -101,17 +105,17 @@ impl AzureLogin<'_> {
 
     fn managed(
         &self,
-        url: &str,
-        version: &str,
+        (url, version): (&str, &str),
         headers: &[(&str, Zeroizing<String>)],
         client_id: Option<&str>,
+        passing: &[u16],
     ) -> Result<AccessToken> {
         let at = Instant::now();
         let client = client_id.map_or(String::new(), |id| format!("&client_id={}", percent_encode(id)));
         let url = format!("{url}?api-version={version}&resource={}{client}", percent_encode(self.resource));
         let call = Call { method: "GET", url: &url, headers, body: b"", is_local: true };
         let advice = "assign a managed identity to this machine, and set AZURE_CLIENT_ID if it has several";
-        self.token(&self.session.send(&self.what, &call)?, at, advice)
+        self.token(&self.session.send_while(&self.what, &call, passing)?, at, advice)
     }
 
     /// The token in a response; an error if the server rejects the login.

@@ -66,10 +66,15 @@ impl<'a> Session<'a> {
     /// Sends a request until there is a response that another attempt would not change. `what` is what fails, for
     /// messages: `secret "a" in project train`.
     pub(in crate::secrets) fn send(&self, what: &str, call: &Call<'_>) -> Result<HttpResponse> {
-        self.retry.run(self.attempts, self.deadline, |_| self.attempt(what, call))
+        self.send_while(what, call, &[])
     }
 
-    fn attempt(&self, what: &str, call: &Call<'_>) -> Result<HttpResponse, FailedAttempt> {
+    /// [`Session::send`] to a server that uses more statuses for a failure that passes.
+    pub(in crate::secrets) fn send_while(&self, what: &str, call: &Call<'_>, passing: &[u16]) -> Result<HttpResponse> {
+        self.retry.run(self.attempts, self.deadline, |_| self.attempt(what, call, passing))
+    }
+
+    fn attempt(&self, what: &str, call: &Call<'_>, passing: &[u16]) -> Result<HttpResponse, FailedAttempt> {
         let Call { method, url, headers, body, is_local } = *call;
         let client = if is_local { &self.local } else { &self.remote };
         let request = HttpRequest { method, url, headers, body, connect_timeout: None };
@@ -79,6 +84,9 @@ impl<'a> Session<'a> {
         let (class, why) = match response.status {
             429 => (RetryClass::Throttled, "the server is throttling; try again later, or raise the quota"),
             408 | 500..=599 => (RetryClass::Transient, "the server fails; try again later"),
+            status if passing.contains(&status) => {
+                (RetryClass::Transient, "the server is not ready; try again in a minute")
+            }
             _ => return Ok(response),
         };
         let quoted = ServerError::parse(&response).quoted();

@@ -136,14 +136,15 @@ pub(super) fn default_url(service: Service, region: &str, variant: Variant) -> S
     if let Some(host) = signin_host(service, partition.name, region, variant) {
         return format!("https://{host}/");
     }
-    // In these partitions the usual host of Secrets Manager is dual-stack. In the second one, the usual host of the
-    // other services is their FIPS host.
+    // In these partitions the usual host of Secrets Manager is dual-stack. In the second one, the usual host of all
+    // other services but KMS is their FIPS host.
     let usual_is_dual = match partition.name {
         "aws" | "aws-us-gov" => service == Service::SecretsManager,
         "aws-cn" => service == Service::SecretsManager && !variant.fips,
         _ => false,
     };
-    let usual_is_fips = service != Service::SecretsManager && partition.name == "aws-us-gov" && !variant.dual_stack;
+    let has_own_fips_host = matches!(service, Service::SecretsManager | Service::Kms);
+    let usual_is_fips = !has_own_fips_host && partition.name == "aws-us-gov" && !variant.dual_stack;
     let fips = if variant.fips && !usual_is_fips { "-fips" } else { "" };
     let dual_stack = variant.dual_stack && !usual_is_dual;
     let domain = if dual_stack { partition.dual_stack_domain } else { partition.domain };
@@ -275,6 +276,8 @@ mod tests {
             (Service::Sts, "us-west-2", fips, "sts-fips.us-west-2.amazonaws.com"),
             (Service::Sts, "us-west-2", dual_stack, "sts.us-west-2.api.aws"),
             (Service::Sts, "us-gov-west-1", fips, "sts.us-gov-west-1.amazonaws.com"),
+            (Service::Kms, "us-gov-west-1", fips, "kms-fips.us-gov-west-1.amazonaws.com"),
+            (Service::Kms, "us-gov-west-1", usual, "kms.us-gov-west-1.amazonaws.com"),
             (Service::Sso, "us-gov-west-1", fips, "portal.sso.us-gov-west-1.amazonaws.com"),
             (Service::Sso, "us-east-1", fips, "portal.sso-fips.us-east-1.amazonaws.com"),
             (Service::Sso, "eu-west-1", usual, "portal.sso.eu-west-1.amazonaws.com"),

@@ -27,6 +27,7 @@ fn cases() -> Vec<(&'static str, Value)> {
         ("a secret in the other file", files(&format!("[default]\n{PAIR}"), "[default]\naws_secret_access_key = y\n")),
         ("half a pair in each file", of_credentials("aws_access_key_id = ID\n")),
         ("the older name of the token", of_credentials(&format!("{PAIR}aws_security_token = OLD\n"))),
+        ("a colon in place of the sign", of_credentials("aws_access_key_id: ID\naws_secret_access_key :x\n")),
         ("indented properties", of_credentials("    aws_access_key_id = ID\n    aws_secret_access_key = x\n")),
         (
             "an indented header",

@@ -160,7 +160,7 @@ fn parse(bytes: &[u8]) -> Result<Vec<Section>, (usize, &'static str)> {
         let above = sections.last_mut().and_then(|section| section.properties.last_mut());
         if let Some(above) = above.filter(|above| above.indent < indent) {
             match above.value.is_empty() {
-                true => above.nested.extend(parse_property(text, content, number, indent)),
+                true => above.nested.extend(parse_property(text, content, &NESTED, (number, indent))),
                 false => above.continued.push(range_of(text, without_comment(&above.name, content))),
             }
             continue;
@@ -175,15 +175,19 @@ fn parse(bytes: &[u8]) -> Result<Vec<Section>, (usize, &'static str)> {
             continue;
         }
         let section = sections.last_mut().ok_or((number, "this is before the first [section]"))?;
-        let property = parse_property(text, content, number, indent);
+        let property = parse_property(text, content, &TOP, (number, indent));
         section.properties.push(property.ok_or((number, "this is not of the form `name = value`"))?);
     }
     Ok(sections)
 }
 
+/// What separates a name from its value. The AWS tools also accept a colon, but not in nested properties.
+const TOP: [char; 2] = ['=', ':'];
+const NESTED: [char; 1] = ['='];
+
 /// Parses `name = value`.
-fn parse_property(text: &str, content: &str, line: usize, indent: usize) -> Option<Property> {
-    let (name, value) = content.split_once('=')?;
+fn parse_property(text: &str, content: &str, separators: &[char], (line, indent): (usize, usize)) -> Option<Property> {
+    let (name, value) = content.split_once(separators)?;
     let name = name.trim_matches(BLANK).to_ascii_lowercase();
     let value = range_of(text, without_comment(&name, value));
     let (continued, nested) = (Vec::new(), Vec::new());
@@ -238,6 +242,9 @@ mod tests {
             ("key = a # comment", Some("a")),
             ("key = a\t; comment", Some("a")),
             ("key = a=b==", Some("a=b==")),
+            ("key: a=b", Some("a=b")),
+            ("key :a", Some("a")),
+            ("key = a:b", Some("a:b")),
             ("key =", None),
             ("key = # comment", None),
             ("# key = value", None),

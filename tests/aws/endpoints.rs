@@ -15,6 +15,42 @@ use crate::{
 };
 
 #[test]
+fn role_of_the_profile_takes_precedence_over_a_web_identity() {
+    alone!(Vec::new, || {
+        let moto = Moto::start();
+        moto.secret("training", r#"{"A": "1"}"#);
+        let (pod, other) = (moto.role(READ), moto.role(READ));
+        let directory = temp();
+        let token_file = write(&directory.path().join("token"), "first.CANARY.token\n");
+        let config = |text: String| write(&directory.path().join("config"), &text);
+        let keys = "[profile base]\naws_access_key_id = ID\naws_secret_access_key = x\n";
+        let path = config(format!("[default]\nrole_arn = {other}\nsource_profile = base\n{keys}"));
+        let proxy = Proxy::to(moto.address());
+        set_variables([
+            ("SIMPLETUNER_AWS_SECRET_NAME", "training"),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ENDPOINT_URL", &moto.url()),
+            ("AWS_ENDPOINT_URL_STS", &proxy.url()),
+            ("AWS_WEB_IDENTITY_TOKEN_FILE", token_file.to_str().unwrap()),
+            ("AWS_ROLE_ARN", &pod),
+            ("AWS_CONFIG_FILE", path.to_str().unwrap()),
+        ]);
+        // The actions, without the version that follows.
+        let actions = || {
+            let bodies = proxy.requests().into_iter().map(|request| String::from_utf8(request.body).unwrap());
+            bodies.map(|body| body.split(['=', '&']).nth(1).unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        reads();
+        assert_eq!(actions(), ["AssumeRole"]);
+        proxy.forget();
+        // Anything else in a profile comes after the variables.
+        config(keys.replace("profile base", "default"));
+        reads();
+        assert_eq!(actions(), ["AssumeRoleWithWebIdentity"]);
+    });
+}
+
+#[test]
 fn web_identity_assumes_a_role() {
     alone!(Vec::new, || {
         // moto cannot check a web identity, so this server checks nothing.

@@ -19,15 +19,17 @@ pub(in crate::secrets::aws) fn resolve(settings: &AwsSettings<'_>) -> Result<Cre
     Ok(CredentialProvider::AssumedRole { role, source: Box::new(source) })
 }
 
-/// Returns the first provider for which variables and files have settings: variables, a web identity in variables, the
-/// profile, the container, the instance. A profile in the provider's own settings takes precedence over the variables.
+/// Returns the first provider for which variables and files have settings: variables, the role of the profile, a web
+/// identity in variables, anything else in the profile, the container, the instance, as botocore does. A profile in the
+/// provider's own settings takes precedence over the variables.
 pub(in crate::secrets::aws) fn source(settings: &AwsSettings<'_>) -> Result<CredentialProvider> {
     let environment = settings.environment;
     if settings.provider_settings.profile.is_none() {
         if let Some(keys) = from_variables(environment)? {
             return Ok(CredentialProvider::Static(keys));
         }
-        if let Some(identity) = WebIdentity::from_variables(environment)? {
+        let has_role = settings.profile().is_some_and(|profile| profile::has_role(&profile));
+        if !has_role && let Some(identity) = WebIdentity::from_variables(environment)? {
             return Ok(CredentialProvider::WebIdentity(identity));
         }
     }

@@ -20,6 +20,11 @@ use crate::shell::quoted;
 /// The longest chain of profiles that are sources of each other.
 const MAX_CHAIN: usize = 32;
 
+/// Whether the profile has a role that is assumed with the credentials of another source.
+pub(super) fn has_role(profile: &Profile<'_>) -> bool {
+    profile.get("role_arn").is_some() && profile.get("web_identity_token_file").is_none()
+}
+
 /// Returns the provider of a profile; `None` if it has no settings for credentials. `seen` are the profiles that led
 /// here. The keys of such a source take precedence over its role, as in the AWS tools.
 pub(super) fn resolve(

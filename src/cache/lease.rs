@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::load::{Claimed, Load, Notify, Registered, Waited};
 use super::store::Freshness;
 use super::write::replace;
-use super::{RemoteEntry, TtlCache, release};
+use super::{Change, RemoteEntry, TtlCache, release};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
 use crate::fork;
@@ -279,6 +279,9 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
                 Some(Acquired::Hit(value))
             }
             old => {
+                if old.is_some() {
+                    load.set_has_old();
+                }
                 let remote = self.remote.as_ref().and_then(|remote| remote.fetch(self, &load.key));
                 if remote.is_some() && load.is_outdated() && *attempts > 0 {
                     *attempts -= 1;
@@ -303,6 +306,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         load.since[1].store(entry.since.1, Relaxed);
         let loaded = self.fetched(entry.value?);
         if loaded.soft == Some(Duration::ZERO) {
+            load.set_has_old();
             return None;
         }
         let value = loaded.value.clone();
@@ -330,8 +334,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         let (value, ttl) = (self.remote.as_ref().map(|_| loaded.value.clone()), loaded.ttl);
         self.finish_local(load, loaded)?;
         if !load.is_outdated() {
-            let since = (load.since[0].load(Relaxed), load.since[1].load(Relaxed));
-            self.fill_remote(&load.key, value, ttl, since);
+            self.fill_remote(load, value, ttl);
         }
         Ok(())
     }
@@ -354,6 +357,10 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
 
     fn fail(&self, load: &Arc<Load<V>>, error: Error) {
         self.fail_old(load, &error);
+        if is_answer(&error) && load.has_old() && !load.is_outdated() {
+            // Before the load ends: until then no lookup stores what it fetches.
+            self.remove_remote(|| Change::Key(load.key.to_vec()));
+        }
         self.loads.end(load, Err(error));
     }
 

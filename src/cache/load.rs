@@ -47,6 +47,8 @@ pub(super) struct Load<V> {
     outdated: AtomicBool,
     /// The numbers of the remote copy when the load began.
     pub(super) since: [AtomicU64; 2],
+    /// Whether this process or the remote copy had an old value, which the load replaces.
+    has_old: AtomicBool,
     /// Set if its owner only looked the key up: callers that joined ask again if there was nothing.
     is_look_up: AtomicBool,
     /// The number of registered functions.
@@ -111,6 +113,14 @@ impl<V> Load<V> {
 
     pub(super) fn is_outdated(&self) -> bool {
         self.outdated.load(SeqCst)
+    }
+
+    pub(super) fn has_old(&self) -> bool {
+        self.has_old.load(SeqCst)
+    }
+
+    pub(super) fn set_has_old(&self) {
+        self.has_old.store(true, SeqCst);
     }
 
     /// Whether the calling thread is executing this load.
@@ -283,6 +293,7 @@ impl<V: Clone> Loads<V> {
             expires,
             outdated: AtomicBool::new(false),
             since: [const { AtomicU64::new(0) }; 2],
+            has_old: AtomicBool::new(false),
             is_look_up: AtomicBool::new(false),
             registered: AtomicUsize::new(0),
             result: StdMutex::new(Ending { result: None, waiting: 0, functions: Vec::new(), is_closed: false }),

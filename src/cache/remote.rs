@@ -6,7 +6,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use super::load::Claimed;
+use super::load::{Claimed, Load};
 use super::time::NEVER;
 use super::{CacheOptions, Loaded, TtlCache};
 use crate::clock::Deadline;
@@ -41,6 +41,10 @@ pub(crate) trait RemoteCopy<V: Clone + Send + Sync>: Send + Sync {
     /// Stores the result of a load, unless the key has changed since.
     fn fill(&self, key: &[u8], value: &V, ttl: Duration, since: (u64, u64));
 
+    /// Whether it can have this value. Others stay in their process.
+    fn takes(&self, value: &V) -> bool;
+
+    /// Stores a value. One that it does not take replaces the older value all the same, which is removed.
     fn set(&self, key: &[u8], value: &V, ttl: Duration);
 
     fn remove(&self, change: Change);
@@ -137,10 +141,17 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         Ok(())
     }
 
-    pub(super) fn fill_remote(&self, key: &[u8], value: Option<V>, ttl: Option<Duration>, since: (u64, u64)) {
-        if let (Some(remote), Some(value)) = (&self.remote, value) {
-            remote.fill(key, &value, self.remote_ttl(ttl), since);
+    /// Stores the result of a load.
+    pub(super) fn fill_remote(&self, load: &Load<V>, value: Option<V>, ttl: Option<Duration>) {
+        let (Some(remote), Some(value)) = (&self.remote, value) else { return };
+        let ttl = self.remote_ttl(ttl);
+        if load.has_old() && (ttl.is_zero() || !remote.takes(&value)) {
+            // Filling would leave the old value there.
+            remote.remove(Change::Key(load.key.to_vec()));
+            return;
         }
+        let since = (load.since[0].load(Relaxed), load.since[1].load(Relaxed));
+        remote.fill(&load.key, &value, ttl, since);
     }
 
     pub(super) fn remove_remote(&self, change: impl FnOnce() -> Change) {

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use st_secrets::cache::{TtlCache, Value as Cached};
+use st_secrets::cache::{Object, TtlCache, Value as Cached};
 use st_secrets::{Error, Status, open_cache};
 
 use crate::cluster::KEY;
@@ -74,6 +74,20 @@ fn run(cache: &TtlCache<Cached>, messages: &Mutex<Vec<String>>, command: &str, a
             let loaded = cache.get_or_load(key.as_bytes(), Duration::from_secs(60), load);
             loaded.map_or(Value::Null, |value| text(&value.into_bytes().unwrap()))
         }
+        "load-denied" => {
+            let load = |_| Err::<Cached, _>(Error::new(Status::AccessDenied, "denied"));
+            json!(cache.get_or_load(key.as_bytes(), Duration::from_secs(60), load).ok().map(|_| "a value"))
+        }
+        "load-nothing" => {
+            let loaded = cache.get_or_load(key.as_bytes(), Duration::from_secs(60), |_| cache.nothing());
+            json!(loaded.ok().filter(Cached::is_present).map(|_| "a value"))
+        }
+        "load-object" => {
+            let load = |_| Ok(Cached::Object(Object::new(1)));
+            json!(cache.get_or_load(key.as_bytes(), Duration::from_secs(60), load).is_ok())
+        }
+        "set-object" => json!(cache.set(key.as_bytes(), Cached::Object(Object::new(1)), None).is_ok()),
+        "is-object" => json!(cache.get(key.as_bytes()).is_some_and(|value| value.into_object().is_ok())),
         // Ends the load of the command before it.
         "begin" => match cache.acquire(key.as_bytes(), Duration::ZERO, Duration::MAX).unwrap() {
             st_secrets::cache::Acquired::Lead(lease, _) => json!(lease.into_number()),
@@ -103,12 +117,12 @@ fn run(cache: &TtlCache<Cached>, messages: &Mutex<Vec<String>>, command: &str, a
 }
 
 /// Lets the time pass after which a process asks for changes.
-fn pass(process: &mut Worker) {
+pub(crate) fn pass(process: &mut Worker) {
     process.ask("advance 2");
 }
 
 #[track_caller]
-fn assert_get(process: &mut Worker, key: &str, expected: Option<&str>) {
+pub(crate) fn assert_get(process: &mut Worker, key: &str, expected: Option<&str>) {
     assert_eq!(process.ask(&format!("get {key}")), json!(expected), "{key}");
 }
 

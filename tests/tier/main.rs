@@ -2,6 +2,7 @@
 
 mod cache;
 mod cache_faults;
+mod cache_removal;
 mod cluster;
 #[path = "../common/mod.rs"]
 mod common;

@@ -28,6 +28,8 @@ const MAX_IDLE: usize = 4;
 /// How many changed prefixes are remembered, and how many changes that the tier did not take.
 const MAX_PREFIXES: usize = 256;
 const MAX_PENDING: usize = 1024;
+/// How many objects that replaced bytes are remembered until the next look. Others are dropped then.
+const MAX_OBJECTS: usize = 256;
 /// What a sealed change of a key and one of a prefix begin with.
 const KEY: u8 = 0;
 const PREFIX: u8 = 1;
@@ -62,6 +64,9 @@ struct KnownChanges {
     floor: u64,
     /// The later ones.
     prefixes: Vec<(u64, Vec<u8>)>,
+    /// Keys under which this process stored an object in place of bytes, and the revisions: no change up to that one is
+    /// applied to the object.
+    objects: Vec<(u64, Vec<u8>)>,
 }
 
 impl KnownChanges {
@@ -86,7 +91,19 @@ impl KnownChanges {
         if self.prefixes.len() > MAX_PREFIXES {
             self.forget(floor);
         }
-        changes.into_iter().map(|(_, change)| change).collect()
+        let is_older = |at: u64, key: &[u8]| self.objects.iter().any(|(stored, own)| at <= *stored && own == key);
+        let is_applied = |(at, change): &(u64, Change)| !matches!(change, Change::Key(key) if is_older(*at, key));
+        let applied = changes.into_iter().filter(is_applied).map(|(_, change)| change).collect();
+        let position = self.position;
+        self.objects.retain(|(stored, _)| *stored > position);
+        applied
+    }
+
+    /// Notes that this process has replaced the bytes under a key by an object.
+    fn note_object(&mut self, key: &[u8], revision: u64) {
+        if self.objects.len() < MAX_OBJECTS {
+            self.objects.push((revision, key.to_vec()));
+        }
     }
 
     fn forget(&mut self, floor: u64) {
@@ -112,7 +129,7 @@ impl CacheTier {
         let id = hash(key, format!("cache {name}").as_bytes(), 32);
         let key = SecretBytes::copy_from(id.as_bytes()).map_err(|error| InvalidSetting { error, in_config: true })?;
         let now = Instant::now();
-        let known = KnownChanges { position: 0, looked_at: now, floor: 0, prefixes: Vec::new() };
+        let known = KnownChanges { position: 0, looked_at: now, floor: 0, prefixes: Vec::new(), objects: Vec::new() };
         let state = CacheTierState {
             idle: Vec::new(),
             generation: fork::generation(),
@@ -217,8 +234,8 @@ impl CacheTier {
         }
     }
 
-    /// Records a change, with the value of the key if there is one.
-    fn change(&self, change: &Change, value: Option<(&[u8], Duration)>) -> Option<()> {
+    /// Records a change, with the value of the key if there is one. Returns its revision.
+    fn change(&self, change: &Change, value: Option<(&[u8], Duration)>) -> Option<u64> {
         let (kind, name) = match change {
             Change::Key(key) => (KEY, key),
             Change::Prefix(prefix) => (PREFIX, prefix),
@@ -227,6 +244,7 @@ impl CacheTier {
         let (id, key) = (hash(&self.key, &[&[kind], &name[..]].concat(), 16), self.id(name));
         // If a prefix has changed since the last exchange, other processes would reject the value as older than that
         // change, so it is stored again with the new revision.
+        let mut recorded = None;
         for _ in 0..2 {
             let floor = self.floor();
             let new = value.and_then(|(value, ttl)| Some((self.sealed(value, &identity(name), floor.seen, ttl)?, ttl)));
@@ -238,24 +256,40 @@ impl CacheTier {
             let change = NewChange { id: &id, sealed: &sealed, target };
             let (revision, last) = self.run(|connection| connection.cache_change(&change, floor))?;
             self.note(revision);
+            recorded = Some(revision);
             if new.is_none() || last <= floor.seen {
                 break;
             }
         }
-        Some(())
+        recorded
     }
 
     fn note(&self, revision: u64) {
         self.with_state(|state| state.newest = state.newest.max(revision));
     }
 
-    /// Records a change, now or when the tier is back.
-    fn change_or_keep(&self, change: Change, value: Option<(&[u8], Duration)>) {
-        if self.send_pending().and_then(|()| self.change(&change, value)).is_none() {
+    /// Records a change, now or when the tier is back. Returns its revision if it was recorded.
+    fn change_or_keep(&self, change: Change, value: Option<(&[u8], Duration)>) -> Option<u64> {
+        let revision = self.send_pending().and_then(|()| self.change(&change, value));
+        if revision.is_none() {
             self.with_state(|state| match state.pending.len() < MAX_PENDING {
                 true => state.pending.push(change),
                 false => state.pending = vec![Change::Prefix(Vec::new())],
             });
+        }
+        revision
+    }
+
+    /// Removes the bytes under a key whose new value stays in this process. If the tier has none, nothing is recorded:
+    /// other processes may have objects of their own under this key.
+    fn remove_bytes(&self, key: &[u8]) {
+        let (id, floor) = (self.id(key), self.floor());
+        let fetch = |()| self.run(|connection| connection.cache_fetch(&id, floor));
+        if self.send_pending().and_then(fetch).is_some_and(|fetched| fetched.value.is_none()) {
+            return;
+        }
+        if let Some(revision) = self.change_or_keep(Change::Key(key.to_vec()), None) {
+            self.with_state(|state| state.known.note_object(key, revision));
         }
     }
 
@@ -327,10 +361,17 @@ impl RemoteCopy<Value> for CacheTier {
         self.run(|connection| connection.cache_fill(&id, since, &sealed, lifetime));
     }
 
+    fn takes(&self, value: &Value) -> bool {
+        value.bytes().is_some()
+    }
+
     fn set(&self, key: &[u8], value: &Value, ttl: Duration) {
-        if let Some(bytes) = value.bytes() {
-            let value = (!ttl.is_zero()).then_some((bytes, ttl));
-            self.change_or_keep(Change::Key(key.to_vec()), value);
+        match value.bytes() {
+            Some(bytes) => {
+                let value = (!ttl.is_zero()).then_some((bytes, ttl));
+                self.change_or_keep(Change::Key(key.to_vec()), value);
+            }
+            None => self.remove_bytes(key),
         }
     }
 

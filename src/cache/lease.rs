@@ -147,9 +147,11 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
                         Error::new(Status::Panic, "the load panicked")
                     }
                 };
-                let old = old.filter(|_| !is_answer(&error));
+                let may_serve_old = old.is_some() && !is_answer(&error);
                 lease.fail(error.clone());
-                old.ok_or(error)
+                // The old value may have expired, or been removed or overwritten, since the load began.
+                let served = if may_serve_old { self.peek(key) } else { None };
+                served.map(|(value, _)| value).ok_or(error)
             }
         }
     }

@@ -194,6 +194,23 @@ fn after_a_failure_a_stale_entry_is_served_for_a_second() {
 }
 
 #[test]
+fn a_failed_reload_returns_what_the_cache_has_then() {
+    let reload = |during: &dyn Fn(&TtlCache<u64>, &AtomicU64)| {
+        let (cache, time) = steered(10, 0.0, Duration::MAX);
+        cache.set_soft(b"key", 1, None, Some(Duration::ZERO)).unwrap();
+        let load = |_| {
+            during(&cache, &time);
+            Err::<u64, _>(Error::new(Status::Unavailable, "down"))
+        };
+        cache.get_or_load(b"key", MINUTE, load).map_err(|error| error.status())
+    };
+    assert_eq!(reload(&|_, _| {}), Ok(1));
+    assert_eq!(reload(&|_, time| time.store(1 + MINUTE.as_nanos() as u64, Relaxed)), Err(Status::Unavailable));
+    assert_eq!(reload(&|cache, _| assert!(cache.delete(b"key"))), Err(Status::Unavailable));
+    assert_eq!(reload(&|cache, _| cache.set(b"key", 2, None).unwrap()), Ok(2));
+}
+
+#[test]
 fn an_answer_of_the_source_ends_a_stale_entry() {
     for status in [Status::NotFound, Status::AccessDenied] {
         let (cache, _) = steered(10, 0.0, Duration::MAX);

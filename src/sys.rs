@@ -21,12 +21,12 @@ use linux as platform;
 use macos as platform;
 
 pub(crate) use environment::{with_variable, with_variable_or_file};
-#[cfg(feature = "wiping-allocator")]
-pub(crate) use platform::usable_size;
 pub(crate) use platform::{
     MAX_SOCKET_PATH, NULL_DEVICE, UNNAMED_FILE, errno, futex_wait, futex_wait_for, futex_wait_shared, futex_wake,
     futex_wake_shared, keep_from_children, keep_from_core_files,
 };
+#[cfg(feature = "wiping-allocator")]
+pub(crate) use platform::{discard_pages, usable_size};
 pub(crate) use registers::clear_vector_registers;
 pub(crate) use shared_page::{
     FileHeader, HostFields, HostMember, MEMBERS, PageFields, SharedFields, SharedMemory, effective_user, is_in_memory,

@@ -56,6 +56,24 @@ pub(crate) unsafe fn keep_from_core_files(start: *mut c_void, len: usize) {
     unsafe { libc::madvise(start, len, libc::MADV_DONTDUMP) };
 }
 
+/// Discards the whole pages of a block: they become zeros and take no memory. Returns the offsets of what was
+/// discarded, which is empty if the system refuses.
+///
+/// # Safety
+/// The block is in private anonymous memory, and its contents are no longer used.
+#[cfg(feature = "wiping-allocator")]
+pub(crate) unsafe fn discard_pages(block: *mut u8, size: usize) -> std::ops::Range<usize> {
+    // SAFETY: sysconf with this name only reads a system constant.
+    let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(usize::MAX);
+    let from = (page - block as usize % page) % page;
+    let Some(len) = size.checked_sub(from).map(|rest| rest / page * page) else { return 0..0 };
+    // SAFETY: the pages are within the block, which the caller gave up. Locked memory is refused.
+    match unsafe { libc::madvise(block.wrapping_add(from).cast(), len, libc::MADV_DONTNEED) } {
+        0 => from..from + len,
+        _ => 0..0,
+    }
+}
+
 /// Returns the size of a block of the C library's allocator, in bytes.
 ///
 /// # Safety

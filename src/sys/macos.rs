@@ -65,6 +65,15 @@ pub(crate) unsafe fn keep_from_children(start: *mut c_void, len: usize) {
 /// The range is a mapping of the caller.
 pub(crate) unsafe fn keep_from_core_files(_start: *mut c_void, _len: usize) {}
 
+/// Does nothing: no advice of macOS makes sure that the contents are gone.
+///
+/// # Safety
+/// None.
+#[cfg(feature = "wiping-allocator")]
+pub(crate) unsafe fn discard_pages(_block: *mut u8, _size: usize) -> std::ops::Range<usize> {
+    0..0
+}
+
 /// Returns the size of a block of the C library's allocator, in bytes.
 ///
 /// # Safety

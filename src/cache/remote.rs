@@ -94,19 +94,24 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         self.remote.is_some()
     }
 
-    /// Looks a key up that this process does not have.
+    /// Looks a key up under which this process has nothing that is a value.
     #[inline]
-    pub(super) fn fetch_missing(&self, key: &[u8]) -> Option<V> {
-        self.fetch_from(self.remote.as_deref()?, key)
+    pub(super) fn fetch_missing(&self, key: &[u8], is_value: fn(&V) -> bool) -> Option<V> {
+        self.fetch_from(self.remote.as_deref()?, key, is_value)
     }
 
     /// Looks the key up in `remote`. A value that changes meanwhile is not stored, as with a load.
     #[cold]
-    fn fetch_from(&self, remote: &dyn RemoteCopy<V>, key: &[u8]) -> Option<V> {
+    fn fetch_from(&self, remote: &dyn RemoteCopy<V>, key: &[u8], is_value: fn(&V) -> bool) -> Option<V> {
         let Claimed::Own(load) = self.loads.claim(key, None, Deadline::after(Duration::MAX)) else {
             // Another caller stores it.
             return remote.fetch(self, key)?.value.map(|(value, ..)| value);
         };
+        // A writer that did not see the load may have stored a newer value.
+        if let Some((value, _)) = self.peek_locked(key).filter(|(value, _)| is_value(value)) {
+            self.loads.end(&load, Ok(value.clone()));
+            return Some(value);
+        }
         let Some(found) = remote.fetch(self, key).and_then(|entry| entry.value) else {
             // A caller that has joined and can load does that itself.
             self.loads.end_look_up(&load, Err(Error::new(Status::Abandoned, "the key was only looked up")));
@@ -154,9 +159,12 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         remote.fill(&load.key, &value, ttl, since);
     }
 
-    pub(super) fn remove_remote(&self, change: impl FnOnce() -> Change) {
+    /// Removes what was just removed in this process. Returns whether the caller must do that once more: a lookup may
+    /// have fetched the old value in between.
+    pub(super) fn remove_remote(&self, change: impl FnOnce() -> Change) -> bool {
         if let Some(remote) = &self.remote {
             remote.remove(change());
         }
+        self.remote.is_some()
     }
 }

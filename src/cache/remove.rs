@@ -19,7 +19,9 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     /// that is in progress is not stored, and later callers do not wait for that load.
     pub fn delete(&self, key: &[u8]) -> bool {
         let existed = self.delete_local(key);
-        self.remove_remote(|| Change::Key(key.to_vec()));
+        if self.remove_remote(|| Change::Key(key.to_vec())) {
+            self.delete_local(key);
+        }
         existed
     }
 
@@ -39,7 +41,9 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     /// Removes all entries, and returns how many of them had not expired.
     pub fn clear(&self) -> usize {
         let existed = self.clear_local();
-        self.remove_remote(|| Change::Prefix(Vec::new()));
+        if self.remove_remote(|| Change::Prefix(Vec::new())) {
+            self.clear_local();
+        }
         existed
     }
 
@@ -77,7 +81,9 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     /// that are in progress are not stored, and later callers do not wait for those loads.
     pub fn invalidate_prefix(&self, prefix: &[u8]) -> usize {
         let existed = self.invalidate_local(prefix);
-        self.remove_remote(|| Change::Prefix(prefix.to_vec()));
+        if self.remove_remote(|| Change::Prefix(prefix.to_vec())) {
+            self.invalidate_local(prefix);
+        }
         existed
     }
 

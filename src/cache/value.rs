@@ -228,7 +228,9 @@ impl TtlCache<Value> {
     fn get_bytes_or_fetch(&self, key: &[u8]) -> Result<Option<SharedBytes>> {
         match self.get_local_bytes(key)? {
             Some(bytes) => Ok(Some(bytes)),
-            None => self.fetch_missing(key).filter(Value::is_present).map(Value::into_bytes).transpose(),
+            None => {
+                self.fetch_missing(key, Value::is_present).filter(Value::is_present).map(Value::into_bytes).transpose()
+            }
         }
     }
 
@@ -290,7 +292,7 @@ impl TtlCache<Value> {
     #[inline(never)]
     fn copy_or_fetch(&self, key: &[u8], copy: &mut dyn FnMut(&[u8]) -> Copied) -> Copied {
         match self.copy_local(key, &mut *copy) {
-            Copied::Missing => match self.fetch_missing(key) {
+            Copied::Missing => match self.fetch_missing(key, Value::is_present) {
                 Some(value) => value.bytes().map_or(Copied::NotBytes, copy),
                 None => Copied::Missing,
             },

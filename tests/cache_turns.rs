@@ -80,15 +80,15 @@ fn processor_time() -> Duration {
 #[test]
 fn waiting_costs_no_processor_time() {
     const HELD: Duration = Duration::from_secs(2);
-    let state = (Mutex::new(State::Free), Condvar::new());
+    let state: &'static (Mutex<State>, Condvar) = Box::leak(Box::new((Mutex::new(State::Free), Condvar::new())));
     let cache = TtlCache::new(MINUTE * 60, 100, Duration::MAX).unwrap();
-    cache.set(b"held", Held(&state), None).unwrap();
+    cache.set(b"held", Held(state), None).unwrap();
     *state.0.lock().unwrap() = State::Hold;
     let spent: Duration = thread::scope(|scope| {
         let reader = scope.spawn(|| _ = cache.get(b"held"));
         drop(state.1.wait_while(state.0.lock().unwrap(), |state| *state == State::Hold).unwrap());
         // A reader is inside. The first of the writers waits for it, all others for that writer.
-        let (cache, state) = (&cache, &state);
+        let cache = &cache;
         let waiting: Vec<_> = (0..16)
             .map(|number| {
                 scope.spawn(move || {

@@ -5,14 +5,17 @@ use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use st_secrets::cache::{Object, TtlCache, Value};
+use st_secrets::cache::{Acquired, Lease, Object, TtlCache, Value};
+use st_secrets::{Error, Status};
 
 const LONG: Duration = Duration::from_secs(1_000);
 /// What is looked for differs from it in these bits, so that this test itself does not hold it.
 const MASK: u8 = 0x5a;
 
+/// As long as a short value can be. Somewhat shorter ones are copied in registers, which an unoptimized build keeps on
+/// the stack.
 fn masked() -> Vec<u8> {
-    (0..60u8).map(|place| place.wrapping_mul(37) ^ 0xc3).collect()
+    (0..70u8).map(|place| place.wrapping_mul(37) ^ 0xc3).collect()
 }
 
 /// How often the end of the secret is in the memory of this process. The beginning may be overwritten by something
@@ -43,10 +46,71 @@ fn occurrences() -> usize {
     count
 }
 
+type Cache = TtlCache<Value>;
+type Way = (&'static str, fn(&Cache));
+
+/// Only one test at a time has the secret in memory.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Calls `take` with the secret, and wipes it.
+fn with_secret<T>(take: impl FnOnce(&[u8]) -> T) -> T {
+    let mut secret = masked();
+    secret.iter_mut().for_each(|byte| *byte ^= MASK);
+    let taken = take(&secret);
+    secret.fill(0);
+    std::hint::black_box(&secret);
+    taken
+}
+
+fn loaded() -> Value {
+    with_secret(|secret| Value::copy_from(secret).unwrap())
+}
+
+fn lead(cache: &Cache) -> (Lease<'_, Value>, Option<Value>) {
+    match cache.acquire(b"key", Duration::ZERO, Duration::MAX).unwrap() {
+        Acquired::Lead(lease, old) => (lease, old),
+        _ => panic!("there is a value, or another load"),
+    }
+}
+
+#[test]
+fn loaded_value_leaves_nothing() {
+    let _alone = ALONE.lock();
+    let ways: [Way; 6] = [
+        ("load", |cache| drop(cache.get_or_load(b"key", LONG, |_| Ok(loaded())).unwrap())),
+        ("lease", |cache| lead(cache).0.finish(loaded()).unwrap()),
+        ("number", |cache| cache.load_finish(lead(cache).0.into_number(), loaded()).unwrap()),
+        ("notified", |cache| {
+            let (lease, _) = lead(cache);
+            cache
+                .acquire_or_notify(b"key", Duration::MAX, |result| drop(result.clone().unwrap().into_bytes()))
+                .unwrap();
+            lease.finish(loaded()).unwrap();
+        }),
+        ("hit", |cache| {
+            with_secret(|secret| cache.set_bytes(b"key", secret, None)).unwrap();
+            assert!(matches!(cache.acquire(b"key", Duration::ZERO, LONG).unwrap(), Acquired::Hit(_)));
+            assert_eq!(cache.get(b"key").unwrap().into_bytes().unwrap().len(), 70);
+        }),
+        ("failed reload", |cache| {
+            cache.set_soft(b"key", loaded(), None, Some(Duration::ZERO)).unwrap();
+            let (lease, old) = lead(cache);
+            assert!(old.is_some());
+            lease.fail(Error::new(Status::Unavailable, "down"));
+        }),
+    ];
+    for (name, load) in ways {
+        let cache = Cache::new(LONG, 1, LONG).unwrap();
+        load(&cache);
+        assert_eq!(occurrences(), 1, "{name}");
+        assert!(cache.delete(b"key"));
+        assert_eq!(occurrences(), 0, "{name}");
+    }
+}
+
 #[test]
 fn value_that_leaves_the_cache_leaves_nothing() {
-    type Cache = TtlCache<Value>;
-    type Way = (&'static str, fn(&Cache));
+    let _alone = ALONE.lock();
     let ways: [Way; 9] = [
         ("delete", |cache| assert!(cache.delete(b"key"))),
         ("prefix", |cache| assert_eq!(cache.invalidate_prefix(b"k"), 1)),
@@ -63,11 +127,7 @@ fn value_that_leaves_the_cache_leaves_nothing() {
     ];
     for (name, leave) in ways {
         let cache = Cache::new(LONG, 1, LONG).unwrap();
-        let mut secret = masked();
-        secret.iter_mut().for_each(|byte| *byte ^= MASK);
-        cache.set_bytes(b"key", &secret, None).unwrap();
-        secret.fill(0);
-        std::hint::black_box(&secret);
+        with_secret(|secret| cache.set_bytes(b"key", secret, None)).unwrap();
         assert_eq!(occurrences(), 1, "{name}");
         leave(&cache);
         assert_eq!(occurrences(), 0, "{name}");

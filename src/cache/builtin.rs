@@ -34,7 +34,7 @@ pub fn invalidate_user(id: i64) -> Result<usize> {
 
 /// Creates a cache for the results of a function: 1000 entries, 1 minute. Make its keys with
 /// [`function_key()`](super::function_key()).
-pub fn for_functions<V: Clone + Send + Sync>() -> Result<TtlCache<V>> {
+pub fn for_functions<V: Clone + Send + Sync + 'static>() -> Result<TtlCache<V>> {
     TtlCache::new(Duration::from_secs(60), 1000, CLEANUP)
 }
 

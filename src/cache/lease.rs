@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use super::load::{Claimed, Load, Notify, Registered, Waited};
 use super::store::Freshness;
-use super::write::replace;
 use super::{Change, RemoteEntry, TtlCache, release};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
@@ -345,7 +344,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     pub(super) fn finish_local(&self, load: &Arc<Load<V>>, loaded: Loaded<V>) -> Result<()> {
         // The value is stored before the load ends, so that no caller in between starts another load.
         let value = loaded.value.clone();
-        let write = |place: &mut _, displaced: &mut _| replace(place, value, displaced);
+        let write = |place: &mut _, displaced: &mut _| (self.write)(place, value, displaced);
         let stored = self.store(&load.key, (loaded.ttl, loaded.soft), Some(load), write);
         let result = stored.map(|()| loaded.value);
         let failed = result.as_ref().err().cloned();

@@ -58,6 +58,7 @@ use shared::{Shared, UpgradableGuard};
 use store::{EntryStore, Freshness, LARGEST, Ledger};
 use table::KeyHasher;
 use time::Clock;
+use write::WriteFunction;
 
 /// The number of entries that a helping reader moves in the queue.
 const HELP: usize = 32;
@@ -93,6 +94,7 @@ pub struct TtlCache<V> {
     /// When changes of other processes are asked for; [`time::NEVER`] without a remote copy.
     next_look: AtomicU64,
     remote: Option<Box<dyn RemoteCopy<V>>>,
+    write: WriteFunction<V>,
 }
 
 /// Converts seconds as the C ABI passes them: -1 is the default of the cache (`None`), `INFINITY` never expires, 0
@@ -102,7 +104,7 @@ pub fn ttl_from_seconds(seconds: f64) -> Result<Option<Duration>> {
     if seconds == -1.0 { Ok(None) } else { clock::seconds("ttl", seconds).map(Some) }
 }
 
-impl<V: Clone + Send + Sync> TtlCache<V> {
+impl<V: Clone + Send + Sync + 'static> TtlCache<V> {
     /// Creates an empty cache. See [`CacheOptions`] for the arguments.
     pub fn new(default_ttl: Duration, max_size: usize, cleanup_interval: Duration) -> Result<TtlCache<V>> {
         TtlCache::with_options(CacheOptions { default_ttl, max_size, cleanup_interval, ..CacheOptions::default() })
@@ -150,9 +152,12 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
             loads: Loads::new(),
             next_look: AtomicU64::new(time::NEVER),
             remote: None,
+            write: value::write_function(),
         })
     }
+}
 
+impl<V: Clone + Send + Sync> TtlCache<V> {
     /// Returns the value under this key, if there is one that has not expired.
     #[inline]
     pub fn get(&self, key: &[u8]) -> Option<V> {

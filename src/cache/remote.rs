@@ -59,7 +59,7 @@ impl Change {
     }
 }
 
-impl<V: Clone + Send + Sync> TtlCache<V> {
+impl<V: Clone + Send + Sync + 'static> TtlCache<V> {
     /// Creates an empty cache with a copy that other processes share.
     pub(crate) fn with_remote(options: CacheOptions, remote: Box<dyn RemoteCopy<V>>) -> Result<TtlCache<V>> {
         let cache = TtlCache::with_options(options)?;
@@ -67,7 +67,9 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         cache.update_due();
         Ok(TtlCache { remote: Some(remote), ..cache })
     }
+}
 
+impl<V: Clone + Send + Sync> TtlCache<V> {
     /// Removes what another process has changed.
     pub(crate) fn apply(&self, change: &Change) {
         match change {

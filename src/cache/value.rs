@@ -9,7 +9,7 @@ use std::time::Duration;
 use zeroize::Zeroize;
 
 use super::store::Freshness;
-use super::write::replace;
+use super::write::{WriteFunction, replace};
 use super::{Loaded, TtlCache};
 use crate::error::{Error, Result, Status};
 use crate::secret_memory::SharedBytes;
@@ -24,9 +24,8 @@ const COPIED: usize = 256;
 const INLINE: usize = 70;
 
 /// A cached value. A clone copies short bytes and shares everything else.
-#[derive(Clone)]
 pub enum Value {
-    /// Short bytes, stored inline: the holder must keep copies off the stack.
+    /// Short bytes, stored inline, in an entry only: moving them would leave copies on the stack.
     Short(ShortBytes),
     /// Longer bytes, wiped when the last reference is dropped.
     Long(SharedBytes),
@@ -116,15 +115,22 @@ impl Object {
     }
 }
 
-impl Value {
-    /// Copies these bytes. The caller wipes the original.
-    pub fn copy_from(bytes: &[u8]) -> Result<Value> {
-        if bytes.len() > INLINE {
-            return SharedBytes::copy_from(bytes).map(Value::Long);
+impl Clone for Value {
+    fn clone(&self) -> Value {
+        match self {
+            // Only without memory is it inline.
+            Value::Short(bytes) => Value::copy_from(bytes).unwrap_or_else(|_| Value::Short(bytes.clone())),
+            Value::Long(bytes) => Value::Long(bytes.clone()),
+            Value::Object(object) => Value::Object(object.clone()),
+            Value::Absent => Value::Absent,
         }
-        let mut short = ShortBytes::EMPTY;
-        short.set(bytes);
-        Ok(Value::Short(short))
+    }
+}
+
+impl Value {
+    /// Copies these bytes. The caller wipes the original. A cache that stores them copies short ones into the entry.
+    pub fn copy_from(bytes: &[u8]) -> Result<Value> {
+        SharedBytes::copy_from(bytes).map(Value::Long)
     }
 
     /// Whether this is a value, and not the cached absence of one.
@@ -195,15 +201,7 @@ impl TtlCache<Value> {
         if bytes.len() > INLINE {
             return self.set(key, Value::copy_from(bytes)?, ttl);
         }
-        // Written in place, so that no copy is left on the stack.
-        self.store(key, (ttl, None), None, |place, displaced| {
-            if !matches!(place, Some(Value::Short(_))) {
-                replace(place, Value::Short(ShortBytes::EMPTY), displaced);
-            }
-            if let Some(Value::Short(short)) = place {
-                short.set(bytes);
-            }
-        })?;
+        self.store(key, (ttl, None), None, |place, displaced| write_short(place, bytes, displaced))?;
         self.set_remote(key, || SharedBytes::copy_from(bytes).map(Value::Long), ttl)
     }
 
@@ -299,6 +297,30 @@ impl TtlCache<Value> {
             copied => copied,
         }
     }
+}
+
+/// Writes short bytes in their place, so that no copy is left on the stack.
+#[inline(always)]
+fn write_short(place: &mut Option<Value>, bytes: &[u8], displaced: &mut Option<Value>) {
+    if !matches!(place, Some(Value::Short(_))) {
+        replace(place, Value::Short(ShortBytes::EMPTY), displaced);
+    }
+    if let Some(Value::Short(short)) = place {
+        short.set(bytes);
+    }
+}
+
+fn write_value(place: &mut Option<Value>, value: Value, displaced: &mut Option<Value>) {
+    match &value {
+        Value::Long(bytes) if bytes.len() <= INLINE => write_short(place, bytes, displaced),
+        _ => replace(place, value, displaced),
+    }
+}
+
+/// Returns how values of this type are written into their places.
+pub(super) fn write_function<V: 'static>() -> WriteFunction<V> {
+    let of_values: WriteFunction<Value> = write_value;
+    (&of_values as &dyn Any).downcast_ref().copied().unwrap_or(replace)
 }
 
 /// The result of the lookup in [`TtlCache::copy_with`].

@@ -17,6 +17,9 @@ use crate::fork;
 /// The number of entries that are moved in the queue before other writers get the lock.
 const MOVES: usize = 512;
 
+/// Writes a value into the first place and moves the value that it displaces into the second one.
+pub(super) type WriteFunction<V> = fn(&mut Option<V>, V, &mut Option<V>);
+
 /// Where a value is stored.
 #[derive(Clone, Copy)]
 enum Place {
@@ -50,7 +53,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     /// served, but the next caller of [`TtlCache::get_or_load`] or [`TtlCache::acquire`] reloads it.
     pub fn set_soft(&self, key: &[u8], value: V, ttl: Option<Duration>, soft: Option<Duration>) -> Result<()> {
         let remote = self.remote.as_ref().map(|_| value.clone());
-        self.store(key, (ttl, soft), None, |place, displaced| replace(place, value, displaced))?;
+        self.store(key, (ttl, soft), None, |place, displaced| (self.write)(place, value, displaced))?;
         match remote {
             Some(value) => self.set_remote(key, || Ok(value), ttl),
             None => Ok(()),

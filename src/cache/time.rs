@@ -13,7 +13,7 @@
 
 #[cfg(test)]
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::time::Duration;
 
 use crate::sys;
@@ -26,14 +26,14 @@ const MARGIN: u64 = 100_000_000;
 /// How long the measured time of suspension is used before it is measured again.
 const REMEASURE: u64 = 100_000_000;
 
-/// How long the machine has been suspended since it booted, in nanoseconds, and until when (on the coarse clock) that
-/// value is used.
+/// How far the clock that counts suspension is ahead of the one that does not, in nanoseconds, and until when (on the
+/// coarse clock) that value is used. In a time namespace, where both have offsets, it may be negative.
 struct Suspended {
-    time: AtomicU64,
+    time: AtomicI64,
     until: AtomicU64,
 }
 
-static SUSPENDED: Suspended = Suspended { time: AtomicU64::new(0), until: AtomicU64::new(0) };
+static SUSPENDED: Suspended = Suspended { time: AtomicI64::new(i64::MIN), until: AtomicU64::new(0) };
 
 /// The source of the time, in nanoseconds since the machine booted.
 pub(super) enum Clock {
@@ -52,9 +52,9 @@ impl Clock {
             Clock::Machine => {
                 let awake = sys::coarse_time_awake();
                 if awake < SUSPENDED.until.load(Acquire) {
-                    awake + SUSPENDED.time.load(Relaxed)
+                    awake.wrapping_add_signed(SUSPENDED.time.load(Relaxed))
                 } else {
-                    awake + measure_suspension(awake)
+                    awake.wrapping_add_signed(measure_suspension(awake))
                 }
             }
             #[cfg(test)]
@@ -101,13 +101,17 @@ pub(super) fn duration(nanoseconds: u64) -> Duration {
 }
 
 #[cold]
-fn measure_suspension(awake: u64) -> u64 {
+fn measure_suspension(awake: u64) -> i64 {
     // Read in this order, the difference is never too large, so the coarse time never runs ahead.
     let since_boot = sys::nanoseconds_since_boot();
-    let suspended = since_boot.saturating_sub(sys::time_awake());
+    let suspended = difference(since_boot, sys::time_awake());
     SUSPENDED.time.fetch_max(suspended, Relaxed);
     SUSPENDED.until.store(awake + REMEASURE, Release);
     SUSPENDED.time.load(Relaxed)
+}
+
+fn difference(since_boot: u64, awake: u64) -> i64 {
+    since_boot.wrapping_sub(awake) as i64
 }
 
 #[cfg(test)]
@@ -140,6 +144,13 @@ mod tests {
                     break;
                 }
             }
+        }
+    }
+
+    #[test]
+    fn clock_without_suspension_may_be_ahead() {
+        for (since_boot, awake) in [(100_u64, 40_u64), (40, 100), (40, 40)] {
+            assert_eq!(awake.wrapping_add_signed(difference(since_boot, awake)), since_boot);
         }
     }
 

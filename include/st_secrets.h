@@ -1426,8 +1426,9 @@ st_status st_secrets_invalidate(const struct st_secrets *secrets,
 /**
  * Creates a cache of at most `max_size` entries. A cache of size 0 stores nothing, but concurrent loads of one key
  * still share one load. Entries live for `default_ttl` seconds (`INFINITY`: they never expire; 0: they expire at
- * once). Expired entries are removed every `cleanup_interval` seconds (greater than 0; `INFINITY`: never), a few in
- * each call that follows. Free the cache with `st_cache_free`.
+ * once). Expired entries are removed every `cleanup_interval` seconds (greater than 0; `INFINITY`: never), a few at a
+ * time, by the calls that follow: by each that stores or finds an entry, and by some of those that find none. Free the
+ * cache with `st_cache_free`.
  *
  * `ST_NO_MEMORY`: there is not enough memory for `max_size` entries.
  */

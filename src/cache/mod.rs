@@ -38,6 +38,8 @@ mod model_tests;
 #[cfg(test)]
 mod remote_tests;
 #[cfg(test)]
+mod sweep_tests;
+#[cfg(test)]
 mod tests;
 
 pub(crate) use builtin::is_built_in;
@@ -185,7 +187,10 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         let store = guard.data();
         let reader = guard.slot();
         let Some((index, entry)) = store.find_entry(tag, key) else {
-            reader.count_miss();
+            if reader.count_miss() {
+                drop(guard);
+                self.sweep_if_due(shared);
+            }
             return None;
         };
         let about = self.clock.about();
@@ -248,6 +253,15 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         let has_changed = about >= self.next_look.load(Relaxed) && self.look(key);
         self.update_due();
         has_changed
+    }
+
+    /// Does what is due after misses, which do not read the clock.
+    #[cold]
+    fn sweep_if_due(&self, shared: &Shared<EntryStore<V>, Ledger>) {
+        if self.clock.about() >= self.next_sweep.load(Relaxed) {
+            self.sweep(shared);
+            self.update_due();
+        }
     }
 
     /// Both times only become later. So what is made of earlier ones is too early, and a lookup corrects it.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use lru::LruCache;
 
+use super::recency::CHECK;
 use super::time::{Clock, NEVER};
 use super::*;
 
@@ -53,6 +54,9 @@ impl Model {
     fn get(&mut self, key: &[u8], now: u64) -> Option<u64> {
         let Some(item) = self.items.peek(key).copied() else {
             self.counts.misses += 1;
+            if self.counts.misses.is_multiple_of(CHECK) {
+                self.sweep(now);
+            }
             return None;
         };
         let value = (item.until > now).then_some(item.value);

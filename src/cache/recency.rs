@@ -25,6 +25,9 @@ const OFTEN: u64 = 64;
 /// The highest number of hits after which a reader updates the queue of entries.
 const RARELY: u64 = 4096;
 
+/// The number of misses after which a reader checks what is due.
+pub(super) const CHECK: u64 = 64;
+
 /// The state of a slot. Only the thread in the slot writes it, with plain loads and stores.
 pub(super) struct SlotRecency {
     /// The number of the slot.
@@ -109,9 +112,12 @@ impl SlotRecency {
         self.hits.load(Relaxed) >= self.help_at.load(Relaxed)
     }
 
+    /// Returns whether the reader should check what is due: reading the clock at each miss would cost too much.
     #[inline]
-    pub(super) fn count_miss(&self) {
-        self.misses.store(self.misses.load(Relaxed) + 1, Relaxed);
+    pub(super) fn count_miss(&self) -> bool {
+        let misses = self.misses.load(Relaxed) + 1;
+        self.misses.store(misses, Relaxed);
+        misses.is_multiple_of(CHECK)
     }
 
     /// Sets when this reader helps again: soon if it was needed.

@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::remove::SWEEP;
 use super::time::Clock;
 use super::*;
 use crate::error::Status;
 
-const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
-fn steered(max_size: usize, jitter: f64, interval: Duration) -> (TtlCache<u64>, Arc<AtomicU64>) {
+pub(super) fn steered(max_size: usize, jitter: f64, interval: Duration) -> (TtlCache<u64>, Arc<AtomicU64>) {
     let time = Arc::new(AtomicU64::new(1));
     let options =
         CacheOptions { default_ttl: MINUTE, max_size, cleanup_interval: interval, jitter, ..CacheOptions::default() };
@@ -126,27 +125,6 @@ fn cleared_cache_is_as_a_new_one() {
         assert_eq!((cache.get(&149u32.to_le_bytes()), cache.clear()), (None, 0));
         time.fetch_add(5, Relaxed);
     }
-}
-
-#[test]
-fn expired_entries_are_cleared_away_in_parts() {
-    let (cache, time) = steered(2_000, 0.0, MINUTE * 2);
-    for key in 0..1_000u32 {
-        cache.set(&key.to_le_bytes(), 1, None).unwrap();
-    }
-    time.store(1 + MINUTE.as_nanos() as u64, Relaxed);
-    assert_eq!(cache.get(&[0; 4]), None);
-    assert_eq!((cache.stats().size, cache.stats().expired_count), (1_000, 1_000));
-    time.store(1 + MINUTE.as_nanos() as u64 * 2, Relaxed);
-    let sizes: Vec<_> = (0..5)
-        .map(|_| {
-            // The last of them to be cleared away.
-            assert_eq!(cache.get(&999u32.to_le_bytes()), None);
-            cache.stats().size
-        })
-        .collect();
-    assert_eq!(sizes, [1_000 - SWEEP, 1_000 - 2 * SWEEP, 1_000 - 3 * SWEEP, 0, 0]);
-    assert_eq!(cache.stats().expirations, 1_000);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Removing entries.
 
+use std::cell::Cell;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::shared::Shared;
@@ -136,6 +137,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
     /// cache is checked.
     #[cold]
     pub(super) fn sweep(&self, shared: &Shared<EntryStore<V>, Ledger>) {
+        let Some(_sweeping) = Sweeping::begin() else { return };
         let now = self.clock.exact();
         let Some(mut locked) = shared.try_lock() else { return };
         if now < self.next_sweep.load(Relaxed) {
@@ -155,6 +157,26 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         }
         drop(locked);
         release(removed);
+    }
+}
+
+thread_local! {
+    static IS_SWEEPING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A sweep by this thread. The values that it drops may use a cache, and would otherwise start another sweep each, one
+/// within the other.
+struct Sweeping;
+
+impl Sweeping {
+    fn begin() -> Option<Sweeping> {
+        (!IS_SWEEPING.replace(true)).then(|| Sweeping)
+    }
+}
+
+impl Drop for Sweeping {
+    fn drop(&mut self) {
+        IS_SWEEPING.set(false);
     }
 }
 

@@ -1,10 +1,13 @@
 //! When expired entries are removed.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use super::recency::CHECK;
 use super::remove::SWEEP;
 use super::tests::{MINUTE, steered};
+use super::time::Clock;
+use super::*;
 
 #[test]
 fn expired_entries_are_cleared_away_in_parts() {
@@ -41,4 +44,38 @@ fn misses_clear_expired_entries_away() {
     assert_eq!(cache.stats().size, SWEEP);
     miss();
     assert_eq!((cache.stats().size, cache.stats().expirations), (0, 2 * SWEEP as u64));
+}
+
+#[test]
+fn values_that_a_sweep_drops_do_not_start_another_one() {
+    #[derive(Clone)]
+    struct Asking(Arc<Asked>);
+    #[derive(Default)]
+    struct Asked {
+        cache: std::sync::OnceLock<TtlCache<Option<Asking>>>,
+        /// How many drops are in progress, and were at most.
+        depth: AtomicUsize,
+        deepest: AtomicUsize,
+    }
+    impl Drop for Asking {
+        fn drop(&mut self) {
+            let depth = self.0.depth.fetch_add(1, Relaxed) + 1;
+            self.0.deepest.fetch_max(depth, Relaxed);
+            self.0.cache.get().unwrap().get(b"live");
+            self.0.depth.fetch_sub(1, Relaxed);
+        }
+    }
+    let time = Arc::new(AtomicU64::new(1));
+    let options = CacheOptions { max_size: 4 * SWEEP, cleanup_interval: MINUTE, ..CacheOptions::default() };
+    let asked = Arc::new(Asked::default());
+    let cache = asked.cache.get_or_init(|| TtlCache::with_clock(options, Clock::Steered(time.clone(), 0)).unwrap());
+    cache.set(b"live", None, Some(Duration::MAX)).unwrap();
+    for key in 0..3 * SWEEP as u32 {
+        cache.set(&key.to_le_bytes(), Some(Asking(asked.clone())), Some(Duration::ZERO)).unwrap();
+    }
+    time.store(1 + MINUTE.as_nanos() as u64, Relaxed);
+    while cache.stats().size > 1 {
+        cache.get(b"live");
+    }
+    assert_eq!((asked.deepest.load(Relaxed), cache.stats().expirations), (1, 3 * SWEEP as u64));
 }

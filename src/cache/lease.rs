@@ -69,7 +69,7 @@ impl<V: Clone + Send + Sync> Lease<'_, V> {
     /// they get the value, but it is not stored.
     pub fn finish(mut self, loaded: impl Into<Loaded<V>>) -> Result<()> {
         let Some(load) = &self.load else { return Ok(()) };
-        let result = self.cache.finish(load, loaded.into());
+        let result = self.cache.finish(load, loaded.into(), None);
         // It has ended. Had the value's own code panicked before, dropping this would end it.
         self.load = None;
         result
@@ -312,7 +312,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         }
         let value = loaded.value.clone();
         // If it cannot be stored, the caller gets it.
-        let _ = self.finish_local(load, loaded);
+        let _ = self.finish_local(load, loaded, None);
         Some(value)
     }
 
@@ -327,28 +327,37 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         Ok(())
     }
 
+    /// As [`TtlCache::load_abandon`], but stores a value: that there is none.
+    pub(crate) fn load_abandon_storing(&self, lease: u64, absence: Loaded<V>, why: Error) -> Result<()> {
+        let mut lease = self.lease(lease)?;
+        let Some(load) = &lease.load else { return Ok(()) };
+        let result = self.finish(load, absence, Some(why));
+        lease.load = None;
+        result
+    }
+
     fn lease(&self, number: u64) -> Result<Lease<'_, V>> {
         Ok(Lease { cache: self, load: Some(self.loads.find(number)?) })
     }
 
-    fn finish(&self, load: &Arc<Load<V>>, loaded: Loaded<V>) -> Result<()> {
+    fn finish(&self, load: &Arc<Load<V>>, loaded: Loaded<V>, why: Option<Error>) -> Result<()> {
         let (value, ttl) = (self.remote.as_ref().map(|_| loaded.value.clone()), loaded.ttl);
-        self.finish_local(load, loaded)?;
+        self.finish_local(load, loaded, why)?;
         if !load.is_outdated() {
             self.fill_remote(load, value, ttl);
         }
         Ok(())
     }
 
+    /// Stores the value and ends the load, with the error `why` if there is one.
     #[inline(never)]
-    pub(super) fn finish_local(&self, load: &Arc<Load<V>>, loaded: Loaded<V>) -> Result<()> {
+    pub(super) fn finish_local(&self, load: &Arc<Load<V>>, loaded: Loaded<V>, why: Option<Error>) -> Result<()> {
         // The value is stored before the load ends, so that no caller in between starts another load.
         let value = loaded.value.clone();
         let write = |place: &mut _, displaced: &mut _| (self.write)(place, value, displaced);
         let stored = self.store(&load.key, (loaded.ttl, loaded.soft), Some(load), write);
-        let result = stored.map(|()| loaded.value);
-        let failed = result.as_ref().err().cloned();
-        let ended = self.loads.end(load, result);
+        let failed = stored.as_ref().err().cloned();
+        let ended = self.loads.end(load, stored.and_then(|()| why.map_or(Ok(loaded.value), Err)));
         match failed {
             Some(error) => Err(error),
             None if ended => Ok(()),

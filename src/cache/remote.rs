@@ -121,7 +121,7 @@ impl<V: Clone + Send + Sync> TtlCache<V> {
         };
         let value = found.0.clone();
         // Without memory for it, it is not kept.
-        let _ = self.finish_local(&load, self.fetched(found));
+        let _ = self.finish_local(&load, self.fetched(found), None);
         Some(value)
     }
 

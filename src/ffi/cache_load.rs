@@ -259,9 +259,10 @@ pub unsafe extern "C" fn st_cache_load_abandon(
             }
         };
         let nothing = if status == Status::NotFound { cache.nothing().ok() } else { None };
+        let why = Error::new(status, message);
         match nothing {
-            Some(nothing) => cache.load_finish(lease, nothing),
-            None => cache.load_abandon(lease, Error::new(status, message)),
+            Some(nothing) => cache.load_abandon_storing(lease, nothing, why),
+            None => cache.load_abandon(lease, why),
         }
     })
 }

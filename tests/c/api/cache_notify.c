@@ -73,8 +73,11 @@ static void every_end(void) {
     st_config_free(config);
     lease = begin_load("absent", INFINITY, ST_LOAD_LEADER, &own);
     begin_load("absent", INFINITY, ST_LOAD_BUSY, &absent);
-    CHECK_OK(st_cache_load_abandon(cache, lease, ST_NOT_FOUND, NULL, 0, &error));
-    CHECK(absent.calls == 1 && absent.status == ST_NOT_FOUND);
+    CHECK_OK(st_cache_load_abandon(cache, lease, ST_NOT_FOUND, "no such user", ST_NUL, &error));
+    CHECK(absent.calls == 1 && absent.status == ST_NOT_FOUND && strcmp(absent.message, "no such user") == 0);
+    st_cache_counts counts = ST_CACHE_COUNTS_INIT;
+    CHECK_OK(st_cache_stats(cache, &counts, &error));
+    CHECK(counts.entries == 1 && counts.loads == 1 && counts.load_failures == 1);
     st_cache_free(cache);
     cache = first;
     CHECK(own.calls == 0);

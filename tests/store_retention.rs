@@ -3,9 +3,11 @@
 mod common;
 
 use std::path::Path;
+use std::time::Instant;
 
 use common::simpletuner::{Simpletuner, fill};
-use common::store::{entries, open};
+use common::store::{entries, open, open_with};
+use common::time::PATIENCE;
 use common::{in_environment, temp};
 use serde_json::{Value, json};
 use st_secrets::store::{Actor, Retention, Violation};
@@ -207,4 +209,19 @@ fn retention_days_are_those_of_simpletuners_variable() {
         assert!(error.status() == Status::Config && error.message().contains(VARIABLE), "{error}");
         assert!(!error.message().contains("CANARY"), "{error}");
     });
+}
+
+/// The removal is committed: what remains in the write-ahead log must not keep other writers out for long.
+#[test]
+fn reader_delays_audit_retain_for_a_second_at_most() {
+    let directory = temp();
+    aged(directory.path(), 5, 3);
+    let reader = rusqlite::Connection::open(directory.path().join("audit.db")).unwrap();
+    reader.execute_batch("BEGIN; SELECT * FROM audit_log").unwrap();
+    let store = open_with(directory.path(), &[("timeout", &(2 * PATIENCE).as_secs().to_string())]).unwrap();
+    let start = Instant::now();
+    assert_eq!(store.audit_retain(Some(90)).unwrap().removed, 3);
+    let took = start.elapsed();
+    assert!(took < PATIENCE, "{took:?}");
+    assert!(store.audit_verify(0, 0).unwrap().is_intact());
 }

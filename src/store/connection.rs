@@ -1,6 +1,7 @@
 //! A database connection held by this thread: statements and transactions.
 
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::{CachedStatement, Params};
 
@@ -9,6 +10,10 @@ use super::interrupt::{ignoring_deadline, set_deadline};
 use super::pool::ConnectionGuard;
 use crate::clock::{Deadline, Instant};
 use crate::error::Result;
+
+/// How long [`Connection::truncate_wal`] may wait for other processes. It runs after the change is committed, and while
+/// SQLite waits for a reader, it keeps other writers out.
+pub(super) const WAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A database with the connection that this thread holds.
 pub(super) struct Connection<'a> {
@@ -71,8 +76,9 @@ impl Connection<'_> {
     }
 
     /// Checkpoints and truncates the write-ahead log, so that nothing of the data before a change remains on disk. Does
-    /// nothing if other processes read for too long.
-    pub(super) fn truncate_wal(&self) {
+    /// nothing if other processes read until the deadline, which is [`WAL_TIMEOUT`] from now at most.
+    pub(super) fn truncate_wal(&self, deadline: Deadline) {
+        self.limit(deadline);
         let _ = self.guard.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     }
 

@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
 
-use super::connection::Connection;
+use super::connection::{Connection, WAL_TIMEOUT};
 use super::deferred_log::log_later;
 use super::pool::{self, PoolEntry};
 use super::schema::Schema;
@@ -17,9 +16,6 @@ use crate::{files, sys};
 
 /// How long readers assume that the file at a path is the same, in nanoseconds.
 const RECHECK_INTERVAL: u64 = 400_000_000;
-
-/// How long the final checkpoint waits for other processes.
-const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Flags of a pool entry: the connection has its settings; the file is in WAL mode, or cannot be.
 const CONFIGURED: u32 = 1 << 30;
@@ -112,8 +108,9 @@ impl Database {
     /// for too long.
     pub(super) fn checkpoint(&self) {
         let Some(entry) = self.entry.lock().take().filter(|entry| entry.is_own() && entry.has_wal()) else { return };
-        if let Ok(db) = self.acquire(&entry, Deadline::after(CHECKPOINT_TIMEOUT)) {
-            db.truncate_wal();
+        let deadline = Deadline::after(WAL_TIMEOUT);
+        if let Ok(db) = self.acquire(&entry, deadline) {
+            db.truncate_wal(deadline);
         }
     }
 

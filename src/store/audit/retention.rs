@@ -19,7 +19,7 @@ use crate::clock::Deadline;
 use crate::error::{Error, Result};
 use crate::settings::Environment;
 use crate::store::actor::Actor;
-use crate::store::connection::Connection;
+use crate::store::connection::{Connection, WAL_TIMEOUT};
 use crate::store::error::corrupt;
 use crate::store::time;
 
@@ -93,7 +93,7 @@ impl AuditLog {
         })?;
         let Some((old, record_id)) = removed else { return Ok(kept) };
         // Nothing of the removed entries remains in the log.
-        db.truncate_wal();
+        db.truncate_wal(Deadline::after(WAL_TIMEOUT));
         let range = Some((old.first, old.last));
         Ok(Retention { removed: old.count, range, record_id: Some(record_id), ..kept })
     }

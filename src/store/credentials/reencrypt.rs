@@ -1,7 +1,5 @@
 //! Re-encryption of stored credentials under the newest key.
 
-use std::time::Duration;
-
 use rusqlite::params;
 use serde_json::json;
 
@@ -13,11 +11,8 @@ use crate::fork;
 use crate::secret_memory::SecretBytes;
 use crate::store::Store;
 use crate::store::audit::{Details, Entry, recorded};
-use crate::store::connection::Connection;
+use crate::store::connection::{Connection, WAL_TIMEOUT};
 use crate::store::error::{error, out_of_order};
-
-/// How long the removal of migrated plain text from the write-ahead log waits for other processes.
-const WAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The result of a re-encryption.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,10 +73,12 @@ impl Store {
             reencrypt_all(&db, cipher, plain, &mut progress, || self.deadline())
         })?;
         drop(db);
+        // Nothing of the plain text remains in the log.
+        let deadline = Deadline::after(WAL_TIMEOUT);
         if report.migrated > 0
-            && let Ok(Some(db)) = self.shared.credentials.change(Deadline::after(WAL_TIMEOUT))
+            && let Ok(Some(db)) = self.shared.credentials.change(deadline)
         {
-            db.truncate_wal();
+            db.truncate_wal(deadline);
         }
         Ok(report)
     }

@@ -43,6 +43,31 @@ fn locked_database_is_awaited_until_the_timeout() {
 }
 
 #[test]
+fn lock_is_awaited_on_a_database_that_is_not_in_wal_mode() {
+    let directory = temp();
+    let path = jobs(directory.path());
+    fs::create_dir(path.parent().unwrap()).unwrap();
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("CREATE TABLE jobs (id INTEGER); BEGIN IMMEDIATE").unwrap();
+    let start = Instant::now();
+    let store = open_with(directory.path(), &[("timeout", "0.3")]).unwrap();
+    let error = store.provider_save("p", "{}").unwrap_err();
+    let took = start.elapsed();
+    assert!(error.status() == Status::Busy && error.is_retryable(), "{error}");
+    assert!((Duration::from_millis(290)..PATIENCE).contains(&took), "{took:?}");
+    let waiting = std::thread::spawn(move || open(directory.path()).provider_save("p", "{}").map(|()| directory));
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(!waiting.is_finished());
+    other.execute_batch("COMMIT").unwrap();
+    let directory = waiting.join().unwrap().unwrap();
+    assert_eq!(config(&open(directory.path()), "p"), "{}");
+    // The other connection does not know the new mode yet.
+    let mode = Connection::open(&path).unwrap();
+    let mode: String = mode.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+    assert_eq!(mode, "wal");
+}
+
+#[test]
 fn failed_change_is_revoked_in_the_audit_trail() {
     let directory = temp();
     let store = open(directory.path());

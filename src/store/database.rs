@@ -4,8 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use rusqlite::ErrorCode;
+
 use super::connection::{Connection, WAL_TIMEOUT};
 use super::deferred_log::log_later;
+use super::interrupt;
 use super::pool::{self, PoolEntry};
 use super::schema::Schema;
 use crate::clock::Deadline;
@@ -84,7 +87,7 @@ impl Database {
         };
         let db = self.acquire(&entry, deadline)?;
         if !db.guard.has_flag(WAL) {
-            let mode: String = db.check(db.guard.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0)))?;
+            let mode = enable_wal(&db)?;
             // Without shared memory SQLite keeps the old mode. Everything works, but more slowly.
             if mode != "wal" {
                 let message = format!(
@@ -140,5 +143,21 @@ impl Database {
             db.guard.set_flag(CONFIGURED);
         }
         Ok(db)
+    }
+}
+
+/// Puts the file into WAL mode. Returns the mode that it then has.
+fn enable_wal(db: &Connection<'_>) -> Result<String> {
+    let mut tries = 0;
+    loop {
+        // SQLite holds a read lock when it requests the write lock. As the other process may be waiting for that read
+        // lock, SQLite fails without calling the busy handler. Then it releases the read lock.
+        let result = db.guard.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0));
+        match result.as_ref().err().and_then(rusqlite::Error::sqlite_error_code) {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) if interrupt::busy_handler(tries) => {
+                tries = tries.saturating_add(1);
+            }
+            _ => return db.check(result),
+        }
     }
 }

@@ -148,6 +148,12 @@ fn directory_of(path: &Path) -> &Path {
 /// Replaces a file atomically: writes a new file in the same directory and renames it. The new file has mode 0600 from
 /// the start. The caller holds the lock.
 pub(crate) fn replace(path: &Path, contents: &[u8], owner: Option<(u32, u32)>) -> Result<()> {
+    replace_unsynced(path, contents, owner)?;
+    sync_directory(path)
+}
+
+/// As [`replace`], without syncing the directory: an error means that the file is unchanged.
+pub(crate) fn replace_unsynced(path: &Path, contents: &[u8], owner: Option<(u32, u32)>) -> Result<()> {
     write_atomically(path, contents, owner, |new_path| {
         fs::rename(new_path, path).map_err(|error| Error::io("replace", path, &error))
     })
@@ -161,6 +167,7 @@ pub(crate) fn create(path: &Path, contents: &[u8]) -> Result<bool> {
         created = name_new(new_path, path)?;
         Ok(())
     })?;
+    sync_directory(path)?;
     Ok(created)
 }
 
@@ -185,7 +192,7 @@ fn has_no_links(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EPERM | libc::EOPNOTSUPP | libc::ENOSYS))
 }
 
-/// Writes a temporary file next to `path`, moves it with `place`, and syncs the file and its directory to disk.
+/// Writes a temporary file next to `path`, syncs it to disk, and moves it with `place`.
 fn write_atomically(
     path: &Path,
     contents: &[u8],
@@ -203,17 +210,30 @@ fn write_atomically(
         .and_then(|()| place(&new_path));
     if written.is_err() {
         let _ = fs::remove_file(&new_path);
-        return written;
     }
-    sync_directory(path)
+    written
 }
 
-/// Syncs the directory of a file to disk, and with it the file's name.
+/// Syncs the directory of a file to disk, and with it the file's name. All programs find the file under this name
+/// already, so an error says that the file is written.
+///
+/// A directory that cannot be synced at all is accepted, as SQLite does: then the file system decides when the name is
+/// on disk, and the caller could only repeat what is already done.
 pub(crate) fn sync_directory(path: &Path) -> Result<()> {
     let directory = directory_of(path);
-    CloseOnForkFile::open(OpenOptions::new().read(true), directory)
-        .and_then(|directory| directory.sync_all())
-        .map_err(|error| Error::io("sync", directory, &error))
+    let synced = CloseOnForkFile::open(OpenOptions::new().read(true), directory).and_then(|file| file.sync_all());
+    match synced {
+        Err(error) if !cannot_be_synced(&error) => Err(Error::io("sync", directory, &error).map_message(|message| {
+            format!("{} is written, but a loss of power may undo that: {message}", path.display())
+        })),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the file system has no sync for directories, or this user may write to the directory and not open it.
+fn cannot_be_synced(error: &io::Error) -> bool {
+    let codes = [libc::EINVAL, libc::EOPNOTSUPP, libc::ENOSYS, libc::EACCES, libc::EPERM];
+    error.raw_os_error().is_some_and(|code| codes.contains(&code))
 }
 
 fn write_new(path: &Path, contents: &[u8], owner: Option<(u32, u32)>) -> io::Result<()> {

@@ -12,6 +12,7 @@ use super::key_source::{self, KeyFile};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Source};
 use crate::files;
+use crate::log::{self, Level};
 use crate::secret_memory::SecretBuffer;
 
 /// Adds the secret in `path` to `previous`, then puts a new one into `path`.
@@ -26,12 +27,19 @@ pub(super) fn rotate(path: &Path, previous: &Path, strict: bool, deadline: Deadl
         ErrorKind::NotFound => key_source::missing(path),
         _ => cannot_resolve(path, &error),
     })?;
-    let _lock = files::lock(&target, deadline).map_err(write_failed)?;
+    let lock = files::lock(&target, deadline).map_err(write_failed)?;
     let current = KeyFile::read(&target, strict)?.ok_or_else(|| key_source::missing(path))?;
     if let Some((target, text)) = with_previous(&current, previous, strict)? {
         files::replace(&target, &text, Some(current.owner)).map_err(write_failed)?;
     }
-    files::replace(&target, &*key_source::generate()?, Some(current.owner)).map_err(write_failed)
+    files::replace_unsynced(&target, &*key_source::generate()?, Some(current.owner)).map_err(write_failed)?;
+    // From here on the new key is in use: the key is rotated, whatever fails.
+    let synced = files::sync_directory(&target);
+    drop(lock);
+    if let Err(error) = synced {
+        log::emit(Level::Warn, "encryption", || error.message().to_owned());
+    }
+    Ok(())
 }
 
 /// The path of the file of previous secrets, and its contents with the current secret in front. `None` if it contains

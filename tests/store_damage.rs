@@ -8,9 +8,12 @@ use std::sync::{LazyLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use common::store::{cipher, jobs, open, open_with};
+use common::simpletuner::fill;
+use common::store::{cipher, entries, jobs, open, open_with};
 use common::temp;
 use rusqlite::Connection;
+use serde_json::{Value, json};
+use st_secrets::store::{AuditFormat, Violation};
 use st_secrets::{Cipher, Result, Status, Store};
 
 const PAGE: usize = 4096;
@@ -208,5 +211,37 @@ fn every_call_returns_whatever_bytes_are_damaged() {
             fs::write(&path, file).unwrap();
         }
         use_everything(directory.path(), &what);
+    }
+}
+
+/// Bytes where there should be text: an alteration of one entry neither hides the others nor stops the trail.
+#[test]
+fn audit_entry_of_unexpected_types_is_shown() {
+    let signed = ["timestamp", "event_type", "actor_id", "action", "details", "previous_hash", "entry_hash"];
+    let unsigned = ["actor_username", "actor_ip", "target_type", "target_id"];
+    for column in signed.iter().chain(&unsigned) {
+        for value in ["x'ff41'", "CAST(x'ff41' AS TEXT)"] {
+            let directory = temp();
+            let store = fill(directory.path(), 3);
+            let other = Connection::open(directory.path().join("audit.db")).unwrap();
+            other.execute(&format!("UPDATE audit_log SET {column} = {value} WHERE id = 3"), []).unwrap();
+            drop(other);
+            let trail = entries(&store);
+            let shown = if *column == "actor_id" { Value::Null } else { json!("\u{fffd}A") };
+            assert_eq!((trail.len(), &trail[2][column]), (3, &shown), "{column}");
+            for format in [AuditFormat::JsonLines, AuditFormat::Csv] {
+                let export = store.audit_export("", format).unwrap();
+                assert_eq!((export.last_id, export.text.contains("\u{fffd}A")), (3, !shown.is_null()), "{column}");
+            }
+            let stats: Value = serde_json::from_str(&store.audit_stats().unwrap()).unwrap();
+            assert_eq!(stats["total_entries"], 3, "{column}");
+            // The next entry is appended and follows this one.
+            store.audit_log("config.changed", "test", None, "").unwrap();
+            let altered = signed.contains(column).then_some((3, Violation::Altered));
+            for first in [0, 4] {
+                let verified = store.audit_verify(first, 0).unwrap();
+                assert_eq!(verified.first, altered.filter(|_| first == 0), "{column} from {first}: {verified:?}");
+            }
+        }
     }
 }

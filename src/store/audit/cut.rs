@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::signing::{SignedFields, SigningKey};
+use super::signing::{SignedFields, SigningKey, signature};
 use crate::error::Result;
 use crate::store::connection::Connection;
 
@@ -29,7 +29,7 @@ impl Cut {
         db.each(sql, [RETENTION_EVENT, RETENTION_ACTION], |row| {
             if found.is_none()
                 && let Some(fields) = SignedFields::of_row(row)
-                && key.sign(&fields) == db.column::<String>(row, 7)?
+                && key.sign(&fields) == signature(row, 7)
             {
                 found = serde_json::from_str(fields.details).ok().and_then(|details| Cut::recorded(&details));
             }

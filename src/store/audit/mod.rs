@@ -35,7 +35,7 @@ pub use retention::Retention;
 pub(super) use retention::days_of_environment;
 pub use verify::{BrokenLink, LinkError, Verification, Violation};
 
-use signing::{SignedFields, SigningKey};
+use signing::{SignedFields, SigningKey, signature};
 
 /// The previous signature of the first entry.
 const GENESIS: &str = "genesis";
@@ -96,7 +96,7 @@ impl AuditLog {
 /// Inserts an entry after the last one, in the caller's transaction. Returns its number.
 fn insert(db: &Connection<'_>, key: &SigningKey, actor: &Actor, entry: &Entry) -> Result<i64> {
     let last = "SELECT entry_hash FROM audit_log ORDER BY id DESC LIMIT 1";
-    let previous: Option<String> = db.first(last, [], |row| db.column(row, 0))?;
+    let previous = db.first(last, [], |row| Ok(signature(row, 0).to_owned()))?;
     let fields = SignedFields {
         timestamp: &time::now(),
         event_type: entry.event_type,

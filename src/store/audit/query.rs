@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rusqlite::Row;
-use rusqlite::types::Value;
+use rusqlite::types::{Value, ValueRef};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value as Json, json};
 
@@ -177,12 +177,13 @@ pub(super) struct StoredEntry {
 
 impl StoredEntry {
     fn read(db: &Connection<'_>, row: &Row<'_>) -> Result<StoredEntry> {
-        let text = |index| db.column::<Option<String>>(row, index);
+        let text = |index| lossy_text(db, row, index);
         Ok(StoredEntry {
             id: db.column(row, 0)?,
             timestamp: text(1)?,
             event_type: text(2)?,
-            actor_id: db.column(row, 3)?,
+            // Signed, so `verify` reports an entry where it is something else.
+            actor_id: db.check(row.get_ref(3))?.as_i64().ok(),
             actor_username: text(4)?,
             actor_ip: text(5)?,
             target_type: text(6)?,
@@ -227,6 +228,17 @@ impl StoredEntry {
             }
         }
     }
+}
+
+/// The text of a column. In an altered entry it may be bytes, or text that is not UTF-8. Those are shown, with U+FFFD
+/// for what is not UTF-8: an error would hide the other entries, and null would hide that something is there.
+pub(super) fn lossy_text(db: &Connection<'_>, row: &Row<'_>, index: usize) -> Result<Option<String>> {
+    Ok(match db.check(row.get_ref(index))? {
+        ValueRef::Null => None,
+        ValueRef::Integer(number) => Some(number.to_string()),
+        ValueRef::Real(number) => Some(number.to_string()),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+    })
 }
 
 impl AuditLog {

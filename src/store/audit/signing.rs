@@ -49,6 +49,11 @@ impl<'a> SignedFields<'a> {
     }
 }
 
+/// The signature in a column. Empty if it is not text, as in an altered entry alone.
+pub(super) fn signature<'a>(row: &'a rusqlite::Row<'_>, index: usize) -> &'a str {
+    row.get_ref(index).ok().and_then(|value| value.as_str().ok()).unwrap_or_default()
+}
+
 impl SigningKey {
     /// Loads the key from the environment, else from the file. If there is neither and `is_empty` says that the trail
     /// has no entries yet, generates one.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::AuditLog;
+use super::query::lossy_text;
 use crate::clock::Deadline;
 use crate::error::Result;
 use crate::raw_json::python::push_quoted;
@@ -29,11 +30,12 @@ impl AuditLog {
                    GROUP BY event_type ORDER BY count(*) DESC, event_type";
         db.each(sql, [time::ago(DAY)], |row| {
             let recent: f64 = db.column(row, 4)?;
+            let text = |index| lossy_text(&db, row, index).map(Option::unwrap_or_default);
             groups.push(Group {
-                event_type: db.column(row, 0)?,
+                event_type: text(0)?,
                 count: db.column(row, 1)?,
-                first: db.column(row, 2)?,
-                last: db.column(row, 3)?,
+                first: text(2)?,
+                last: text(3)?,
                 recent: recent as i64,
             });
             Ok(())

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::cut::Cut;
-use super::signing::{SignedFields, SigningKey};
+use super::signing::{SignedFields, SigningKey, signature};
 use super::{AuditLog, GENESIS};
 use crate::clock::Deadline;
 use crate::error::Result;
@@ -221,7 +221,7 @@ impl Verifier {
     pub(super) fn new(db: &Connection<'_>, key: SigningKey, first: i64, last: i64) -> Result<Verifier> {
         let cut = Cut::find(db, &key)?;
         let before = "SELECT id, entry_hash FROM audit_log WHERE id < ?1 ORDER BY id DESC LIMIT 1";
-        let before = db.first(before, [first], |row| Ok((db.column(row, 0)?, db.column(row, 1)?)))?;
+        let before = db.first(before, [first], |row| Ok((db.column(row, 0)?, signature(row, 1).to_owned())))?;
         let (last_seen, hash) = before.unwrap_or((cut.last_id, GENESIS.to_owned()));
         // Entries appended from here on are not checked, so that this ends.
         let newest: Option<i64> = db.first("SELECT max(id) FROM audit_log", [], |row| db.column(row, 0))?.flatten();
@@ -255,8 +255,7 @@ impl Verifier {
         if id <= self.last {
             return Err(out_of_order(db.path));
         }
-        let text = |index| row.get_ref(index).ok().and_then(|value| value.as_str().ok()).unwrap_or("");
-        let (previous, hash) = (text(6), text(7));
+        let (previous, hash) = (signature(row, 6), signature(row, 7));
         let is_signed = SignedFields::of_row(row).is_some_and(|fields| self.key.sign(&fields) == hash);
         // Numbers are consecutive and are never reused.
         let follows_gap = id > self.last + 1;

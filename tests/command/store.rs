@@ -1,8 +1,11 @@
 //! `credentials`, `provider`, `hardware` and `audit`.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 
 use crate::home::{Answer, Home, answer};
+use crate::session::Session;
 
 fn parsed(answer: &Answer) -> Value {
     serde_json::from_str(answer.text()).unwrap()
@@ -36,6 +39,35 @@ fn the_configuration_of_a_provider_is_saved_and_updated() {
     assert_eq!(parsed(&home.run(&["provider", "list", "--json"]).ok()), json!([]));
 }
 
+/// DEL and U+009B may be in JSON as they are. A terminal would take the latter as the beginning of a command.
+#[test]
+fn json_is_written_as_it_is_and_escaped_on_a_terminal() {
+    let home = Home::new();
+    let config = "{\"webhook_secret\": \"a\u{7f}b\u{9b}2J\",\r\n \"hardware_info\": {\"x\u{7f}\u{9b}2J\": {}}}";
+    home.run_with(&["provider", "save", "replicate"], config.as_bytes()).ok();
+    assert_eq!(home.run(&["provider", "show", "replicate"]).ok().text(), format!("{config}\n"));
+    assert_eq!(home.run(&["hardware", "--json"]).ok().text(), "{\"x\u{7f}\u{9b}2J\": {}}\n");
+    let connection = rusqlite::Connection::open(audit_database(&home)).unwrap();
+    connection.execute("UPDATE audit_log SET actor_username = ?1", ["a\u{7f}b\u{9b}2J"]).unwrap();
+    drop(connection);
+    let text = "\"a\u{7f}b\u{9b}2J\"";
+    for arguments in [&["audit", "list", "--json"][..], &["audit", "export"]] {
+        assert!(home.run(arguments).ok().text().contains(text), "{arguments:?}");
+    }
+    for (arguments, shown) in [
+        (&["provider", "show", "replicate", "--show"][..], "\"a\\u007fb\\u009b2J\",\r\n"),
+        (&["provider", "show", "replicate"], "\"x\\u007f\\u009b2J\""),
+        (&["hardware", "--json"], "\"x\\u007f\\u009b2J\""),
+        (&["audit", "list", "--json"], "\"a\\u007fb\\u009b2J\""),
+        (&["audit", "export"], "\"a\\u007fb\\u009b2J\""),
+        (&["audit", "export", "--format", "csv"], ",a\\u007fb\\u009b2J,"),
+    ] {
+        let (code, seen) = Session::start(&home, arguments).end();
+        assert!(code == 0 && seen.contains(shown), "{arguments:?}: {seen:?}");
+        assert!(!seen.contains(['\u{7f}', '\u{9b}']), "{arguments:?}: {seen:?}");
+    }
+}
+
 #[test]
 fn credentials_are_stored_without_being_shown() {
     let home = Home::new();
@@ -64,8 +96,7 @@ fn the_audit_trail_is_listed_and_verified() {
     assert!(listed.text().contains("replicate") && listed.text().contains("ada"), "{listed:?}");
     assert_eq!(home.run(&["audit", "verify"]).ok().text(), "1 entry, all intact\n");
     assert_eq!(parsed(&home.run(&["audit", "verify", "--json"]).ok())["valid"], true);
-    let database = walk(&home.path("")).into_iter().find(|path| path.ends_with("audit.db")).unwrap();
-    let connection = rusqlite::Connection::open(database).unwrap();
+    let connection = rusqlite::Connection::open(audit_database(&home)).unwrap();
     connection.execute("UPDATE audit_log SET action = 'changed'", []).unwrap();
     drop(connection);
     home.run(&["audit", "verify"]).fails(4, &["the audit trail is not intact: entry 1: altered"]);
@@ -113,6 +144,10 @@ fn hardware_has_prices() {
     let listed = home.run(&["hardware"]).ok();
     assert!(listed.text().contains("gpu-l40s") && listed.text().contains("3.5100"), "{listed:?}");
     assert_eq!(parsed(&home.run(&["hardware", "--json"]).ok())["gpu-l40s"]["name"], "L40S (48GB)");
+}
+
+fn audit_database(home: &Home) -> PathBuf {
+    walk(&home.path("")).into_iter().find(|path| path.ends_with("audit.db")).unwrap()
 }
 
 fn walk(directory: &std::path::Path) -> Vec<std::path::PathBuf> {

@@ -34,7 +34,7 @@ pub(crate) fn audit(common: &Common, audit: &Audit) -> Outcome {
             loop {
                 let filter = json!({"since": since, "until": until, "event_type": event, "after_id": after});
                 let part = store.audit_export(&filter.to_string(), format)?;
-                terminal::write_value(part.text.as_bytes())?;
+                terminal::write_text(&part.text)?;
                 if part.last_id == 0 {
                     return Ok(ExitCode::SUCCESS);
                 }

@@ -89,11 +89,10 @@ pub(crate) fn provider(common: &Common, provider: &Provider) -> Outcome {
         }
         ProviderCommand::Show { provider, show } => {
             let config = store.provider_get(provider)?;
-            let shown = match terminal::stdout_is_terminal() && !show {
-                true => without_values(&config)?,
-                false => String::from_utf8_lossy(&config).into_owned(),
-            };
-            terminal::print(&shown)?;
+            match terminal::stdout_is_terminal() && !show {
+                true => terminal::print(&without_values(&config)?)?,
+                false => terminal::print(&*config)?,
+            }
         }
         ProviderCommand::Save { provider } => {
             let config = document()?;
@@ -195,7 +194,7 @@ pub(crate) fn hardware(common: &Common, hardware: &Hardware) -> Outcome {
     let store = open(common)?;
     let info = store.hardware_info()?;
     if hardware.json {
-        terminal::print(&String::from_utf8_lossy(&info))?;
+        terminal::print(&*info)?;
         return Ok(ExitCode::SUCCESS);
     }
     let devices: Map<String, Value> = serde_json::from_slice(&info).unwrap_or_default();

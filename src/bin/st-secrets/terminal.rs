@@ -185,6 +185,44 @@ fn color_of(state: &str) -> Option<Style> {
 }
 
 /// A line of text on stdout.
-pub(crate) fn print(text: &str) -> io::Result<()> {
-    writeln!(anstream::stdout().lock(), "{text}")
+pub(crate) fn print(text: &(impl AsRef<[u8]> + ?Sized)) -> io::Result<()> {
+    write_text(text)?;
+    write_text("\n")
+}
+
+/// Writes text, such as a JSON document, to stdout: byte by byte as it is, except that on a terminal control characters
+/// are escaped.
+pub(crate) fn write_text(text: &(impl AsRef<[u8]> + ?Sized)) -> io::Result<()> {
+    match stdout_is_terminal() {
+        true => io::stdout().write_all(escaped(&String::from_utf8_lossy(text.as_ref())).as_bytes()),
+        false => io::stdout().write_all(text.as_ref()),
+    }
+}
+
+/// Text with its control characters in the form of JSON, which may have DEL and those from U+0080 on in a string. Line
+/// breaks remain.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '\n' | '\t' => escaped.push(character),
+            '\r' if characters.peek() == Some(&'\n') => {}
+            _ if character.is_control() => escaped.push_str(&format!("\\u{:04x}", u32::from(character))),
+            _ => escaped.push(character),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_escaped_and_line_breaks_remain() {
+        let text = "{\"a\": \"\u{e9}\u{7f}\u{9b}2J\u{1b}[2J\\u009b\",\r\n\t\"b\": 1}\r";
+        let expected = "{\"a\": \"\u{e9}\\u007f\\u009b2J\\u001b[2J\\u009b\",\n\t\"b\": 1}\\u000d";
+        assert_eq!(escaped(text), expected);
+    }
 }

@@ -21,6 +21,18 @@ const DEFAULT_DEVICE: &str = "gpu-l40s";
 const TTL: Duration = Duration::from_secs(300);
 const KEY: &[u8] = b"hardware_info";
 
+/// The hourly price of a device.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct HardwarePrice {
+    /// The id of the device, such as `gpu-l40s`.
+    pub id: String,
+    /// The name to show. Empty if there is none.
+    pub name: String,
+    /// The price of an hour, or [`Status::WrongType`] if the price of a second is not a valid number.
+    pub cost_per_hour: Result<f64>,
+}
+
 /// The prices, cached separately from the configuration that contains them.
 pub(super) struct Prices(TtlCache<Value>);
 
@@ -80,6 +92,19 @@ impl Store {
         }
     }
 
+    /// The hourly prices of all devices, in the order of [`Store::hardware_info`].
+    pub fn hardware_prices(&self) -> Result<Vec<HardwarePrice>> {
+        let info = self.hardware_info()?;
+        let object = parse(&info)?;
+        let named = |device| serde_json::from_str(ConfigObject::parse(device).ok()?.get("name")?).ok();
+        let prices = object.members().iter().map(|member| HardwarePrice {
+            id: member.name.to_string(),
+            name: named(member.value).unwrap_or_default(),
+            cost_per_hour: device_cost_per_hour(&member.name, member.value),
+        });
+        Ok(prices.collect())
+    }
+
     /// The hourly price of a device.
     pub fn hardware_cost_per_hour(&self, hardware_id: &str) -> Result<f64> {
         cost_per_hour(&self.hardware_info()?, hardware_id)
@@ -88,14 +113,22 @@ impl Store {
 
 /// The hourly price of a device in `info`.
 fn cost_per_hour(info: &[u8], hardware_id: &str) -> Result<f64> {
-    let text = std::str::from_utf8(info).unwrap_or_default();
-    let object = ConfigObject::parse(text).map_err(|problem| bad_info(&problem))?;
+    let object = parse(info)?;
     let Some(device) = object.get(hardware_id) else {
         let known: Vec<&str> = object.members().iter().take(20).map(|member| &*member.name).collect();
         let shown: String = hardware_id.chars().take(64).collect();
         let message = format!("no price is known for {shown:?}; known devices: {}", known.join(", "));
         return Err(error(Status::NotFound, message));
     };
+    device_cost_per_hour(hardware_id, device)
+}
+
+fn parse(info: &[u8]) -> Result<ConfigObject<'_>> {
+    let text = std::str::from_utf8(info).unwrap_or_default();
+    ConfigObject::parse(text).map_err(|problem| bad_info(&problem))
+}
+
+fn device_cost_per_hour(hardware_id: &str, device: &str) -> Result<f64> {
     price(device).map(|price| price * 3600.0).ok_or_else(|| {
         let message =
             format!("the price of {hardware_id:?} is not a valid number; correct `cost_per_second` in `{MEMBER}`");

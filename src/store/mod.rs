@@ -88,7 +88,7 @@ pub use actor::Actor;
 pub use audit::{AuditExport, AuditFormat, BrokenLink, LinkError, Retention, Verification, Violation};
 pub use backup::StoreDatabase;
 pub use credentials::{CredentialOrigin, Reencryption, ResolvedCredential};
-pub use hardware::DEFAULT_HARDWARE_INFO;
+pub use hardware::{DEFAULT_HARDWARE_INFO, HardwarePrice};
 
 use audit::{AuditLog, ChangeRecord, Entry, RETENTION_ACTION, RETENTION_EVENT, recorded};
 use connection::Connection;

@@ -146,6 +146,30 @@ fn hardware_has_prices() {
     assert_eq!(parsed(&home.run(&["hardware", "--json"]).ok())["gpu-l40s"]["name"], "L40S (48GB)");
 }
 
+#[test]
+fn devices_without_a_valid_price_do_not_hide_the_others() {
+    let home = Home::new();
+    let config = br#"{"hardware_info": {"first": {"name": "First (8GB)", "cost_per_second": 0.001},
+        "nan": {"name": "Nan", "cost_per_second": NaN}, "text": {"cost_per_second": "0.001"}, "none": {"name": 7},
+        "number": 1, "last": {"cost_per_second": 0}}}"#;
+    home.run_with(&["provider", "save", "replicate"], config).ok();
+    let bad = ["nan", "text", "none", "number"];
+    let messages = bad.map(|id| format!("the price of \"{id}\" is not a valid number; correct `cost_per_second`"));
+    let listed = home.run(&["hardware"]).says(&messages.each_ref().map(String::as_str));
+    assert_eq!(listed.code, 4, "{listed:?}");
+    let rows: Vec<Vec<&str>> = listed.text().lines().skip(1).map(|row| row.split_whitespace().collect()).collect();
+    let expected: [&[&str]; 6] = [
+        &["first", "First", "(8GB)", "3.6000"],
+        &["nan", "Nan", "invalid"],
+        &["text", "invalid"],
+        &["none", "invalid"],
+        &["number", "invalid"],
+        &["last", "0.0000"],
+    ];
+    assert_eq!(rows, expected);
+    home.run(&["hardware", "--json"]).ok();
+}
+
 fn audit_database(home: &Home) -> PathBuf {
     walk(&home.path("")).into_iter().find(|path| path.ends_with("audit.db")).unwrap()
 }

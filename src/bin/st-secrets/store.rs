@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use rustix::io::Errno;
 use serde::de::IgnoredAny;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use st_secrets::store::{Actor, Reencryption, StoreDatabase};
 use st_secrets::{Cipher, Error, Status, Store};
 
@@ -192,18 +192,23 @@ pub(crate) fn backup(common: &Common, backup: &Backup) -> Outcome {
 
 pub(crate) fn hardware(common: &Common, hardware: &Hardware) -> Outcome {
     let store = open(common)?;
-    let info = store.hardware_info()?;
     if hardware.json {
-        terminal::print(&*info)?;
+        terminal::print(&*store.hardware_info()?)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let devices: Map<String, Value> = serde_json::from_slice(&info).unwrap_or_default();
-    let mut rows = Vec::new();
-    for (id, device) in devices {
-        let price = store.hardware_cost_per_hour(&id)?;
-        rows.push(vec![id, device["name"].as_str().unwrap_or_default().to_owned(), format!("{price:.4}")]);
+    let (mut rows, mut failures) = (Vec::new(), Vec::new());
+    for device in store.hardware_prices()? {
+        let price = match device.cost_per_hour {
+            Ok(price) => format!("{price:.4}"),
+            Err(error) => {
+                failures.push(error.into());
+                "invalid".to_owned()
+            }
+        };
+        rows.push(vec![device.id, device.name, price]);
     }
     terminal::table(&["ID", "NAME", "COST PER HOUR"], &rows, None)?;
+    Failure::of_all(failures)?;
     Ok(ExitCode::SUCCESS)
 }
 

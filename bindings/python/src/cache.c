@@ -195,7 +195,7 @@ static PyObject *look_up(cache_object *self, PyObject *object) {
 
 static PyObject *get(cache_object *self, PyObject *const *args, Py_ssize_t given, PyObject *keywords) {
     static const char *const names[] = {"key", "default", NULL};
-    PyObject *out[2] = {args[0], NULL};
+    PyObject *out[2] = {given > 0 ? args[0] : NULL, NULL};
     if ((given != 1 || keywords != NULL) && !arguments("get", names, 1, args, given, keywords, out)) {
         return NULL;
     }

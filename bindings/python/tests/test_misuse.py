@@ -1,6 +1,7 @@
 """Wrong usage raises Python's own exceptions and never crashes; memory stays constant."""
 
 import asyncio
+import collections
 import gc
 import math
 import os
@@ -20,6 +21,7 @@ class Misuse(Case):
             lambda: cache.get({}),
             lambda: cache.get({"a"}),
             lambda: cache.get(),
+            lambda: collections.defaultdict(cache.get)["a"],
             lambda: cache.get("a", 1, 2),
             lambda: cache.get(kei="a"),
             lambda: cache.get("a", key="a"),

@@ -168,7 +168,7 @@ func (l lease) load(ctx context.Context, key string, function func(ctx context.C
 // GetOrLoad returns a copy of the value of a key, or calls load and stores its result. For concurrent callers load is
 // called once, with the context of the first; the others wait, each until its own context is done. An error is returned
 // to all waiting callers and not stored; if the first caller is cancelled, the next one loads. A stale value that may
-// still be served is returned instead of an error.
+// still be served is returned instead of an error other than [ErrNotFound] and [ErrAccessDenied], which remove it.
 func (c *Cache) GetOrLoad(ctx context.Context, key string, load Load) ([]byte, error) {
 	owned := c.owned.Load()
 	if owned == nil {
@@ -198,10 +198,17 @@ func (c *Cache) GetOrLoad(ctx context.Context, key string, load Load) ([]byte, e
 	switch {
 	case err == nil:
 		return value, nil
-	case given.isOld:
+	case given.isOld && oldMayReplace(err):
 		return given.value, nil
 	}
 	return nil, err
+}
+
+// oldMayReplace reports whether the old value may be returned instead of the error of its reload: not if that says that
+// there is no value, or that the caller may not have it.
+func oldMayReplace(err error) bool {
+	status, _ := passedOn(err)
+	return status != C.ST_NOT_FOUND && status != C.ST_ACCESS_DENIED
 }
 
 // finish ends the lease with a value. It is not an error if the lease has expired: the value is valid.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net"
 	"os/exec"
 	"runtime"
@@ -276,6 +277,30 @@ func TestGetOrLoadPrefersStaleValueToFailure(t *testing.T) {
 	equal(t, loads, 3)
 	_, err = OpenCache(Settings{"ttl_jitter": 2})
 	expect(t, err, ErrConfig)
+}
+
+func TestGetOrLoadReturnsDenialsInsteadOfTheStaleValue(t *testing.T) {
+	for _, denial := range []error{
+		ErrNotFound, ErrAccessDenied, &Error{Status: ErrNotFound}, fmt.Errorf("user 1: %w", ErrAccessDenied),
+	} {
+		cache, err := OpenCache(Settings{"soft_ttl": 0.01})
+		must(t, err)
+		defer cache.Close()
+		must(t, cache.Set("a", []byte("old"), DefaultTTL))
+		denied := false
+		soon(t, "the value is reloaded", func() bool {
+			var value []byte
+			value, err = cache.GetOrLoad(background, "a", func(context.Context, string) ([]byte, time.Duration, error) {
+				denied = true
+				return nil, 0, denial
+			})
+			equal(t, string(value) == "old", !denied)
+			return denied
+		})
+		equal(t, errors.Is(err, denial), true)
+		_, err = cache.Get("a")
+		expect(t, err, ErrNotFound)
+	}
 }
 
 func TestGetOrLoadNextCallerLoadsAfterCancellation(t *testing.T) {

@@ -227,7 +227,10 @@ export class Secret {
 }
 
 declare abstract class Handle {
-  /** Frees the handle. Calls in progress finish normally; closing again has no effect. */
+  /**
+   * Frees the handle. Calls in progress finish normally; closing again has no effect. The leases that a manager revokes
+   * are revoked on another thread; a process that ends by itself waits for that, `process.exit()` does not.
+   */
   close(): void;
   /** For `using`. */
   [Symbol.dispose](): void;

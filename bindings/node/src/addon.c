@@ -43,6 +43,7 @@ static void finalize(napi_env env, void *state, void *hint) {
 /* Called when the thread's JavaScript ends; before Node closes `wake`, because cleanup runs in reverse order. */
 static void close_environment(void *context) {
     environment *state = context;
+    state->ending = true;
     log_closed(state);
     withdraw_calls(state);
     pthread_mutex_lock(&state->lock);

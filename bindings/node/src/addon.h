@@ -38,6 +38,8 @@ typedef struct environment {
     call *calls;
     uint32_t last_id;
     uint32_t awaited;
+    /* Set before `alive` is reset. */
+    bool ending;
 
     pthread_mutex_t lock;
     /* Wakes the event loop. */
@@ -69,9 +71,14 @@ typedef struct {
     st_secret_info info;
 } secret;
 
-/* Held by JavaScript as an `External`. Reference-counted: a call in progress keeps it if it is closed meanwhile. */
+/* Held by JavaScript as an `External`. */
 typedef struct handle {
+    /* Those that use the native object: the open handle, and calls in progress. The last one frees the object. */
+    atomic_int users;
+    /* Those that use this struct: the `External`, and all users together. */
     atomic_int references;
+    /* That of the `External`, or NULL. */
+    environment *state;
     handle_kind kind;
     bool closed;
     /* Not ours to free: one of the built-in caches. */
@@ -92,7 +99,11 @@ handle *new_handle(handle_kind kind, void *pointer, bool builtin);
 /* Takes ownership of the handle. */
 napi_value make_handle(napi_env env, handle *held);
 napi_value make_secret(napi_env env, st_bytes *bytes, const st_secret_info *info);
+/* For a call in progress. */
+void handle_keep(handle *held);
 void handle_release(handle *held);
+/* As `handle_release`, but does not wait for servers as long as the event loop runs, on whose thread it is called. */
+void handle_leave(handle *held);
 /* Returns NULL, with an exception pending, for anything but an open handle of this kind. */
 handle *open_handle(napi_env env, napi_value value, handle_kind kind, const char *name);
 
@@ -166,7 +177,7 @@ struct call {
     st_error *errors;
     st_error error;
 
-    /* For a call on another thread. */
+    /* For a call on another thread. Nothing waits for its result if `deferred` is NULL. */
     napi_deferred deferred;
     uint32_t id;
     bool abandoned;
@@ -216,6 +227,9 @@ napi_value number_result(napi_env env, call *call);
 napi_value integer_result(napi_env env, call *call);
 napi_value secret_result(napi_env env, call *call);
 napi_value handle_result(napi_env env, call *call);
+
+/* Releases a handle on another thread, and keeps the event loop alive until then. */
+void release_later(environment *state, handle *held);
 
 /* Passes a call to a thread of the pool. Returns false if no thread can be started. */
 bool pool_submit(call *call);

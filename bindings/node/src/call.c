@@ -70,7 +70,7 @@ static bool read_handle(napi_env env, napi_value value, handle_kind kind, const 
     if (kind != CACHE && kind != STREAM && is_nothing(env, value)) return true;
     handle *held = open_handle(env, value, kind, name);
     if (held == NULL) return false;
-    atomic_fetch_add(&held->references, 1);
+    handle_keep(held);
     *out = held;
     return true;
 }
@@ -145,7 +145,7 @@ static void call_end(call *call) {
     st_bytes_free(&call->bytes);
     if (call->made != NULL) handle_release(call->made);
     for (size_t at = 0; at < MOST_HANDLES; at++) {
-        if (call->handles[at] != NULL) handle_release((handle *)call->handles[at]);
+        if (call->handles[at] != NULL) handle_leave((handle *)call->handles[at]);
     }
 }
 
@@ -191,39 +191,68 @@ static void unlist(call *call) {
     else call->state->calls = call->next;
 }
 
+static call *new_call(environment *state, const operation *operation) {
+    call *new = malloc(sizeof *new);
+    if (new == NULL) abort();
+    call_begin(new, operation);
+    new->state = state;
+    atomic_fetch_add(&state->references, 1);
+    return new;
+}
+
+static void list(call *call) {
+    environment *state = call->state;
+    call->next = state->calls;
+    if (call->next != NULL) call->next->previous = call;
+    state->calls = call;
+    if (state->awaited++ == 0) napi_ref_threadsafe_function(state->env, state->wake);
+}
+
+static void submit(call *call) {
+    if (pool_submit(call)) return;
+    call->error.status = ST_NO_MEMORY;
+    strcpy(call->error.message, "cannot start a thread for the call");
+    call_done(call);
+}
+
 static napi_value call_later(napi_env env, napi_callback_info info) {
     napi_value values[MOST_PARAMETERS], promise = NULL;
     size_t count = MOST_PARAMETERS;
     void *operation = NULL;
     napi_get_cb_info(env, info, &count, values, NULL, &operation);
     environment *state = environment_of(env);
-    call *call = malloc(sizeof *call);
-    if (call == NULL) abort();
-    call_begin(call, operation);
-    call->state = state;
-    atomic_fetch_add(&state->references, 1);
+    call *call = new_call(state, operation);
     if (!read_arguments(env, values, call) || napi_create_promise(env, &call->deferred, &promise) != napi_ok) {
         call_free(call);
         return NULL;
     }
     call->id = ++state->last_id;
     call->queued_at = seconds_now();
-    call->next = state->calls;
-    if (call->next != NULL) call->next->previous = call;
-    state->calls = call;
-    if (state->awaited++ == 0) napi_ref_threadsafe_function(env, state->wake);
+    list(call);
     if (call->operation->pace == NOTIFIED) {
         st_status status = call->operation->run(call);
         if (status != PENDING) {
             call->error.status = status;
             call_done(call);
         }
-    } else if (!pool_submit(call)) {
-        call->error.status = ST_NO_MEMORY;
-        strcpy(call->error.message, "cannot start a thread for the call");
-        call_done(call);
+    } else {
+        submit(call);
     }
     return promise;
+}
+
+static st_status release_made(call *call) {
+    handle_release(call->made);
+    call->made = NULL;
+    return ST_OK;
+}
+
+void release_later(environment *state, handle *held) {
+    static const operation releasing = {"", "", "", release_made, NULL, REMOTE};
+    call *call = new_call(state, &releasing);
+    call->made = held;
+    list(call);
+    submit(call);
 }
 
 /* Withdraws a call that no thread has begun, or that no other thread is notifying. */
@@ -296,7 +325,7 @@ void take_done_calls(environment *state) {
         first = call->next_queued;
         unlist(call);
         if (!call->abandoned) {
-            settle(state->env, call);
+            if (call->deferred != NULL) settle(state->env, call);
             no_longer_awaited(state);
         }
         call_free(call);

@@ -7,8 +7,7 @@
 /* The memory that a secret takes in addition to its bytes, reported to V8's garbage collector. */
 enum { SECRET_OVERHEAD = 512 };
 
-void handle_release(handle *held) {
-    if (atomic_fetch_sub(&held->references, 1) > 1) return;
+static void free_native(handle *held) {
     switch (held->kind) {
     case SECRETS: st_secrets_free(held->is.secrets); break;
     case CIPHER: st_cipher_free(held->is.cipher); break;
@@ -18,20 +17,40 @@ void handle_release(handle *held) {
         break;
     case REDACTOR: st_redactor_free(held->is.redactor); break;
     case STREAM: st_redact_stream_free(held->is.stream); break;
-    case SECRET:
-        st_bytes_free(&held->is.secret->bytes);
-        free(held->is.secret);
-        break;
+    case SECRET: st_bytes_free(&held->is.secret->bytes); break;
     }
+}
+
+static void forget(handle *held) {
+    if (atomic_fetch_sub(&held->references, 1) > 1) return;
+    /* Its information remains readable after the value is released. */
+    if (held->kind == SECRET) free(held->is.secret);
+    if (held->state != NULL) environment_release(held->state);
     free(held);
+}
+
+void handle_keep(handle *held) {
+    atomic_fetch_add(&held->users, 1);
+}
+
+void handle_release(handle *held) {
+    if (atomic_fetch_sub(&held->users, 1) > 1) return;
+    free_native(held);
+    forget(held);
+}
+
+void handle_leave(handle *held) {
+    environment *state = held->state;
+    /* Freeing a manager may revoke leases, which would block the event loop. If that has ended, it does not matter. */
+    bool elsewhere = held->kind == SECRETS && state != NULL && !state->ending && atomic_load(&held->users) == 1;
+    if (elsewhere) release_later(state, held);
+    else handle_release(held);
 }
 
 static void handle_close(handle *held) {
     if (held->closed) return;
     held->closed = true;
-    /* A value is released now, the others when the last call that uses them has ended. */
-    if (held->kind == SECRET) st_bytes_free(&held->is.secret->bytes);
-    handle_release(held);
+    handle_leave(held);
 }
 
 static void finalize(napi_env env, void *data, void *weight) {
@@ -39,13 +58,13 @@ static void finalize(napi_env env, void *data, void *weight) {
     handle *held = data;
     if (weight != NULL) napi_adjust_external_memory(env, -(int64_t)(uintptr_t)weight, &now);
     handle_close(held);
-    handle_release(held);
+    forget(held);
 }
 
 handle *new_handle(handle_kind kind, void *pointer, bool builtin) {
     handle *held = calloc(1, sizeof *held);
     if (held == NULL) abort();
-    held->references = 1;
+    held->users = held->references = 1;
     held->kind = kind;
     held->is.any = pointer;
     held->builtin = builtin;
@@ -60,8 +79,9 @@ napi_value make_handle(napi_env env, handle *held) {
         handle_close(held);
         return NULL;
     }
-    /* The first reference is for the open handle, this one for the `External`. */
     atomic_fetch_add(&held->references, 1);
+    held->state = environment_of(env);
+    atomic_fetch_add(&held->state->references, 1);
     if (weight > 0) napi_adjust_external_memory(env, (int64_t)weight, &now);
     return external;
 }

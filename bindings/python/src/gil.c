@@ -117,11 +117,12 @@ bool handle_enter(handle *handle, const char *what) {
     return true;
 }
 
+/* Freeing may send requests, and write files. Other threads that close the handle meanwhile find no pointer. */
 static void free_unused(handle *handle) {
     if (handle->closed && handle->users == 0 && handle->pointer != NULL) {
         void *pointer = handle->pointer;
         handle->pointer = NULL;
-        handle->free(pointer);
+        WITHOUT_GIL(handle->free(pointer));
         release_dropped();
     }
 }

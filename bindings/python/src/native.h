@@ -103,8 +103,8 @@ int held_visit(held *list, visitproc visit, void *arg);
 /* Detaches a list from its owner, which is freed before the library drops the list's entries. */
 void held_leave(held **list);
 
-/* A handle of the library that may be closed while other threads use it: the last of them frees it. Only changed
- * with the GIL. */
+/* A handle of the library that may be closed while other threads use it: the last of them frees it, without the GIL.
+ * Only changed with the GIL. */
 typedef struct {
     void *pointer;
     size_t users;

@@ -1,5 +1,7 @@
 """Threads, forks, other processes, and exit."""
 
+import gc
+import json
 import logging
 import multiprocessing
 import os
@@ -7,9 +9,10 @@ import sys
 import threading
 import time
 import unittest
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import st_secrets
-from st_secrets import SecretsManager, TTLCache
+from st_secrets import SecretsManager, TTLCache, VaultDynamicProvider
 from support import Case
 
 
@@ -321,6 +324,57 @@ class Threads(Case):
         for thread in threads:
             thread.join()
         self.assertEqual((released, results), ([True], ["late"] * 2))
+
+    def test_other_threads_run_while_a_manager_is_freed(self):
+        """The responder is a thread of this process, so it cannot answer while the GIL is held."""
+
+        class Vault(BaseHTTPRequestHandler):
+            def do_POST(self):
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                lease = {"lease_id": "a/1", "lease_duration": 3600, "renewable": True, "data": {"username": "ada"}}
+                body = b"{}" if "revoke" in self.path else json.dumps(lease).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_GET = do_PUT = do_POST
+
+            def log_message(self, *_):
+                pass
+
+        def used():
+            leased = VaultDynamicProvider("database/creds/app", {"username": "DB_USER"}, revoke=True, url=url, token="t")
+            manager = SecretsManager.open([leased])
+            self.assertEqual(manager.get("DB_USER"), "ada")
+            return manager
+
+        class Owner:
+            def get_secret(self, key):
+                return None
+
+        def collected():
+            owner, manager = Owner(), used()
+            owner.manager = manager
+            manager.add_provider(owner)
+            del owner, manager
+            gc.collect()
+
+        def with_an_exception_set():
+            with self.assertRaises(IndexError):
+                [used()][5]
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Vault)
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        threading.Thread(target=server.serve_forever).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        st_secrets.set_log_level(logging.INFO)
+        self.addCleanup(st_secrets.set_log_level, logging.WARNING)
+        for free in (lambda: used().close(), lambda: used() and None, collected, with_an_exception_set):
+            with self.assertLogs("st_secrets.vault", logging.INFO) as logs:
+                free()
+            self.assertRegex(logs.records[-1].getMessage(), "^revoked the lease", logs.output)
 
     def test_values_are_consistent_under_many_threads(self):
         old = sys.getswitchinterval()

@@ -9,8 +9,7 @@ static _Thread_local PyObject *failure;
 
 typedef struct {
     PyObject *wake;
-    const st_bytes *value;
-    void *object;
+    PyObject *value; /* borrowed; `missing` if there is none */
     const st_error *error;
 } end;
 
@@ -28,11 +27,9 @@ static PyObject *exception_of(const st_error *error) {
  * JSON of the library itself, or the load was abandoned. */
 static void wake_up(void *context) {
     end *end = context;
-    PyObject *type, *pending, *traceback, *value = missing, *error = Py_None;
+    PyObject *type, *pending, *traceback, *value = end->value, *error = Py_None;
     PyErr_Fetch(&type, &pending, &traceback);
-    if (end->object != NULL) {
-        value = ((held *)end->object)->object;
-    } else if (failure != NULL) {
+    if (value == missing && failure != NULL) {
         error = failure;
     }
     Py_INCREF(value);
@@ -57,13 +54,55 @@ static void wake_up(void *context) {
 }
 
 static void ended(void *context, const st_bytes *value, void *object, const st_error *error) {
-    end end = {context, value, object, error};
+    (void)value;
+    end end = {context, object == NULL ? missing : ((held *)object)->object, error};
     with_gil(wake_up, &end);
 }
 
-/* _begin(key, load, wake), with a key of `_key`: returns (lease, None, None) and registers `load` if the caller is to
- * load the value; (None, the load of another caller or None, the number of the registration of `wake`) if the value is
- * being loaded; or None if it exists. Never waits. */
+void cancel_wake(const st_cache *cache, uint64_t waiter, PyObject *wake) {
+    bool cancelled = false;
+    st_cache_load_notify_cancel(cache, waiter, &cancelled, NULL);
+    if (cancelled) {
+        Py_DECREF(wake);
+    }
+}
+
+bool keep_number(PyObject *object, const char *name, uint64_t value) {
+    PyObject *number = PyLong_FromUnsignedLongLong(value);
+    bool kept = number != NULL && PyObject_SetAttrString(object, name, number) == 0;
+    Py_XDECREF(number);
+    return kept;
+}
+
+/* Keeps the lease in `load`, and registers it. Without both, nobody would end the load. */
+static bool lead(cache_object *self, PyObject *key, PyObject *load, uint64_t lease) {
+    if (keep_number(load, "lease", lease) && self->loads != NULL && PyDict_SetItem(self->loads, key, load) == 0) {
+        return true;
+    }
+    st_cache_load_abandon(self->cache, lease, ST_ABANDONED, NULL, 0, NULL);
+    if (!PyErr_Occurred()) {
+        raise_status(ST_ABANDONED, "the cache is being freed");
+    }
+    return false;
+}
+
+/* Keeps the number of the registration in `wake`, and returns the load of another caller of this process, or None. */
+static PyObject *follow(cache_object *self, PyObject *key, PyObject *wake, uint64_t waiter) {
+    if (!keep_number(wake, "number", waiter)) {
+        cancel_wake(self->cache, waiter, wake);
+        return NULL;
+    }
+    PyObject *other = self->loads == NULL ? NULL : PyDict_GetItemWithError(self->loads, key);
+    if (other == NULL) {
+        PyErr_Clear();
+        other = Py_None;
+    }
+    return Py_NewRef(other);
+}
+
+/* _begin(key, load, wake), with a key of `_key`. If the caller is to load the value, sets `load.lease`; if it is being
+ * loaded, sets `wake.number`, and returns the load of another caller of this process, or None; if it exists, sets
+ * neither. They are set here because a signal handler may raise before the caller can store a result. Never waits. */
 PyObject *cache_begin(cache_object *self, PyObject *args) {
     PyObject *key_object, *load, *wake;
     cache_key key;
@@ -87,37 +126,23 @@ PyObject *cache_begin(cache_object *self, PyObject *args) {
     if (status != ST_OK) {
         return raise_error(&error);
     }
-    if (outcome == ST_LOAD_HIT) {
-        Py_RETURN_NONE;
-    }
     if (outcome == ST_LOAD_BUSY) {
-        PyObject *other = self->loads == NULL ? NULL : PyDict_GetItemWithError(self->loads, key_object);
-        if (other == NULL) {
-            PyErr_Clear();
-            other = Py_None;
-        }
-        Py_INCREF(other);
-        return Py_BuildValue("(ONK)", Py_None, other, (unsigned long long)waiter);
+        return follow(self, key_object, wake, waiter);
     }
-    if (self->loads == NULL || PyDict_SetItem(self->loads, key_object, load) != 0) {
-        st_cache_load_abandon(self->cache, lease, ST_ABANDONED, NULL, 0, NULL);
-        return PyErr_Occurred() ? NULL : raise_status(ST_ABANDONED, "the cache is being freed");
+    if (outcome == ST_LOAD_LEADER && !lead(self, key_object, load, lease)) {
+        return NULL;
     }
-    return Py_BuildValue("(KOO)", (unsigned long long)lease, Py_None, Py_None);
+    Py_RETURN_NONE;
 }
 
 /* _cancel(waiter, wake): `wake` will not be called, if it was not. */
 PyObject *cache_cancel(cache_object *self, PyObject *args) {
     PyObject *wake;
     unsigned long long waiter;
-    bool cancelled = false;
     if (!PyArg_ParseTuple(args, "KO:_cancel", &waiter, &wake)) {
         return NULL;
     }
-    st_cache_load_notify_cancel(self->cache, waiter, &cancelled, NULL);
-    if (cancelled) {
-        Py_DECREF(wake);
-    }
+    cancel_wake(self->cache, waiter, wake);
     Py_RETURN_NONE;
 }
 

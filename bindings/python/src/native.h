@@ -216,6 +216,10 @@ PyObject *cache_begin(cache_object *self, PyObject *args);
 PyObject *cache_cancel(cache_object *self, PyObject *args);
 PyObject *cache_finish(cache_object *self, PyObject *args);
 PyObject *cache_abandon(cache_object *self, PyObject *args);
+/* Sets an attribute. Returns false with an exception set. */
+bool keep_number(PyObject *object, const char *name, uint64_t value);
+/* `wake` will not be called, if it was not. */
+void cancel_wake(const st_cache *cache, uint64_t waiter, PyObject *wake);
 
 /* The handle of a Cipher or a manager; NULL for None, which selects that of the process. */
 bool cipher_of(PyObject *object, handle **out);  /* cipher.c */

@@ -20,9 +20,9 @@ os.register_at_fork(after_in_child=_waiting.clear)
 
 
 class Load:
-    """The thread or task that loads a key."""
+    """The thread or task that loads a key. `lease` is the number of its lease, or 0."""
 
-    __slots__ = ("_key", "_task", "_thread", "ended")
+    __slots__ = ("_key", "_task", "_thread", "ended", "lease")
 
     def __init__(self, key: Hashable) -> None:
         self._key = key
@@ -31,6 +31,7 @@ class Load:
         # A weak reference: if the task's event loop is dropped, so is the task, and a waiting caller loads instead.
         self._task = None if task is None else weakref.ref(task)
         self.ended = False
+        self.lease = 0
 
     def needs_this_thread(self) -> bool:
         """Whether a task of this thread runs the load, which could not continue if the thread waited."""
@@ -71,13 +72,24 @@ class Load:
                 _waiting[me] = before
 
 
-class Waiter:
-    """A caller that waits for the load of another. It is called with the value or the exception."""
+def wait(load: Load | None, lock: threading.Lock) -> None:
+    """Waits in this thread until the load of another caller ends and releases `lock`. None: Python does not know it."""
+    if load is None:
+        lock.acquire()
+    else:
+        load.block(lock)
 
-    __slots__ = ("_error", "_value", "_wake")
+
+class Waiter:
+    """A caller that waits for the load of another. It is called with the value or the exception. `number` is the number
+    of its registration, or 0.
+    """
+
+    __slots__ = ("_error", "_value", "_wake", "number")
 
     def __init__(self, wake: Callable[[], object]) -> None:
         self._wake = wake
+        self.number = 0
 
     @classmethod
     def of_task(cls, future: asyncio.Future[None]) -> Waiter:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from . import _native
 from ._cached import Cached, P, R, cached_function, name_of
 from ._entry import CacheEntry
-from ._flight import Load, Waiter
+from ._flight import Load, Waiter, wait
 
 __all__ = [
     "CacheEntry",
@@ -63,27 +63,24 @@ class TTLCache(_native.Cache[T]):
         while value is _MISSING:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             own, waiter = Load(shown), Waiter.of_task(future)
-            begun = self._begin(key, own, waiter)
-            if begun is None:
-                value = self.get(key, _MISSING)
-                continue
-            lease, other, number = begun
-            if lease is None:
-                try:
+            try:
+                other = self._begin(key, own, waiter)
+                if own.lease:
+                    value = await factory()
+                    self._end(key, own, value, 0.0 if value is None and not keeps_none else ttl)
+                elif waiter.number:
                     if other is not None:
                         other.refuse_itself()
                     await future
-                finally:
-                    self._cancel(number, waiter)
-                value = waiter.take()
-                continue
-            try:
-                value = await factory()
-                self._end(key, own, lease, value, 0.0 if value is None and not keeps_none else ttl)
+                    value = waiter.take()
+                else:
+                    value = self.get(key, _MISSING)
             except BaseException as error:
-                value = self._fail(key, own, lease, error)
+                value = self._fail(key, own, error)
                 if value is _MISSING:
                     raise
+            finally:
+                self._leave(waiter)
         return value
 
     def _load(self, key: Hashable, factory: Callable[[], T], ttl: float | None, keeps_none: bool = True) -> T:
@@ -94,43 +91,43 @@ class TTLCache(_native.Cache[T]):
             lock = threading.Lock()
             lock.acquire()
             own, waiter = Load(shown), Waiter(lock.release)
-            begun = self._begin(key, own, waiter)
-            if begun is None:
-                value = self.get(key, _MISSING)
-                continue
-            lease, other, number = begun
-            if lease is None:
-                try:
-                    if other is None:
-                        lock.acquire()
-                    elif other.needs_this_thread():
-                        return factory()  # that task will store its own result
-                    else:
-                        other.block(lock)
-                finally:
-                    self._cancel(number, waiter)
-                value = waiter.take()
-                continue
             try:
-                value = factory()
-                self._end(key, own, lease, value, 0.0 if value is None and not keeps_none else ttl)
+                other = self._begin(key, own, waiter)
+                if own.lease:
+                    value = factory()
+                    self._end(key, own, value, 0.0 if value is None and not keeps_none else ttl)
+                elif not waiter.number:
+                    value = self.get(key, _MISSING)
+                elif other is not None and other.needs_this_thread():
+                    return factory()  # that task will store its own result
+                else:
+                    wait(other, lock)
+                    value = waiter.take()
             except BaseException as error:
-                value = self._fail(key, own, lease, error)
+                value = self._fail(key, own, error)
                 if value is _MISSING:
                     raise
+            finally:
+                self._leave(waiter)
         return value
 
-    def _end(self, key: Hashable, own: Load, lease: int, value: T, ttl: float | None) -> None:
+    def _end(self, key: Hashable, own: Load, value: T, ttl: float | None) -> None:
         own.ended = True
-        self._finish(key, own, lease, value, ttl)
+        self._finish(key, own, own.lease, value, ttl)
 
-    def _fail(self, key: Hashable, own: Load, lease: int, error: BaseException) -> T:
-        """Ends a load without a value. Returns the old value if it may still be served."""
-        own.ended = True
-        self._abandon(key, own, lease, error)
-        may_serve = self._refreshes and isinstance(error, Exception)
-        old: T = self.get(key, _MISSING) if may_serve else _MISSING
+    def _fail(self, key: Hashable, own: Load, error: BaseException) -> T:
+        """Ends a load without a value, if this caller began one. Returns the old value if it may still be served."""
+        old: T = _MISSING
+        if own.lease:
+            own.ended = True
+            self._abandon(key, own, own.lease, error)
+            if self._refreshes and isinstance(error, Exception):
+                old = self.get(key, _MISSING)
         return old
+
+    def _leave(self, waiter: Waiter) -> None:
+        if waiter.number:
+            self._cancel(waiter.number, waiter)
 
 
 _provider_config_cache: TTLCache[dict[str, Any]] = TTLCache._built_in(False)

@@ -1,5 +1,6 @@
 """Shared by the tests."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -102,6 +103,31 @@ def run_all(functions):
         raise AssertionError("a thread hangs")
     if errors:
         raise errors[0]
+
+
+class Interrupted(BaseException):
+    """What the handler of a signal raises."""
+
+
+@contextlib.contextmanager
+def interrupted_after(name):
+    """Raises Interrupted when the next C function of this name returns to this thread, as the handler of a signal may,
+    and expects it.
+    """
+
+    def watch(frame, event, function):
+        if event == "c_return" and function.__name__ == name:
+            sys.setprofile(None)
+            raise Interrupted
+
+    sys.setprofile(watch)
+    try:
+        yield
+    except Interrupted:
+        return
+    finally:
+        sys.setprofile(None)
+    raise AssertionError("it was not interrupted")
 
 
 class Thing:

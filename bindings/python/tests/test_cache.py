@@ -14,7 +14,7 @@ from unittest import mock
 import st_secrets
 from st_secrets import BusyError, ConfigError, InvalidArgumentError, NotFoundError, TTLCache, _flight
 from st_secrets.cache import CacheEntry
-from support import Case, Thing, run_all, until
+from support import Case, Thing, interrupted_after, run_all, until
 
 
 class Values(Case):
@@ -269,6 +269,22 @@ class Loads(Case):
         run_all([owner, other])
         self.assertEqual(results, ["mine"])
 
+    def test_lease_is_given_back_if_a_signal_handler_raises_at_any_point(self):
+        for function in ("_key", "_begin", "_finish"):
+            cache = TTLCache()
+            with interrupted_after(function):
+                cache.get_or_set("key", lambda: 1)
+            self.assertEqual(cache.get_or_set("key", lambda: 2), 1 if function == "_finish" else 2)
+
+    def test_waiter_is_forgotten_if_a_signal_handler_raises(self):
+        cache, own, wakes = TTLCache(), _flight.Load("key"), []
+        cache._begin("key", own, lambda *_: None)
+        with mock.patch.object(_flight.Waiter, "__call__", lambda *_: wakes.append(1)):
+            with interrupted_after("_begin"):
+                cache.get_or_set("key", lambda: 2)
+            cache._finish("key", own, own.lease, 1, None)
+        self.assertEqual((cache.get("key"), wakes), (1, []))
+
     def test_load_of_its_own_key_raises(self):
         cache = TTLCache()
         with self.assertRaises(BusyError):
@@ -316,10 +332,10 @@ class Loads(Case):
             if len(heard) == 1:
                 raise KeyboardInterrupt  # from the handler of a signal that came before
 
-        lease, _, _ = cache._begin("key", own, wake)
+        cache._begin("key", own, wake)
         cache._begin("key", _flight.Load("key"), wake)
         with self.assertRaises(KeyboardInterrupt):
-            cache._finish("key", own, lease, "value", None)
+            cache._finish("key", own, own.lease, "value", None)
         self.assertEqual(heard, ["value", "value"])
 
     def test_waiter_whose_key_cannot_be_compared(self):
@@ -329,13 +345,13 @@ class Loads(Case):
             def __eq__(self, other):
                 raise ValueError
 
-        cache, own, heard = TTLCache(), _flight.Load("key"), []
+        cache, own, other, heard = TTLCache(), _flight.Load("key"), _flight.Load("key"), []
         wake = lambda *end: heard.append(end)  # noqa: E731
-        lease, _, _ = cache._begin("key", own, wake)
-        lease_of_waiter, load, number = cache._begin(Key("key"), _flight.Load("key"), wake)
-        self.assertEqual((lease_of_waiter, load), (None, None))
-        self.assertGreater(number, 0)
-        cache._finish("key", own, lease, "value", None)
+        cache._begin("key", own, wake)
+        self.assertIsNone(cache._begin(Key("key"), other, wake))
+        self.assertEqual(other.lease, 0)
+        self.assertGreater(wake.number, 0)
+        cache._finish("key", own, own.lease, "value", None)
         self.assertEqual(heard, [("value", None)])
 
 

@@ -7,7 +7,7 @@ import time
 import unittest
 
 from st_secrets import BusyError, TTLCache
-from support import Case, Thing, run_all
+from support import Case, Thing, interrupted_after, run_all
 
 
 class AsyncLoads(Case):
@@ -54,6 +54,17 @@ class AsyncLoads(Case):
 
         self.assertEqual(asyncio.run(main()), "from the thread")
         self.assertEqual(released, [True])
+
+    def test_lease_is_given_back_if_a_signal_handler_raises_at_any_point(self):
+        async def load(value):
+            return value
+
+        for function in ("_begin", "_finish"):
+            cache = TTLCache()
+            with interrupted_after(function):
+                asyncio.run(cache.get_or_set_async("key", lambda: load(1)))
+            value = asyncio.run(asyncio.wait_for(cache.get_or_set_async("key", lambda: load(2)), 60))
+            self.assertEqual(value, 1 if function == "_finish" else 2)
 
     def test_next_waiter_loads_after_a_cancellation(self):
         cache = TTLCache()

@@ -46,7 +46,7 @@ public:
         if (::st_cache_open(config.raw(), &raw, failure.raw()) != ST_OK) {
             return failure;
         }
-        return Cache(raw);
+        return Cache(raw, true);
     }
     /// The built-in caches of the process: 300 s and 100 entries, with keys such as `provider:replicate:config`; 60 s
     /// and 500 entries, with keys such as `user:123:permissions`. `close()` does not close them. The result is not open
@@ -54,11 +54,12 @@ public:
     static Cache provider_config() noexcept { return Cache(::st_cache_provider_config()); }
     static Cache user_permission() noexcept { return Cache(::st_cache_user_permission()); }
 
-    Cache(Cache &&other) noexcept : raw_(std::exchange(other.raw_, nullptr)) {}
+    Cache(Cache &&other) noexcept : raw_(std::exchange(other.raw_, nullptr)), may_refresh_(other.may_refresh_) {}
     Cache &operator=(Cache &&other) noexcept {
         if (this != &other) {
             close();
             raw_ = std::exchange(other.raw_, nullptr);
+            may_refresh_ = other.may_refresh_;
         }
         return *this;
     }
@@ -163,7 +164,7 @@ public:
     detail::Loaded<F> get_or_load_object(std::string_view key, F &&load, Seconds ttl = default_ttl,
                                          Seconds timeout = forever) const {
         detail::ObjectLoader<F> loader(load, ttl);
-        auto value = detail::load_object(raw_, key, loader, timeout);
+        auto value = detail::load_object(raw_, key, loader, timeout, may_refresh_);
         if (!value) {
             loader.rethrow();
         }
@@ -173,7 +174,7 @@ public:
     Result<detail::Loaded<F>> try_get_or_load_object(std::string_view key, F &&load, Seconds ttl = default_ttl,
                                                      Seconds timeout = forever) const {
         detail::ObjectLoader<F> loader(load, ttl);
-        return detail::load_object(raw_, key, loader, timeout);
+        return detail::load_object(raw_, key, loader, timeout, may_refresh_);
     }
 
     /// `get_or_load` in two steps, for callers that cannot load within the call: returns the value or a lease to load
@@ -227,8 +228,10 @@ public:
     [[nodiscard]] const st_cache *raw() const noexcept { return raw_; }
 
 private:
-    explicit Cache(const st_cache *raw) noexcept : raw_(raw) {}
+    explicit Cache(const st_cache *raw, bool may_refresh = false) noexcept : raw_(raw), may_refresh_(may_refresh) {}
     const st_cache *raw_ = nullptr;
+    /// Whether the cache may have a `soft_ttl`.
+    bool may_refresh_ = false;
 };
 
 /// Removes the entries of a provider from the built-in cache and returns their number.

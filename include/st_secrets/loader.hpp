@@ -102,12 +102,16 @@ private:
     Loaded<F> value_{};
 };
 
+/// `may_refresh`: a value that the cache has may have to be reloaded, so a lookup is not enough.
 template <class F>
-Result<Loaded<F>> load_object(const st_cache *cache, std::string_view key, ObjectLoader<F> &loader, Seconds timeout) {
+Result<Loaded<F>> load_object(const st_cache *cache, std::string_view key, ObjectLoader<F> &loader, Seconds timeout,
+                              bool may_refresh) {
     using T = std::decay_t<std::invoke_result_t<F &>>;
-    auto found = get_object<T>(cache, key);
-    if (found.status() != Status::not_found) {
-        return found;
+    if (!may_refresh) {
+        auto found = get_object<T>(cache, key);
+        if (found.status() != Status::not_found) {
+            return found;
+        }
     }
     using Clock = std::chrono::steady_clock;
     Clock::time_point begun = Clock::now();
@@ -127,7 +131,7 @@ Result<Loaded<F>> load_object(const st_cache *cache, std::string_view key, Objec
         if (loader.value() != nullptr) {
             return Result<Loaded<F>>(loader.value());
         }
-        found = get_object<T>(cache, key);
+        auto found = get_object<T>(cache, key);
         if (found.status() != Status::not_found) {
             return found;
         }

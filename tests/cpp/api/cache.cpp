@@ -76,6 +76,32 @@ static void settings_of_open_with() {
     THROWS(st::Cache::open_with(st::Config().ttl_jitter(2.0)), st::Status::config, "ttl_jitter");
 }
 
+static void object_is_reloaded_after_soft_ttl() {
+    st::Cache opened = st::Cache::open_with(st::Config().soft_ttl(10ms).max_size(3));
+    opened.set_object("a", 1);
+    st::Cache moved(std::move(opened)), cache;
+    cache = std::move(moved);
+    int loads = 0;
+    auto load = [&] { return ++loads, 2; };
+    for (int tries = 0; tries < 60'000 && *cache.get_or_load_object("a", load) == 1; tries++) {
+        std::this_thread::sleep_for(1ms);
+    }
+    CHECK(loads > 0 && *cache.get_object<int>("a") == 2);
+
+    // The old value is preferred to a failure.
+    cache.set_object("b", 1);
+    auto fails = [&]() -> int {
+        ++loads;
+        throw std::runtime_error("the database is away");
+    };
+    loads = 0;
+    for (int tries = 0; tries < 60'000 && loads == 0; tries++) {
+        CHECK(*cache.get_or_load_object("b", fails) == 1);
+        std::this_thread::sleep_for(1ms);
+    }
+    CHECK(loads > 0 && *cache.get_or_load_object("b", fails) == 1);
+}
+
 struct User {
     int id;
     std::string name;
@@ -242,6 +268,7 @@ int main() {
     entries_are_removed();
     built_in_caches();
     settings_of_open_with();
+    object_is_reloaded_after_soft_ttl();
     objects_of_any_type();
     object_of_foreign_code_has_another_type();
     missing_value_is_loaded();

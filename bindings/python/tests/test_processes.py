@@ -344,7 +344,9 @@ class Threads(Case):
                 pass
 
         def used():
-            leased = VaultDynamicProvider("database/creds/app", {"username": "DB_USER"}, revoke=True, url=url, token="t")
+            leased = VaultDynamicProvider(
+                "database/creds/app", {"username": "DB_USER"}, revoke=True, url=url, token="t"
+            )
             manager = SecretsManager.open([leased])
             self.assertEqual(manager.get("DB_USER"), "ada")
             return manager

@@ -9,9 +9,23 @@ static _Thread_local PyObject *failure;
 
 typedef struct {
     PyObject *wake;
-    PyObject *value; /* borrowed; `missing` if there is none */
+    const st_bytes *bytes; /* NULL for a cache of objects, whose bytes are JSON of the library itself */
+    void *object;
     const st_error *error;
 } end;
+
+static PyObject *value_of(const end *end) {
+    PyObject *value = NULL;
+    if (end->bytes != NULL) {
+        value = PyBytes_FromStringAndSize((const char *)end->bytes->data, (Py_ssize_t)end->bytes->len);
+        if (value == NULL) {
+            keep_exception();
+        }
+    } else if (end->object != NULL) {
+        value = Py_NewRef(((held *)end->object)->object);
+    }
+    return value == NULL ? Py_NewRef(missing) : value;
+}
 
 static PyObject *exception_of(const st_error *error) {
     PyObject *type, *value, *traceback;
@@ -23,17 +37,13 @@ static PyObject *exception_of(const st_error *error) {
     return value;
 }
 
-/* Calls wake(value, exception). If there is neither, the value is `missing`, and the caller looks it up again: it is
- * JSON of the library itself, or the load was abandoned. */
+/* Calls wake(value, exception). If there is neither, the value is `missing`, and the caller looks it up again. */
 static void wake_up(void *context) {
     end *end = context;
-    PyObject *type, *pending, *traceback, *value = end->value, *error = Py_None;
+    PyObject *type, *pending, *traceback;
     PyErr_Fetch(&type, &pending, &traceback);
-    if (value == missing && failure != NULL) {
-        error = failure;
-    }
-    Py_INCREF(value);
-    Py_INCREF(error);
+    PyObject *value = value_of(end);
+    PyObject *error = Py_NewRef(value == missing && failure != NULL ? failure : Py_None);
     if (error == Py_None && end->error->status != ST_OK && end->error->status != ST_ABANDONED) {
         Py_DECREF(error);
         error = exception_of(end->error);
@@ -55,8 +65,29 @@ static void wake_up(void *context) {
 
 static void ended(void *context, const st_bytes *value, void *object, const st_error *error) {
     (void)value;
-    end end = {context, object == NULL ? missing : ((held *)object)->object, error};
+    end end = {context, NULL, object, error};
     with_gil(wake_up, &end);
+}
+
+void load_of_bytes_ended(void *context, const st_bytes *value, void *object, const st_error *error) {
+    (void)object;
+    end end = {context, value, NULL, error};
+    with_gil(wake_up, &end);
+}
+
+st_status load_fails(PyObject *exception, char *message, size_t size) {
+    message[0] = 0;
+    if (PyObject_IsInstance(exception, PyExc_Exception) != 1) {
+        PyErr_Clear();
+        return ST_ABANDONED;
+    }
+    failure = exception;
+    PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
+    return status_of_exception(message, size);
+}
+
+void load_failed(void) {
+    failure = NULL;
 }
 
 void cancel_wake(const st_cache *cache, uint64_t waiter, PyObject *wake) {
@@ -190,19 +221,13 @@ PyObject *cache_finish(cache_object *self, PyObject *args) {
 PyObject *cache_abandon(cache_object *self, PyObject *args) {
     PyObject *key, *load, *exception;
     unsigned long long lease;
-    st_status status = ST_ABANDONED;
     char message[200];
     if (!PyArg_ParseTuple(args, "OOKO:_abandon", &key, &load, &lease, &exception)) {
         return NULL;
     }
-    bool is_failure = PyObject_IsInstance(exception, PyExc_Exception) == 1;
-    if (is_failure) {
-        PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
-        status = status_of_exception(message, sizeof message);
-    }
-    failure = is_failure ? exception : NULL;
-    st_cache_load_abandon(self->cache, lease, status, is_failure ? message : NULL, is_failure ? ST_NUL : 0, NULL);
-    failure = NULL;
+    st_status status = load_fails(exception, message, sizeof message);
+    st_cache_load_abandon(self->cache, lease, status, message, ST_NUL, NULL);
+    load_failed();
     bool left = leave(self, key, load);
     release_dropped();
     return left && !interrupted() ? Py_NewRef(Py_None) : NULL;

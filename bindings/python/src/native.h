@@ -218,6 +218,12 @@ PyObject *cache_finish(cache_object *self, PyObject *args);
 PyObject *cache_abandon(cache_object *self, PyObject *args);
 /* Sets an attribute. Returns false with an exception set. */
 bool keep_number(PyObject *object, const char *name, uint64_t value);
+/* The st_load_ended_fn of bytes: calls wake(value, exception), once, and releases the reference to `wake`. */
+void load_of_bytes_ended(void *wake, const st_bytes *value, void *object, const st_error *error);
+/* The status and message of a load that this thread ends with an exception: ST_ABANDONED if it is not an `Exception`.
+ * Until `load_failed`, those that wait for a load in this process get the exception itself. */
+st_status load_fails(PyObject *exception, char *message, size_t size);
+void load_failed(void);
 /* `wake` will not be called, if it was not. */
 void cancel_wake(const st_cache *cache, uint64_t waiter, PyObject *wake);
 

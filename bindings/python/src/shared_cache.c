@@ -75,29 +75,56 @@ static PyObject *shared_cache_invalidate_prefix(handle_object *self, PyObject *p
     return failed(status, &error) ? NULL : PyLong_FromSize_t(count);
 }
 
-/* Returns the value and 0; None and the lease of a load; or None and 0 if another thread is loading. */
-static PyObject *shared_cache_begin(handle_object *self, PyObject *key) {
+/* _begin(key, load, wake): returns the value, or `missing`. If the caller is to load it, sets `load.lease`, and the
+ * value is an old one that may be served if that fails; if it is being loaded, sets `wake.number`. They are set here
+ * because a signal handler may raise before the caller can store a result. Does not wait for the load. */
+static PyObject *shared_cache_begin(handle_object *self, PyObject *args) {
+    PyObject *key, *load, *wake;
     const char *data;
     Py_ssize_t len;
-    if (!bytes_of(key, "key", &data, &len)) {
+    if (!PyArg_ParseTuple(args, "OOO:_begin", &key, &load, &wake) || !bytes_of(key, "key", &data, &len) ||
+        !handle_enter(&self->handle, "SharedCache")) {
         return NULL;
     }
+    const st_cache *cache = self->handle.pointer;
     st_bytes value = {0};
-    uint64_t lease = 0;
+    uint64_t lease = 0, waiter = 0;
     int32_t outcome = 0;
     st_status status;
     ST_ERROR(error);
-    CACHE_CALL(self, status = st_cache_load_begin(self->handle.pointer, data, (size_t)len, 0, INFINITY, &outcome,
-                                                  &value, &lease, &error));
-    if (failed(status, &error)) {
+    Py_INCREF(wake);
+    WITHOUT_GIL(status = st_cache_load_begin_notify(cache, data, (size_t)len, INFINITY, load_of_bytes_ended, wake,
+                                                    &outcome, &value, &lease, &waiter, &error));
+    bool kept = true;
+    if (outcome != ST_LOAD_BUSY) {
+        Py_DECREF(wake);
+    } else if (!(kept = keep_number(wake, "number", waiter))) {
+        cancel_wake(cache, waiter, wake);
+    }
+    if (outcome == ST_LOAD_LEADER && !(kept = keep_number(load, "lease", lease))) {
+        st_cache_load_abandon(cache, lease, ST_ABANDONED, NULL, 0, NULL);
+    }
+    handle_leave(&self->handle);
+    release_dropped();
+    if (!kept || failed(status, &error)) {
+        st_bytes_free(&value);
         return NULL;
     }
-    if (outcome == ST_LOAD_HIT) {
-        PyObject *bytes = bytes_from(&value);
-        return bytes == NULL ? NULL : Py_BuildValue("(Ni)", bytes, 0);
+    return outcome == ST_LOAD_HIT || value.data != NULL ? bytes_from(&value) : Py_NewRef(missing);
+}
+
+/* _cancel(waiter, wake): `wake` will not be called, if it was not. */
+static PyObject *shared_cache_cancel(handle_object *self, PyObject *args) {
+    PyObject *wake;
+    unsigned long long waiter;
+    if (!PyArg_ParseTuple(args, "KO:_cancel", &waiter, &wake)) {
+        return NULL;
     }
-    st_bytes_free(&value);
-    return Py_BuildValue("(OK)", Py_None, (unsigned long long)(outcome == ST_LOAD_LEADER ? lease : 0));
+    /* If the cache is closed, the end of its loads wakes all. */
+    if (!self->handle.closed) {
+        cancel_wake(self->handle.pointer, waiter, wake);
+    }
+    Py_RETURN_NONE;
 }
 
 static PyObject *shared_cache_finish(handle_object *self, PyObject *args) {
@@ -119,15 +146,23 @@ static PyObject *shared_cache_finish(handle_object *self, PyObject *args) {
     Py_RETURN_NONE;
 }
 
+/* _abandon(lease, exception), as that of a Cache. Returns whether an old value may be served instead. */
 static PyObject *shared_cache_abandon(handle_object *self, PyObject *args) {
+    PyObject *exception;
     unsigned long long lease;
-    if (!PyArg_ParseTuple(args, "K:_abandon", &lease)) {
+    char message[200];
+    if (!PyArg_ParseTuple(args, "KO:_abandon", &lease, &exception) || !handle_enter(&self->handle, "SharedCache")) {
         return NULL;
     }
-    st_status status;
-    CACHE_CALL(self, status = st_cache_load_abandon(self->handle.pointer, lease, ST_ABANDONED, NULL, 0, NULL));
-    (void)status; /* It may have ended. */
-    Py_RETURN_NONE;
+    st_status status = load_fails(exception, message, sizeof message);
+    WITHOUT_GIL(st_cache_load_abandon(self->handle.pointer, lease, status, message, ST_NUL, NULL));
+    load_failed();
+    handle_leave(&self->handle);
+    release_dropped();
+    if (interrupted()) {
+        return NULL;
+    }
+    return PyBool_FromLong(status != ST_ABANDONED && status != ST_NOT_FOUND && status != ST_ACCESS_DENIED);
 }
 
 static PyMethodDef methods[] = {
@@ -135,7 +170,8 @@ static PyMethodDef methods[] = {
     {"_set", (PyCFunction)shared_cache_set, METH_VARARGS, NULL},
     {"_delete", (PyCFunction)shared_cache_delete, METH_O, NULL},
     {"_invalidate_prefix", (PyCFunction)shared_cache_invalidate_prefix, METH_O, NULL},
-    {"_begin", (PyCFunction)shared_cache_begin, METH_O, NULL},
+    {"_begin", (PyCFunction)shared_cache_begin, METH_VARARGS, NULL},
+    {"_cancel", (PyCFunction)shared_cache_cancel, METH_VARARGS, NULL},
     {"_finish", (PyCFunction)shared_cache_finish, METH_VARARGS, NULL},
     {"_abandon", (PyCFunction)shared_cache_abandon, METH_VARARGS, NULL},
     {"close", handle_object_close, METH_NOARGS,

@@ -4,20 +4,13 @@ import base64
 import socket
 import subprocess
 import threading
-import time
 import unittest
 
 import st_secrets
-from support import CANARY, Case
+from st_secrets import _flight
+from support import CANARY, Case, interrupted_after, run_all, until
 
 KEY = base64.b64encode(b"k" * 32).decode()
-
-
-def soon(is_so):
-    end = time.monotonic() + 60
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 class SharedCacheTest(Case):
@@ -39,7 +32,7 @@ class SharedCacheTest(Case):
         server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         self.addCleanup(server.wait)
         self.addCleanup(server.kill)
-        soon(self.listens)
+        until(self.listens)
 
     def listens(self):
         try:
@@ -59,15 +52,15 @@ class SharedCacheTest(Case):
         one.set(b"page", b"first")
         self.assertEqual((other.get("user:1"), other.get("page"), other.get("none")), (b"first", b"first", None))
         one.set("user:1", b"second")
-        soon(lambda: other.get("user:1") == b"second")
+        until(lambda: other.get("user:1") == b"second")
         one.invalidate_prefix("user:")
-        soon(lambda: other.get("user:1") is None)
+        until(lambda: other.get("user:1") is None)
         self.assertEqual(other.get("page"), b"first")
         self.assertTrue(one.delete("page"))
-        soon(lambda: other.get("page") is None)
+        until(lambda: other.get("page") is None)
         one.set("a", "x")
         other.clear()
-        soon(lambda: one.get("a") is None)
+        until(lambda: one.get("a") is None)
 
     def test_value_is_made_once(self):
         one, other = self.open(), self.open()
@@ -94,6 +87,111 @@ class SharedCacheTest(Case):
         with self.assertRaises(ZeroDivisionError):
             cache.get_or_set("k", lambda: 1 // 0)
         self.assertEqual(cache.get_or_set("k", lambda: b"value"), b"value")
+
+    def test_failure_reaches_all_waiters(self):
+        cache, calls, errors = self.open(), [], []
+        asked = threading.Event()
+
+        def make():
+            calls.append(None)
+            asked.set()
+            until(lambda: waiting() == 4)
+            raise KeyError("no such row")
+
+        def waiting():
+            return sum(load is cache._loads.get(b"k") for load in list(_flight._waiting.values()))
+
+        def ask():
+            try:
+                cache.get_or_set("k", make)
+            except KeyError as error:
+                errors.append(error)
+
+        def ask_later():
+            asked.wait(60)
+            ask()
+
+        run_all([ask] + [ask_later] * 4)
+        self.assertEqual((len(calls), len(errors), cache._loads), (1, 5, {}))
+
+    def test_absence_is_cached(self):
+        cache, calls = self.open(absent_ttl=3600), []
+
+        def make():
+            calls.append(None)
+            raise st_secrets.NotFoundError("there is none")
+
+        for _ in range(3):
+            with self.assertRaises(st_secrets.NotFoundError):
+                cache.get_or_set("k", make)
+        self.assertEqual(len(calls), 1)
+
+    def test_failed_reload(self):
+        for error, serves in (
+            (OSError, True),
+            (st_secrets.NotFoundError, False),
+            (PermissionError, False),
+            (KeyboardInterrupt, False),
+        ):
+            with self.subTest(error):
+                cache, calls = self.open(soft_ttl=0.01, default_ttl=3600, tier_interval=3600), []
+                key = error.__name__
+                cache.set(key, b"")
+
+                def make(error=error, calls=calls):
+                    calls.append(None)
+                    raise error("no")
+
+                def asked(cache=cache, key=key, make=make, calls=calls):
+                    self.assertEqual(cache.get_or_set(key, make), b"")
+                    return calls
+
+                if serves:
+                    until(asked)
+                    continue
+                with self.assertRaises(error):
+                    until(asked)
+                self.assertEqual(len(calls), 1)
+
+    def test_load_of_its_own_key_raises(self):
+        cache = self.open()
+        for inner in ("k", b"k"):
+            with self.assertRaisesRegex(st_secrets.BusyError, "the load of 'k' waits for itself"):
+                cache.get_or_set("k", lambda inner=inner: cache.get_or_set(inner, lambda: b"value"))
+        self.assertEqual(cache.get_or_set("k", lambda: b"value"), b"value")
+
+    def test_lease_is_given_back_if_a_signal_handler_raises_at_any_point(self):
+        for function in ("_begin", "_finish"):
+            cache = self.open()
+            with interrupted_after(function):
+                cache.get_or_set(function, lambda: b"first")
+            expected = b"first" if function == "_finish" else b"second"
+            run_all([lambda: self.assertEqual(cache.get_or_set(function, lambda: b"second"), expected)])
+
+    def test_waiter_is_woken_when_the_cache_is_closed(self):
+        cache, begun, proceed = self.open(), threading.Event(), threading.Event()
+
+        def make():
+            begun.set()
+            proceed.wait(60)
+            return b"value"
+
+        def load():
+            with self.assertRaisesRegex(ValueError, "closed"):
+                cache.get_or_set("k", make)
+
+        def wait():
+            begun.wait(60)
+            with self.assertRaisesRegex(ValueError, "closed"):
+                cache.get_or_set("k", make)
+            proceed.set()
+
+        def close():
+            begun.wait(60)
+            until(lambda: _flight._waiting)
+            cache.close()
+
+        run_all([load, wait, close])
 
     def test_settings_are_checked_without_being_shown(self):
         with self.assertRaises(st_secrets.ConfigError) as raised:

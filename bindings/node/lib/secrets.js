@@ -14,6 +14,8 @@ const CACHED_ONLY = 2;
 const SCOPE_HOST = 1;
 const SCOPE_CLUSTER = 2;
 const DEFAULT_TIMEOUT = -1;
+/** The seconds of a lookup after JavaScript providers took all its time: without any, their answers would be lost. */
+const LEAST = 0.1;
 const OF_GET = ['timeout', 'signal', 'refresh', 'cachedOnly', 'default'];
 /** How long a thread listens at a time, in seconds, so that it is free soon after a signal. */
 const LISTEN_SLICE = 1;
@@ -53,12 +55,15 @@ class Secrets extends Handle {
     throwIfAborted(signal);
     try {
       let answers = null;
+      let left = timeout;
       if (!this.#providers.isEmpty && !options.cachedOnly) {
+        const remaining = countdown(timeout);
         const available = options.refresh ? undefined : await this.#lookUpWithoutProviders(key, options);
         if (available) return available;
-        answers = await this.#providers.call(key, timeout, signal);
+        answers = await this.#providers.call(key, remaining(), signal);
+        left = remaining(LEAST);
       }
-      const call = start(signal, 'secretsGet', handleOf(this), key, timeout, flagsOf(options), answers);
+      const call = start(signal, 'secretsGet', handleOf(this), key, left, flagsOf(options), answers);
       return secretOf(await call.catch((error) => Promise.reject(this.#providers.explain(error, answers))));
     } catch (error) {
       return orDefault(error, options);
@@ -71,13 +76,16 @@ class Secrets extends Handle {
     const { timeout = DEFAULT_TIMEOUT } = options;
     const handle = handleOf(this);
     let answers = null;
+    let left = timeout;
     try {
       if (!this.#providers.isEmpty && !options.cachedOnly) {
+        const remaining = countdown(timeout);
         const available = options.refresh ? undefined : this.#lookUpWithoutProvidersSync(key, timeout);
         if (available) return available;
-        answers = this.#providers.callSync(key, timeout);
+        answers = this.#providers.callSync(key, remaining());
+        left = remaining(LEAST);
       }
-      return secretOf(native.secretsGetSync(handle, key, timeout, flagsOf(options), answers));
+      return secretOf(native.secretsGetSync(handle, key, left, flagsOf(options), answers));
     } catch (error) {
       return orDefault(this.#providers.explain(error, answers), options);
     }
@@ -218,6 +226,16 @@ for (const [name, scope] of [['invalidate', SCOPE_HOST], ['invalidateCluster', S
   );
 }
 method(Secrets, 'filePath', 'secretsFilePath', 0, (secrets) => [secrets]);
+
+/**
+ * Returns a function that returns what is left of a timeout, and at least `least` if it was that long. The default and
+ * what is not a timeout stay as they are.
+ */
+function countdown(timeout) {
+  if (typeof timeout !== 'number' || !(timeout >= 0)) return () => timeout;
+  const end = performance.now() + timeout * 1000;
+  return (least = 0) => Math.max((end - performance.now()) / 1000, Math.min(least, timeout));
+}
 
 function flagsOf({ refresh, cachedOnly }) {
   return (refresh ? REFRESH : 0) | (cachedOnly ? CACHED_ONLY : 0);

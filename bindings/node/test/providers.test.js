@@ -2,6 +2,7 @@
 
 const assert = require('node:assert/strict');
 const test = require('node:test');
+const native = require('../lib/native.js');
 const { sleep, st, status, world } = require('./support.js');
 
 /** Returns a manager with the environment followed by these providers. */
@@ -128,6 +129,43 @@ test('getMany and resolveCredential call JavaScript providers', async (t) => {
 
 test('the manager of the process rejects JavaScript providers', () => {
   assert.throws(() => st.Secrets.default.addProvider('mine', () => null), TypeError);
+});
+
+test('one timeout covers the providers and the lookup after them', async (t) => {
+  world(t);
+  const given = [];
+  for (const name of ['secretsGet', 'secretsGetSync']) {
+    const original = native[name];
+    native[name] = (secrets, key, timeout, ...more) => (given.push(timeout), original(secrets, key, timeout, ...more));
+    t.after(() => (native[name] = original));
+  }
+  const slow = async (key) => {
+    await sleep(0.02);
+    return `value of ${key}`;
+  };
+  const secrets = manager({ slow });
+  assert.equal((await secrets.get('A', { timeout: 60, refresh: true })).text(), 'value of A');
+  assert.ok(given.length === 1 && given[0] < 60, `${given}`);
+  await secrets.get('B');
+  assert.equal(given.at(-1), -1);
+  await assert.rejects(secrets.get('C', { timeout: 'soon' }), TypeError);
+
+  // The lookup has some time even if the providers took all of it.
+  const late = (key) => {
+    for (const end = performance.now() + 300; performance.now() < end; );
+    return `value of ${key}`;
+  };
+  for (const [timeout, least] of [
+    [0.001, 0.001],
+    [0.2, 0.1],
+  ]) {
+    try {
+      manager({ late }).getSync('D', { timeout });
+    } catch (error) {
+      assert.equal(error.source, 'custom');
+    }
+    assert.equal(given.at(-1), least);
+  }
 });
 
 test('a timeout may be a fraction of a second', async (t) => {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -245,9 +246,10 @@ def getter(provider: Any) -> Callable[[str, float], str | bytes | None]:
         is_available = None  # get_secret reports the same
 
     def get_secret(key: str, timeout: float) -> str | bytes | None:
+        end = time.monotonic() + timeout
         if is_available is not None and not _async.result_of(is_available(), timeout):
             return None
-        value: str | bytes | None = _async.result_of(provider.get_secret(key), timeout)
+        value: str | bytes | None = _async.result_of(provider.get_secret(key), max(end - time.monotonic(), 0.0))
         return value
 
     return get_secret

@@ -5,6 +5,7 @@ import logging
 import os
 import threading
 import unittest
+from unittest import mock
 
 from st_secrets import EnvironmentSecretProvider, Error, NotFoundError, SecretsManager, UnavailableError, _async
 from support import Case, until
@@ -270,6 +271,18 @@ class AsyncProviders(Case):
         with self.assertRaisesRegex(Error, "coroutines"):
             manager.require("A")
         self.assertTrue(cancelled.wait(60))
+
+    def test_one_time_limit_covers_both_coroutines(self):
+        class Slow(AsyncProvider):
+            async def is_available(self):
+                await asyncio.sleep(0.02)
+                return True
+
+        manager = SecretsManager([Slow({"A": "a"})], {"timeout": 60})
+        with mock.patch.object(_async, "result_of", wraps=_async.result_of) as waited:
+            self.assertEqual(manager.require("A"), "a")
+        first, second = (call.args[1] for call in waited.call_args_list)
+        self.assertLess(second, first)
 
     def test_provider_that_hung_is_not_waited_for_again(self):
         answers, calls = threading.Event(), []

@@ -237,19 +237,30 @@ abi-record: all
 #   make test-node TEST=cache               test/cache.test.js, or else a pattern over the names of tests
 #   make test-go TEST=TestCache             a regular expression, as of go test -run
 
-# One test searches the core file of a C program, which loads the library that `all` builds. Most of the integration
-# tests wait for servers, so more of them run at once than there are processors.
-RUST_TESTS := $(filter-out command soak,$(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) \
-    $(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs)))
-test-rust: $(if $(TEST),,all)
+# Three suites, which `make test` runs beside others: Cargo runs one test binary after the other, and most of them wait
+# for servers and for each other. So more tests of one run at once, too, than there are processors.
+.PHONY: test-rust-units test-rust-services test-rust-local
+RUST_SERVICES := $(filter-out command,$(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs)))
+RUST_LOCAL := $(filter-out soak,$(patsubst tests/%.rs,%,$(wildcard tests/*.rs)))
+RUN_TESTS := RUST_TEST_THREADS=$$((4 * $$(nproc))) $(CARGO) test --locked --no-fail-fast
 ifneq ($(TEST),)
+test-rust:
 	$(CARGO) test --locked $(TEST)
 else
-	RUST_TEST_THREADS=$$((4 * $$(nproc))) $(CARGO) test --locked --no-fail-fast $(addprefix --test ,$(RUST_TESTS))
+test-rust: test-rust-units test-rust-services test-rust-local
+endif
+
+test-rust-units:
 	$(CARGO) test --locked --lib
 	$(CARGO) test --locked --doc
 	$(CARGO) test --locked --features command --bin st-secrets --test command
-endif
+
+test-rust-services:
+	$(RUN_TESTS) $(addprefix --test ,$(RUST_SERVICES))
+
+# One test searches the core file of a C program, which loads the library that `all` builds.
+test-rust-local: all
+	$(RUN_TESTS) $(addprefix --test ,$(RUST_LOCAL))
 
 # Checks every interleaving of readers and writers at the lock of a cache.
 test-model:
@@ -332,7 +343,8 @@ test:
 	@echo "not tried, as make test-target TARGET=… does that: $(foreach target,$(RELEASE_TARGETS),$(target)$(if $(wildcard \
 	 $(shell rustc --print target-libdir --target $(target))),, (without a standard library; make release refuses it)))"
 	@python3 tests/all.py test-build lint test-servers coverage test-model -- \
-	    test-rust test-c test-python test-fleet test-cpp test-node test-go test-packages
+	    test-rust-services test-c test-python test-rust-local test-rust-units test-fleet test-cpp test-node test-go \
+	    test-packages
 
 # Runs the tests that take more than a few minutes.
 soak: tools all command
@@ -342,6 +354,7 @@ soak: tools all command
 	SLOW_UNDER_VALGRIND=ON sh tests/c/run.sh -R valgrind
 	SLOW_UNDER_VALGRIND=ON sh tests/cpp/run.sh -R 'valgrind|example'
 	GOEXPERIMENT=cgocheck2 sh bindings/go/test.sh .
+	ST_TEST_PYTHONS=all sh bindings/python/test.sh
 	ST_TEST_KILLS=2000 ST_TEST_FORKS=1000 $(CARGO) test --locked --test store_processes --test store_fork
 	ST_TEST_VALUES=1000000 ST_TEST_PYTHON_VALUES=20000 ST_TEST_TEXT=1073741824 $(CARGO) test --release --locked --test redact
 	ST_TEST_OPERATIONS=10000000 $(CARGO) test --release --locked --lib cache::model_tests

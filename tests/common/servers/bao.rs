@@ -58,6 +58,9 @@ pub(super) fn shared_variable() -> Option<(String, String)> {
     BAO.get().map(|bao| (SHARED.into(), bao.address.clone()))
 }
 
+/// What a server with its data on disk logs when it is ready.
+const STARTED: &str = "server started!";
+
 impl Bao {
     pub fn start() -> Bao {
         Bao::start_dev(&[], &[])
@@ -129,7 +132,20 @@ impl Bao {
 
     /// A server with its data on disk, initialised, unsealed, and with KV v2 at `secret/`.
     pub fn start_stored() -> Bao {
-        let mut bao = Bao::at(format!("127.0.0.1:{}", process::free_port()), "");
+        // It ends where another program took one of the ports in between.
+        let mut bao = (0..5).find_map(|_| Bao::run_new()).expect("OpenBao does not start");
+        let (status, made) = bao.call("PUT", "sys/init", &json!({"secret_shares": 1, "secret_threshold": 1}), "");
+        assert_eq!(status, 200, "{made}");
+        bao.root = made["root_token"].as_str().unwrap().to_owned();
+        bao.unseal_key = made["keys_base64"][0].as_str().unwrap().to_owned();
+        bao.unseal();
+        bao.mount("secret", 2);
+        bao
+    }
+
+    /// Runs a server with an empty directory for its data; `None` if it has ended.
+    fn run_new() -> Option<Bao> {
+        let bao = Bao::at(format!("127.0.0.1:{}", process::free_port()), "");
         fs::create_dir(bao.directory.path().join("data")).unwrap();
         let cluster = process::free_port();
         let config = format!(
@@ -140,20 +156,17 @@ impl Bao {
             bao.address,
         );
         fs::write(bao.directory.path().join("bao.hcl"), config).unwrap();
-        bao.run_stored();
-        let (status, made) = bao.call("PUT", "sys/init", &json!({"secret_shares": 1, "secret_threshold": 1}), "");
-        assert_eq!(status, 200, "{made}");
-        bao.root = made["root_token"].as_str().unwrap().to_owned();
-        bao.unseal_key = made["keys_base64"][0].as_str().unwrap().to_owned();
-        bao.unseal();
-        bao.mount("secret", 2);
-        bao
+        bao.run(bao.stored(), STARTED).then_some(bao)
+    }
+
+    fn stored(&self) -> Command {
+        let mut command = program();
+        command.arg("server").arg("-config").arg(self.directory.path().join("bao.hcl"));
+        command
     }
 
     fn run_stored(&self) {
-        let mut command = program();
-        command.arg("server").arg("-config").arg(self.directory.path().join("bao.hcl"));
-        assert!(self.run(command, "server started!"), "OpenBao does not start:\n{}", self.log());
+        assert!(self.run(self.stored(), STARTED), "OpenBao does not start:\n{}", self.log());
     }
 
     /// Whether the server says that it is ready; if not, it has ended.

@@ -1,5 +1,6 @@
 //! Credentials that are not in files: a web identity, a container, an instance.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -14,6 +15,18 @@ use crate::{
     secret_and,
 };
 
+/// Sets the variables of a web identity, as EKS does. Requests to STS go through `proxy`.
+fn set_web_identity(moto: &Moto, proxy: &Proxy, token_file: &Path, role: &str) {
+    set_variables([
+        ("SIMPLETUNER_AWS_SECRET_NAME", "training"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ENDPOINT_URL", &moto.url()),
+        ("AWS_ENDPOINT_URL_STS", &proxy.url()),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", token_file.to_str().unwrap()),
+        ("AWS_ROLE_ARN", role),
+    ]);
+}
+
 #[test]
 fn role_of_the_profile_takes_precedence_over_a_web_identity() {
     alone!(Vec::new, || {
@@ -26,15 +39,8 @@ fn role_of_the_profile_takes_precedence_over_a_web_identity() {
         let keys = "[profile base]\naws_access_key_id = ID\naws_secret_access_key = x\n";
         let path = config(format!("[default]\nrole_arn = {other}\nsource_profile = base\n{keys}"));
         let proxy = Proxy::to(moto.address());
-        set_variables([
-            ("SIMPLETUNER_AWS_SECRET_NAME", "training"),
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_ENDPOINT_URL", &moto.url()),
-            ("AWS_ENDPOINT_URL_STS", &proxy.url()),
-            ("AWS_WEB_IDENTITY_TOKEN_FILE", token_file.to_str().unwrap()),
-            ("AWS_ROLE_ARN", &pod),
-            ("AWS_CONFIG_FILE", path.to_str().unwrap()),
-        ]);
+        set_web_identity(&moto, &proxy, &token_file, &pod);
+        set_variables([("AWS_CONFIG_FILE", path.to_str().unwrap())]);
         // The actions, without the version that follows.
         let actions = || {
             let bodies = proxy.requests().into_iter().map(|request| String::from_utf8(request.body).unwrap());
@@ -60,14 +66,7 @@ fn web_identity_assumes_a_role() {
         let token = temp();
         let token_file = write(&token.path().join("token"), "first.CANARY.token\n");
         let proxy = Proxy::to(moto.address());
-        set_variables([
-            ("SIMPLETUNER_AWS_SECRET_NAME", "training"),
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_ENDPOINT_URL", &moto.url()),
-            ("AWS_ENDPOINT_URL_STS", &proxy.url()),
-            ("AWS_WEB_IDENTITY_TOKEN_FILE", token_file.to_str().unwrap()),
-            ("AWS_ROLE_ARN", &role),
-        ]);
+        set_web_identity(&moto, &proxy, &token_file, &role);
         reads();
         let request = &proxy.requests()[0];
         assert_eq!(request.header("authorization"), None, "the request is not signed");

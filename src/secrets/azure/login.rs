@@ -108,14 +108,14 @@ impl AzureLogin<'_> {
         (url, version): (&str, &str),
         headers: &[(&str, Zeroizing<String>)],
         client_id: Option<&str>,
-        passing: &[u16],
+        transient: &[u16],
     ) -> Result<AccessToken> {
         let at = Instant::now();
         let client = client_id.map_or(String::new(), |id| format!("&client_id={}", percent_encode(id)));
         let url = format!("{url}?api-version={version}&resource={}{client}", percent_encode(self.resource));
         let call = Call { method: "GET", url: &url, headers, body: b"", is_local: true };
         let advice = "assign a managed identity to this machine, and set AZURE_CLIENT_ID if it has several";
-        self.token(&self.session.send_while(&self.what, &call, passing)?, at, advice)
+        self.token(&self.session.send_with_transient(&self.what, &call, transient)?, at, advice)
     }
 
     /// The token in a response; an error if the server rejects the login.

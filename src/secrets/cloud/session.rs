@@ -66,15 +66,20 @@ impl<'a> Session<'a> {
     /// Sends a request until there is a response that another attempt would not change. `what` is what fails, for
     /// messages: `secret "a" in project train`.
     pub(in crate::secrets) fn send(&self, what: &str, call: &Call<'_>) -> Result<HttpResponse> {
-        self.send_while(what, call, &[])
+        self.send_with_transient(what, call, &[])
     }
 
-    /// [`Session::send`] to a server that uses more statuses for a failure that passes.
-    pub(in crate::secrets) fn send_while(&self, what: &str, call: &Call<'_>, passing: &[u16]) -> Result<HttpResponse> {
-        self.retry.run(self.attempts, self.deadline, |_| self.attempt(what, call, passing))
+    /// [`Session::send`] that also retries these statuses.
+    pub(in crate::secrets) fn send_with_transient(
+        &self,
+        what: &str,
+        call: &Call<'_>,
+        transient: &[u16],
+    ) -> Result<HttpResponse> {
+        self.retry.run(self.attempts, self.deadline, |_| self.attempt(what, call, transient))
     }
 
-    fn attempt(&self, what: &str, call: &Call<'_>, passing: &[u16]) -> Result<HttpResponse, FailedAttempt> {
+    fn attempt(&self, what: &str, call: &Call<'_>, transient: &[u16]) -> Result<HttpResponse, FailedAttempt> {
         let Call { method, url, headers, body, is_local } = *call;
         let client = if is_local { &self.local } else { &self.remote };
         let request = HttpRequest { method, url, headers, body, connect_timeout: None };
@@ -84,7 +89,7 @@ impl<'a> Session<'a> {
         let (class, why) = match response.status {
             429 => (RetryClass::Throttled, "the server is throttling; try again later, or raise the quota"),
             408 | 500..=599 => (RetryClass::Transient, "the server fails; try again later"),
-            status if passing.contains(&status) => {
+            status if transient.contains(&status) => {
                 (RetryClass::Transient, "the server is not ready; try again in a minute")
             }
             _ => return Ok(response),

@@ -36,7 +36,8 @@ impl Postgres {
             command.arg("-D").arg(&data).args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
             command.args(["-c", "unix_socket_directories=", "-c", "fsync=off"]);
             fs::write(&log, "").unwrap();
-            let mut server = Process::start(command, &log);
+            // A killed server would leave its shared memory in the system.
+            let mut server = Process::start(command, &log).ended_by(libc::SIGQUIT);
             // It ends where another program took the port in between.
             if server.wait(|log| log.contains("database system is ready to accept connections")) {
                 return Postgres { port, _server: server, _directory: directory };

@@ -20,6 +20,8 @@ use crate::common::time::PATIENCE;
 pub struct Process {
     child: Child,
     log: PathBuf,
+    /// The signal that ends it.
+    end: i32,
 }
 
 impl Process {
@@ -27,7 +29,13 @@ impl Process {
     pub fn start(mut command: Command, log: &Path) -> Process {
         let file = File::options().create(true).append(true).open(log).unwrap();
         command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
-        Process { child: spawn(command), log: log.to_owned() }
+        Process { child: spawn(command), log: log.to_owned(), end: libc::SIGKILL }
+    }
+
+    /// Makes this signal end the program on drop, for one that cleans up.
+    pub fn ended_by(mut self, signal: i32) -> Process {
+        self.end = signal;
+        self
     }
 
     /// Waits until `is_ready`, which is given the log; false if the program has ended.
@@ -69,13 +77,17 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        end(&mut self.child);
+        end_with(&mut self.child, self.end);
     }
 }
 
 /// Kills a program that [`spawn`] started, with all that it started.
 pub fn end(child: &mut Child) {
-    kill_group(child, libc::SIGKILL);
+    end_with(child, libc::SIGKILL);
+}
+
+fn end_with(child: &mut Child, signal: i32) {
+    kill_group(child, signal);
     let _ = child.wait();
 }
 

@@ -3,15 +3,18 @@
 usage: all.py BUILD FIRST… -- SUITE…
 
 Each is a target of the Makefile. BUILD makes what the suites test; those of FIRST need nothing of it and run beside
-it. The output of a suite is in build/test-logs/SUITE.log, and is printed if the suite fails."""
+it. The output of a suite is in build/test-logs/SUITE.log, and is printed if the suite fails. The suites have a temporary
+directory (TMPDIR), which is removed at the end: tests that kill or abort their processes leave files."""
 
 import concurrent.futures
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import types
 
@@ -44,6 +47,8 @@ def run(suite: str) -> bool:
     environment["MAKEFLAGS"] = f"-- {variables}" if variables else ""
     # Incremental compilation makes the first build of each crate slower, and only later ones faster.
     environment.setdefault("CARGO_INCREMENTAL", "0")
+    # A panic names its place without them.
+    environment.setdefault("CARGO_PROFILE_DEV_DEBUG", "0")
     report(f"{suite}: started")
     running.add(suite)
     start = time.monotonic()
@@ -84,11 +89,21 @@ def stopped(number: int, _frame: types.FrameType | None) -> None:
     os._exit(128 + number)
 
 
+def make_temporary_directory() -> str:
+    """Makes a directory that is like /tmp: PostgreSQL, which refuses to run as root, runs as another user."""
+    directory = tempfile.mkdtemp(prefix="st-secrets-")
+    os.chmod(directory, 0o1777)
+    os.environ["TMPDIR"] = directory
+    return directory
+
+
 def main() -> int:
     signal.signal(signal.SIGTERM, stopped)
     LOGS.mkdir(parents=True, exist_ok=True)
     split = sys.argv.index("--")
+    temporary = make_temporary_directory()
     failed = run_all(sys.argv[1], sys.argv[2:split], sys.argv[split + 1 :])
+    shutil.rmtree(temporary, ignore_errors=True)
     for suite in failed:
         log = (LOGS / f"{suite}.log").read_text(errors="replace").splitlines()
         print(f"\n{suite} failed; the end of {LOGS / f'{suite}.log'}:", *log[-200:], sep="\n")

@@ -113,7 +113,7 @@ static inline void check_failure(const char *file, int line, const char *call, s
 }
 
 /* A temporary directory of this process, removed when it ends. */
-static char check_scratch[] = "/tmp/st_secrets_test.XXXXXX";
+static char check_scratch[PATH_MAX / 2];
 static pid_t check_owner;
 
 static inline int check_remove_one(const char *path, const struct stat *state, int kind, struct FTW *place) {
@@ -129,6 +129,8 @@ static inline void check_remove_all(void) {
 
 /* Begins a test: an empty home, and none of the variables that affect the library. */
 static inline void begin(void) {
+    const char *temporary = getenv("TMPDIR");
+    snprintf(check_scratch, sizeof check_scratch, "%s/st_secrets_test.XXXXXX", temporary == NULL ? "/tmp" : temporary);
     CHECK(mkdtemp(check_scratch) != NULL);
     check_owner = getpid();
     atexit(check_remove_all);

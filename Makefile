@@ -204,13 +204,11 @@ lint:
 	@sh tests/lint-tools.sh
 	sh tests/lint.sh
 	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
-	$(CARGO) clippy --locked --features wiping-allocator,test-panic -- -D warnings
+	$(CARGO) clippy --locked --all-targets --features command,wiping-allocator,test-panic -- -D warnings
 	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
 	set -e; for feature in aws azure exec google infisical kubernetes onepassword tier vault; do \
 	    $(CARGO) clippy --locked --lib --no-default-features --features $$feature -- -D warnings; \
 	done
-	$(CARGO) clippy --locked --features command --bin st-secrets --test command -- -D warnings
 	$(CARGO) clippy --locked --lib -- -D warnings --cfg fuzzing
 	sh tests/lint/macos.sh
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
@@ -242,7 +240,8 @@ abi-record: all
 .PHONY: test-rust-units test-rust-services test-rust-local
 RUST_SERVICES := $(filter-out command,$(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs)))
 RUST_LOCAL := $(filter-out soak,$(patsubst tests/%.rs,%,$(wildcard tests/*.rs)))
-RUN_TESTS := RUST_TEST_THREADS=$$((4 * $$(nproc))) $(CARGO) test --locked --no-fail-fast
+# With the program, which one suite tests: all use the same build of the library.
+RUN_TESTS := RUST_TEST_THREADS=$$((4 * $$(nproc))) $(CARGO) test --locked --features command --no-fail-fast
 ifneq ($(TEST),)
 test-rust:
 	$(CARGO) test --locked $(TEST)
@@ -251,9 +250,8 @@ test-rust: test-rust-units test-rust-services test-rust-local
 endif
 
 test-rust-units:
-	$(CARGO) test --locked --lib
-	$(CARGO) test --locked --doc
-	$(CARGO) test --locked --features command --bin st-secrets --test command
+	$(CARGO) test --locked --features command --lib --bin st-secrets --test command
+	$(CARGO) test --locked --features command --doc
 
 test-rust-services:
 	$(RUN_TESTS) $(addprefix --test ,$(RUST_SERVICES))

@@ -21,6 +21,6 @@ done
 python3 packaging/third_party.py licenses "$work/$name/THIRD-PARTY.txt" ${target:+--target $target}
 mkdir -p "$to"
 tar -C "$work" --sort=name --owner=0 --group=0 --numeric-owner --mtime="@${SOURCE_DATE_EPOCH:-0}" -cf "$work/$name.tar" "$name"
-gzip -9 -n -c "$work/$name.tar" >"$work/$name.tar.gz"
+gzip -n -c "$work/$name.tar" >"$work/$name.tar.gz"
 mv "$work/$name.tar.gz" "$to/"
 echo "$to/$name.tar.gz"

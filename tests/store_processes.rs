@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 const TASK: &str = "ST_SECRETS_TEST_BODY";
 const DIRECTORY: &str = "ST_SECRETS_TEST_DIRECTORY";
 const PROCESSES: usize = 8;
-const UPDATES: usize = 500;
+const UPDATES: usize = 150;
 
 /// The task of a worker process: its number and the directory. `None` in the test itself.
 fn task() -> Option<(usize, PathBuf)> {
@@ -187,7 +187,7 @@ fn killed_process_leaves_no_change_without_an_entry() {
         return;
     }
     let directory = temp();
-    let rounds = std::env::var("ST_TEST_KILLS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(50);
+    let rounds = std::env::var("ST_TEST_KILLS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(25);
     let mut random = 12345_u64;
     for round in 0..rounds {
         let mut victim = worker(name, round, directory.path());

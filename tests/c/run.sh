@@ -13,8 +13,8 @@ done
 cd "$root"
 mkdir -p "$build"
 
-# library DIRECTORY FEATURES ARGUMENT…: builds the library without optimization of our own code, which takes a quarter of
-# the time, and with copies of the crates that `make test` has compiled, instead of compiling them again.
+# library DIRECTORY FEATURES ARGUMENT…: builds the library without optimization of our own code, which takes a quarter
+# of the time, and with copies of the crates that `make test` has compiled, instead of compiling them again.
 library() {
     directory=$1 features=command,$2
     shift 2

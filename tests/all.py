@@ -3,8 +3,8 @@
 usage: all.py BUILD FIRST… -- SUITE…
 
 Each is a target of the Makefile. BUILD makes what the suites test; those of FIRST need nothing of it and run beside
-it. The output of a suite is in build/test-logs/SUITE.log, and is printed if the suite fails. The suites have a temporary
-directory (TMPDIR), which is removed at the end: tests that kill or abort their processes leave files."""
+it. The output of a suite is in build/test-logs/SUITE.log, and is printed if the suite fails. The suites have a
+temporary directory (TMPDIR), which is removed at the end: tests that kill or abort their processes leave files."""
 
 import concurrent.futures
 import os

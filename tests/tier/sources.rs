@@ -1,4 +1,5 @@
-//! Sources that show a call which listens what has changed: metadata of OpenBao, and events of AWS in a queue.
+//! Sources that show a call which listens what has changed: metadata of OpenBao, and events of AWS in a queue. Sources
+//! whose documents have a lease.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -16,6 +17,7 @@ on_each_server! {
     new_version_in_openbao_is_announced_to_all_hosts,
     one_host_looks_at_the_metadata_until_it_ends,
     event_in_the_queue_is_announced_to_all_hosts,
+    each_host_has_a_lease_of_its_own,
 }
 
 /// Settings with a token that may read the secret of the cluster and its metadata.
@@ -78,6 +80,24 @@ fn one_host_looks_at_the_metadata_until_it_ends(kind: Kind) {
     cluster.put("second");
     assert!(other.answer().is_some());
     assert_eq!(other.get("A"), canary("second"));
+}
+
+fn each_host_has_a_lease_of_its_own(kind: Kind) {
+    let (cluster, mount) = (Cluster::start(kind), unique("pki"));
+    bao().ask("POST", &format!("sys/mounts/{mount}"), json!({"type": "pki"}));
+    let root = json!({"common_name": "root.test", "key_type": "ec"});
+    bao().ask("POST", &format!("{mount}/root/generate/internal"), root);
+    let role = json!({"allow_any_name": true, "key_type": "ec", "ttl": "1h", "generate_lease": true});
+    bao().ask("POST", &format!("{mount}/roles/web"), role);
+    let table = json!({
+        "vault_dynamic": format!("{mount}/issue/web"), "parameters": {"common_name": "app.test"}, "revoke": true,
+        "as": {"serial_number": "SERIAL"},
+    });
+    let settings = json!({"providers": [table], "vault_token": "root"});
+    let mut hosts = [cluster.host_with(settings.clone()), cluster.host_with(settings)];
+    let serials = hosts.each_mut().map(|host| host.get("SERIAL"));
+    assert_ne!(serials[0], serials[1]);
+    assert_eq!(cluster.server.count("doc"), 0);
 }
 
 /// A secret of moto, a queue, and a rule of EventBridge between them.

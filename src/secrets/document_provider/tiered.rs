@@ -30,6 +30,10 @@ pub(super) enum Asked {
 impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
     /// Looks for the document in the tier, and waits for another host that is loading it: for half of the time at most.
     pub(super) fn ask_tier(&self, slot: &Slot, loading: &Loading<'_>, request: &LoadRequest) -> Asked {
+        // The end of a lease is a time of this host's clock, and its owner may revoke it: no other host uses it.
+        if self.source.is_leased() {
+            return Asked::Load(None);
+        }
         let Some((tier, page)) = self.changes.tier() else { return Asked::Load(None) };
         let time = request.deadline.remaining();
         let Some(session) = tier.begin(&page, time) else { return Asked::Load(None) };

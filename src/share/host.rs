@@ -98,7 +98,14 @@ impl HostPage {
 
     /// Makes all processes drop what they have cached. Returns the new revision.
     pub(crate) fn revise(&self) -> u64 {
-        self.revise_at(nanoseconds_now())
+        let now = nanoseconds_now();
+        self.0.invalidated_at.fetch_max(now, AcqRel);
+        self.revise_at(now)
+    }
+
+    /// When a process of this host last invalidated everything. A revision of the tier that is followed is not one.
+    pub(crate) fn invalidated_at(&self) -> Instant {
+        Instant::after_boot(Duration::from_nanos(self.0.invalidated_at.load(Acquire))).min(Instant::now())
     }
 
     fn revise_at(&self, now: u64) -> u64 {
@@ -142,7 +149,7 @@ impl HostPage {
         })
     }
 
-    /// Returns the request time of a tier document, to compare with the last invalidation. A document of the current
+    /// Returns the request time of a tier document, to compare with the last revision. A document of the current
     /// revision counts as requested after it, even if this host followed that revision later than the request.
     pub(crate) fn requested_at(&self, requested_at: Instant, revision: u64) -> Instant {
         let revised_at = self.0.revised_at.load(Acquire);

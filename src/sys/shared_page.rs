@@ -64,7 +64,8 @@ pub(crate) struct HostFields {
     pub(crate) word: AtomicU32,
     /// How many managers found no place in the list.
     pub(crate) unlisted: AtomicU32,
-    pub(crate) reserved: AtomicU64,
+    /// When a process of this host last invalidated everything.
+    pub(crate) invalidated_at: AtomicU64,
     pub(crate) tier: TierFields,
     pub(crate) members: [HostMember; MEMBERS],
 }

@@ -17,6 +17,8 @@ on_each_server! {
     host_that_is_silent_for_long_is_named_and_not_waited_for,
     stopped_process_keeps_its_host_from_confirming,
     anyone_may_increase_the_revision,
+    document_from_before_a_clear_is_not_taken_with_the_first_revision,
+    document_from_before_an_invalidation_of_the_host_is_not_taken_with_a_new_revision,
 }
 
 fn count(report: &serde_json::Value, member: &str) -> usize {
@@ -145,4 +147,29 @@ fn anyone_may_increase_the_revision(kind: Kind) {
     cluster.server.increase_revision();
     host.ask("advance 2");
     assert_eq!(host.get("A"), canary("second"));
+}
+
+fn document_from_before_a_clear_is_not_taken_with_the_first_revision(kind: Kind) {
+    let cluster = Cluster::start(kind);
+    cluster.host().get("A");
+    cluster.put("second");
+    let mut other = cluster.host();
+    other.ask("clear");
+    assert_eq!(other.get("A"), canary("second"));
+}
+
+fn document_from_before_an_invalidation_of_the_host_is_not_taken_with_a_new_revision(kind: Kind) {
+    let cluster = Cluster::start(kind);
+    let (mut one, settings) = (cluster.host(), cluster.settings());
+    let mut other = Worker::start(&settings);
+    one.get("A");
+    other.get("A");
+    cluster.server.increase_revision();
+    one.ask("advance 2");
+    assert_eq!((one.get("A"), cluster.loads()), (canary("first"), 2));
+    cluster.put("second");
+    // A process of the host that has no document of its own.
+    let mut operator = Worker::start(&merged(settings, json!({"providers": ["env"]})));
+    assert_eq!(operator.ask("invalidate")["silent"], json!([]));
+    assert_eq!(other.get("A"), canary("second"));
 }

@@ -79,6 +79,10 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
     ) -> Option<Arc<LoadedDocument>> {
         let (_, page) = self.changes.tier()?;
         let queried_at = Instant::after_boot(Instant::now().since_boot().saturating_sub(document.age));
+        // What this host has invalidated itself, whichever revision the tier had then.
+        if queried_at < slot.invalidated_at().max(page.invalidated_at()) {
+            return None;
+        }
         let requested_at = page.requested_at(queried_at, document.revision);
         // What is counted as younger ends as early.
         let shift = requested_at.since(queried_at);
@@ -89,7 +93,7 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
         let before = slot.read();
         let is_known =
             before.is_some_and(|before| before.requested_at >= requested_at || document.sequence == slot.sequence());
-        if is_known || requested_at < slot.invalidated_at() || !self.state().may_cache(requested_at) {
+        if is_known || !self.state().may_cache(requested_at) {
             return None;
         }
         let mut payload = SecretBuffer::with_capacity(document.payload.len()).ok()?;

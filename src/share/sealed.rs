@@ -122,6 +122,13 @@ fn header(kind: SealedKind, file: &[u8]) -> Option<DocumentHeader> {
     is_kind.then_some(DocumentHeader { kind, revision, requested_at, ttl, refresh_after, boot })
 }
 
+/// Returns the revision and number of a document of the tier, without checking that they are authentic. Those of a
+/// later document are higher.
+#[cfg(feature = "tier")]
+pub(super) fn tier_number(file: &[u8]) -> Option<(u64, u64)> {
+    header(SealedKind::Tier, file).map(|header| (header.revision, header.requested_at))
+}
+
 /// Decrypts a file in place. Returns `None` if it is damaged or was encrypted with another key.
 pub(super) fn open(
     kind: SealedKind,

@@ -88,6 +88,9 @@ struct State {
     sockets: HashMap<usize, TcpStream>,
     next_socket: usize,
     workers: Vec<JoinHandle<()>>,
+    /// How many answers are held back, and how often they were released.
+    held: usize,
+    heals: usize,
     ended: bool,
 }
 
@@ -167,6 +170,9 @@ impl Proxy {
         state.next.clear();
         state.places.clear();
         state.default = Fault::Pass;
+        state.heals += 1;
+        drop(state);
+        self.shared.changed.notify_all();
     }
 
     /// A forward proxy connects to `address` where a client names `target` (host:port, `*` for all).
@@ -197,6 +203,11 @@ impl Proxy {
     /// Waits until so many requests came.
     pub fn wait_for_requests(&self, count: usize) {
         self.wait_until("requests do not come", |state| state.requests.len() >= count);
+    }
+
+    /// Waits until so many answers of the server are held back.
+    pub fn wait_for_held(&self, count: usize) {
+        self.wait_until("no answers are held back", |state| state.held >= count);
     }
 
     /// Waits until no client has a connection open.
@@ -306,6 +317,19 @@ impl Shared {
         state.next_socket += 1;
         state.sockets.insert(number, socket.try_clone()?);
         Ok(Kept { shared: self, number })
+    }
+
+    /// Waits until everything passes again; an error when the proxy ends.
+    fn hold(&self) -> io::Result<()> {
+        let mut state = self.lock();
+        let heals = state.heals;
+        state.held += 1;
+        self.changed.notify_all();
+        while !state.ended && state.heals == heals {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.held -= 1;
+        if state.ended { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
     }
 
     /// Sleeps; an error when the proxy ends.

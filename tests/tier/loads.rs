@@ -17,6 +17,7 @@ on_each_server! {
     expired_document_is_loaded_by_one_host,
     killed_loader_is_replaced_by_another_host,
     cleared_document_is_not_taken_from_the_tier,
+    older_load_does_not_replace_a_newer_document,
     operator_sees_no_value_key_or_name,
     other_key_sees_and_changes_nothing,
     tls_and_sockets_work,
@@ -105,6 +106,26 @@ fn cleared_document_is_not_taken_from_the_tier(kind: Kind) {
     assert!(host.ask("get A")["error"].is_string());
     assert_eq!(cluster.server.count("doc"), 0);
     cluster.source.vault.heal();
+}
+
+fn older_load_does_not_replace_a_newer_document(kind: Kind) {
+    let cluster = Cluster::start(kind);
+    let (mut slow, mut other) = (cluster.host(), cluster.host());
+    cluster.source.vault.next(1, Fault::Hold);
+    slow.send("get A");
+    cluster.source.vault.wait_for_held(1);
+    cluster.put("second");
+    assert_eq!(other.ask("refresh A")["value"], canary("second"));
+    let taken = cluster.host().ask("get A");
+    assert_eq!(
+        (&taken["value"], &taken["shared"]),
+        (&json!(canary("second")), &json!(true)),
+        "while another host leads"
+    );
+    cluster.source.vault.heal();
+    assert_eq!(slow.answer().unwrap()["value"], canary("first"));
+    assert_eq!((cluster.host().get("A"), cluster.loads()), (canary("second"), 2));
+    assert_eq!(cluster.server.count("load"), 0, "the lead has ended");
 }
 
 fn operator_sees_no_value_key_or_name(kind: Kind) {

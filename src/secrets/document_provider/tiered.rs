@@ -30,6 +30,14 @@ pub(super) enum Asked {
 impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
     /// Looks for the document in the tier, and waits for another host that is loading it: for half of the time at most.
     pub(super) fn ask_tier(&self, slot: &Slot, loading: &Loading<'_>, request: &LoadRequest) -> Asked {
+        let mut asked = self.look_in_tier(slot, loading, request);
+        if let Asked::Load(Some(load)) = &mut asked {
+            load.begin();
+        }
+        asked
+    }
+
+    fn look_in_tier(&self, slot: &Slot, loading: &Loading<'_>, request: &LoadRequest) -> Asked {
         // The end of a lease is a time of this host's clock, and its owner may revoke it: no other host uses it.
         if self.source.is_leased() {
             return Asked::Load(None);

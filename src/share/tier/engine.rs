@@ -95,11 +95,11 @@ pub(super) trait TierConnection: Send {
     /// Whether this load is the only one of the cluster for some seconds.
     fn try_lead(&mut self, id: &str, token: &str) -> Result<bool>;
 
-    /// Stores a document, unless another load leads. The lead of this one ends.
+    /// Stores a document, unless a later one is there. The lead of this load ends.
     fn publish(&mut self, id: &str, token: &str, document: &[u8], lifetime: Duration) -> Result<()>;
 
-    /// Ends the lead of this load; removes the document too if it leads and `remove` is set.
-    fn release(&mut self, id: &str, token: &str, remove: bool) -> Result<()>;
+    /// Ends the lead of this load; removes the document too, unless it is later than this revision and number.
+    fn release(&mut self, id: &str, token: &str, remove: Option<(u64, u64)>) -> Result<()>;
 
     /// Increases the revision, and returns it.
     fn bump(&mut self, floor: Floor) -> Result<u64>;

@@ -37,6 +37,7 @@ use super::gateway::{Gateway, GatewayRequests, RefusalReason, RefusedRequest};
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
 use crate::log::{self, Level};
+use crate::share::sealed;
 
 /// How old the record of a host may become before it is written again. Each write stays in the history of etcd until it
 /// is compacted.
@@ -188,13 +189,39 @@ impl EtcdConnection {
     }
 
     fn store(&mut self, id: &str, token: &str, document: &[u8], lifetime: Duration) -> Result<(), RefusedRequest> {
-        let (doc, load) = (self.key(&format!("{id}/doc")), self.key(&format!("{id}/load")));
+        let number = sealed::tier_number(document).unwrap_or_default();
         let lease = self.lease(lifetime)?;
-        let value = self.value(document, lifetime)?;
-        let stored = put(&doc, &value, Some(&lease));
-        let is_leading = self.transact(&[has_value(&load, token)], &[stored.clone(), delete(&load)], &[])?.succeeded;
-        if !is_leading {
-            self.transact(&[is_absent(&load)], &[stored], &[])?;
+        let stored = put(&self.key(&format!("{id}/doc")), &self.value(document, lifetime)?, Some(&lease));
+        self.replace(id, token, number, &stored)
+    }
+
+    /// Ends the lead of this load. Puts or deletes the document, unless there is one that is later than this revision
+    /// and number.
+    fn replace(&mut self, id: &str, token: &str, number: (u64, u64), change: &Value) -> Result<(), RefusedRequest> {
+        let (doc, load) = (self.key(&format!("{id}/doc")), self.key(&format!("{id}/load")));
+        // The first attempt assumes what is most likely; if it fails, it returns what is there.
+        let (mut document, mut leads) = (Some(is_absent(&doc)), true);
+        for _ in 0..ATTEMPTS {
+            let compare = document.clone().into_iter().chain(leads.then(|| has_value(&load, token)));
+            let operations = document.iter().map(|_| change.clone()).chain(leads.then(|| delete(&load)));
+            let (compare, operations): (Vec<_>, Vec<_>) = (compare.collect(), operations.collect());
+            let outcome = self.transact(&compare, &operations, &[range(&doc), range(&load)])?;
+            if outcome.succeeded {
+                break;
+            }
+            let stored = outcome.responses.first().and_then(entry);
+            // A document follows its end.
+            let other = stored.and_then(bytes).and_then(|value| sealed::tier_number(value.get(8..)?));
+            document = match stored {
+                Some(_) if other.is_some_and(|other| other > number) => None,
+                Some(stored) => Some(is_unchanged(&doc, stored)),
+                None => Some(is_absent(&doc)),
+            };
+            let lead = outcome.responses.get(1).and_then(entry).and_then(bytes);
+            leads = lead.is_some_and(|lead| lead == token.as_bytes());
+            if document.is_none() && !leads {
+                break;
+            }
         }
         Ok(())
     }
@@ -242,17 +269,18 @@ impl TierConnection for EtcdConnection {
                 log::emit(Level::Warn, "share", || {
                     format!("{name} rejects a document of {size} bytes, so it is not shared; raise --max-request-bytes")
                 });
-                self.release(id, token, false)
+                self.release(id, token, None)
             }
             result => Ok(result?),
         }
     }
 
-    fn release(&mut self, id: &str, token: &str, remove: bool) -> Result<()> {
+    fn release(&mut self, id: &str, token: &str, remove: Option<(u64, u64)>) -> Result<()> {
         let (doc, load) = (self.key(&format!("{id}/doc")), self.key(&format!("{id}/load")));
-        let mut operations = vec![delete(&load)];
-        operations.extend(remove.then(|| delete(&doc)));
-        self.transact(&[has_value(&load, token)], &operations, &[])?;
+        match remove {
+            Some(number) => self.replace(id, token, number, &delete(&doc))?,
+            None => drop(self.transact(&[has_value(&load, token)], &[delete(&load)], &[])?),
+        }
         Ok(())
     }
 
@@ -355,6 +383,11 @@ fn delete(key: &str) -> Value {
 
 fn is_absent(key: &str) -> Value {
     json!({"target": "CREATE", "key": key, "create_revision": "0"})
+}
+
+/// Whether a key has not been written since this entry was read.
+fn is_unchanged(key: &str, entry: &Value) -> Value {
+    json!({"target": "MOD", "key": key, "mod_revision": number(&entry["mod_revision"]).to_string()})
 }
 
 fn has_value(key: &str, value: &str) -> Value {

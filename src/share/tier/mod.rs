@@ -283,6 +283,11 @@ impl TierLoad {
         KeyMaterial { material: &self.key, identity: &self.list }
     }
 
+    /// Called right before the source is queried: of two loads, the one that begins later has the higher number.
+    pub(crate) fn begin(&mut self) {
+        self.sequence = self.sequence.max(now_ms());
+    }
+
     /// Whether this load is the only one of the cluster for some seconds; `None` if the tier fails.
     pub(crate) fn try_lead(&mut self) -> Option<bool> {
         let (id, token) = (self.id.clone(), self.token.clone());
@@ -296,7 +301,7 @@ impl TierLoad {
         match earlier {
             Some(earlier) => {
                 let (id, earlier) = (self.id.clone(), earlier.to_owned());
-                self.session.run(|session| session.release(&id, &earlier, false)).ok()?;
+                self.session.run(|session| session.release(&id, &earlier, None)).ok()?;
             }
             // Without a write, which most hosts would make in vain.
             None if self.fetch(0)?.is_loading => return None,
@@ -305,7 +310,7 @@ impl TierLoad {
         self.try_lead()?.then(|| self.token.clone())
     }
 
-    /// Publishes a document, which was requested this long ago. Returns its number.
+    /// Publishes a document, which was requested this long ago, unless a later one is there. Returns its number.
     pub(crate) fn publish(
         mut self,
         payload: Result<SecretBuffer>,
@@ -329,6 +334,7 @@ impl TierLoad {
     pub(crate) fn release(mut self, remove: bool) {
         if self.owns && !self.session.page.is_tier_resting() {
             let (id, token) = (self.id.clone(), self.token.clone());
+            let remove = remove.then_some((self.revision, self.sequence));
             // Otherwise the lead ends by itself.
             let _ = self.session.run(|session| session.release(&id, &token, remove));
         }

@@ -42,10 +42,16 @@ const LOOK: &str = "redis.call('hset',KEYS[2],ARGV[3],redis.call('time')[1]..' '
 const FETCH: &str = "return {r,redis.call('get',KEYS[2]),redis.call('pttl',KEYS[2]),redis.call('exists',KEYS[3])}";
 const BUMP: &str = "local r=math.max(tonumber(redis.call('get',KEYS[1]) or '0')+1,tonumber(ARGV[1])) \
     r=string.format('%.0f',r) redis.call('set',KEYS[1],r) return r";
-const PUBLISH: &str = "local o=redis.call('get',KEYS[2]) if o==ARGV[1] then redis.call('del',KEYS[2]) o=false end \
-    if not o then redis.call('set',KEYS[1],ARGV[2],'px',ARGV[3]) end return 1";
-const RELEASE: &str = "if redis.call('get',KEYS[2])==ARGV[1] then redis.call('del',KEYS[2]) \
-    if ARGV[2]=='1' then redis.call('del',KEYS[1]) end end return 1";
+/// Defines `later`: whether a sealed document is later than a revision and number.
+const LATER: &str = "local function later(d,r,n) \
+    if not d or #d<24 or string.sub(d,1,8)~='STTIER01' then return false end \
+    local a,b=struct.unpack('<I8I8',d,9) return a>r or a==r and b>n end ";
+const PUBLISH: &str = "if redis.call('get',KEYS[2])==ARGV[1] then redis.call('del',KEYS[2]) end \
+    if not later(redis.call('get',KEYS[1]),struct.unpack('<I8I8',ARGV[2],9)) then \
+    redis.call('set',KEYS[1],ARGV[2],'px',ARGV[3]) end return 1";
+const RELEASE: &str = "if redis.call('get',KEYS[2])==ARGV[1] then redis.call('del',KEYS[2]) end \
+    if ARGV[2] and not later(redis.call('get',KEYS[1]),tonumber(ARGV[2]),tonumber(ARGV[3])) then \
+    redis.call('del',KEYS[1]) end return 1";
 /// Forgets hosts that were silent for longer than `ARGV[1]`, in seconds.
 const HOSTS: &str = "local t=tonumber(redis.call('time')[1]) local a=redis.call('hgetall',KEYS[1]) local o={t} \
     for i=1,#a,2 do local s=tonumber(string.match(a[i+1],'^%d+')) \
@@ -216,12 +222,15 @@ impl TierConnection for RedisConnection {
     fn publish(&mut self, id: &str, token: &str, document: &[u8], lifetime: Duration) -> Result<()> {
         let keys = [self.key(&format!("{id}:doc")), self.key(&format!("{id}:load"))];
         let lifetime = milliseconds(lifetime);
-        self.run(PUBLISH, &keys, &[token.as_bytes(), document, lifetime.as_bytes()]).map(drop)
+        self.run(&format!("{LATER}{PUBLISH}"), &keys, &[token.as_bytes(), document, lifetime.as_bytes()]).map(drop)
     }
 
-    fn release(&mut self, id: &str, token: &str, remove: bool) -> Result<()> {
+    fn release(&mut self, id: &str, token: &str, remove: Option<(u64, u64)>) -> Result<()> {
         let keys = [self.key(&format!("{id}:doc")), self.key(&format!("{id}:load"))];
-        self.run(RELEASE, &keys, &[token.as_bytes(), if remove { b"1" } else { b"0" }]).map(drop)
+        let last = remove.map(|(revision, number)| [revision.to_string(), number.to_string()]);
+        let last = last.iter().flatten().map(String::as_bytes);
+        let arguments: Vec<&[u8]> = [token.as_bytes()].into_iter().chain(last).collect();
+        self.run(&format!("{LATER}{RELEASE}"), &keys, &arguments).map(drop)
     }
 
     fn bump(&mut self, floor: Floor) -> Result<u64> {

@@ -72,6 +72,10 @@ fn exchange(shared: &Shared, client: &TcpStream, request: &Request) -> io::Resul
         answer.headers.push(("Date".into(), date::http(date::now(offset))));
     }
     match fault {
+        Fault::Hold => {
+            shared.hold()?;
+            return send(client, &answer).map(|()| keeps_alive(request));
+        }
         Fault::ResetAfter => break_off(client, &fault)?,
         Fault::Half => {
             let (head, body) = (head(&answer), &answer.body);

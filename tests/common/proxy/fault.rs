@@ -24,6 +24,8 @@ pub enum Fault {
     Slow,
     /// The same, with the head at once.
     SlowBody,
+    /// The server answers, and its answer comes when [`Proxy::heal`](super::Proxy::heal) is called.
+    Hold,
     /// Only where bytes are passed on: the connection is closed after so many bytes from the server.
     Cut(usize),
     /// It takes so long before the request reaches the server.

@@ -18,6 +18,7 @@ on_each_server! {
     killed_loader_is_replaced_by_another_host,
     cleared_document_is_not_taken_from_the_tier,
     older_load_does_not_replace_a_newer_document,
+    denied_refresh_removes_the_document,
     operator_sees_no_value_key_or_name,
     other_key_sees_and_changes_nothing,
     tls_and_sockets_work,
@@ -126,6 +127,16 @@ fn older_load_does_not_replace_a_newer_document(kind: Kind) {
     assert_eq!(slow.answer().unwrap()["value"], canary("first"));
     assert_eq!((cluster.host().get("A"), cluster.loads()), (canary("second"), 2));
     assert_eq!(cluster.server.count("load"), 0, "the lead has ended");
+}
+
+fn denied_refresh_removes_the_document(kind: Kind) {
+    let cluster = Cluster::start(kind);
+    let mut host = cluster.host();
+    host.get("A");
+    assert_eq!(cluster.server.count("doc"), 1);
+    cluster.source.vault.next(1, Fault::vault(403, &["permission denied"]));
+    assert!(host.ask("refresh A")["error"].is_string());
+    assert_eq!(cluster.server.count("doc"), 0);
 }
 
 fn operator_sees_no_value_key_or_name(kind: Kind) {

@@ -332,7 +332,7 @@ impl TierLoad {
 
     /// Ends the load without a document; `remove`: there is no longer one.
     pub(crate) fn release(mut self, remove: bool) {
-        if self.owns && !self.session.page.is_tier_resting() {
+        if (self.owns || remove) && !self.session.page.is_tier_resting() {
             let (id, token) = (self.id.clone(), self.token.clone());
             let remove = remove.then_some((self.revision, self.sequence));
             // Otherwise the lead ends by itself.

@@ -12,7 +12,7 @@ use crate::clock::{CoarseInstant, Instant};
 use crate::error::{Error, Result, Status};
 use crate::fork::{self, PublishedGuard};
 use crate::fork_safe::{Mutex, Published};
-use crate::share::{HostPage, Membership, Share, Tier};
+use crate::share::{HostPage, Membership, Share, Tier, TierTime};
 use crate::sys;
 
 /// How long a page that could not be opened is not tried again.
@@ -110,10 +110,11 @@ impl Changes {
         Some((tier.clone(), self.attach()?.page.clone()))
     }
 
-    /// Looks at the cluster tier, unless a process of the host did so within the interval. `time` is that of the call.
-    pub(super) fn look_at_tier(&self, interval: Duration, time: Duration) {
+    /// Looks at the cluster tier, unless a process of the host did so within the interval. `time` returns that of the
+    /// call.
+    pub(super) fn look_at_tier(&self, interval: Duration, time: impl FnOnce() -> TierTime) {
         if let Some((tier, page)) = self.tier() {
-            tier.look(&page, interval, time);
+            tier.look(&page, interval, time());
         }
     }
 

@@ -14,7 +14,7 @@ use crate::clock::{Backoff, Deadline, Instant};
 use crate::error::{Error, Result, Status};
 use crate::fork;
 use crate::fork_safe::Mutex;
-use crate::share::HostPage;
+use crate::share::{HostPage, TierTime};
 
 /// How often a call that listens looks at files and watched keys. What other processes report wakes it at once.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -90,7 +90,9 @@ impl Manager {
         let interval = if self.changes.tier().is_some() { TIER_INTERVAL } else { LOOK_INTERVAL };
         loop {
             let word = self.changes.word();
-            self.changes.look_at_tier(TIER_INTERVAL, self.timeout());
+            // A tier that hangs leaves half of the time for the sources.
+            let until = || Deadline::after(deadline.remaining() / 2);
+            self.changes.look_at_tier(TIER_INTERVAL, || TierTime::new(self.timeout(), until()));
             self.follow_host();
             self.look(deadline);
             let time = deadline.remaining().min(self.timeout());
@@ -153,10 +155,10 @@ impl Manager {
     }
 
     /// Announces to all who share with this process that a source has changed: [`Manager::invalidate`] without waiting.
-    fn announce(&self, time: Duration) -> Result<()> {
+    fn announce(&self, deadline: Deadline) -> Result<()> {
         let attached = self.changes.page()?;
         if let Some((tier, page)) = self.changes.tier() {
-            tier.bump(&page, time)?;
+            tier.bump(&page, deadline)?;
             self.follow_host();
             self.changes.note_to_all();
         } else if let Some(attached) = attached {
@@ -178,12 +180,12 @@ impl Manager {
             return Err(Error::new(Status::Config, message));
         };
         let deadline = Deadline::after(timeout);
-        let revision = tier.bump(&page, deadline.remaining())?;
+        let revision = tier.bump(&page, deadline)?;
         self.follow_host();
         self.changes.note_to_all();
         let (mut pauses, mut last) = (HOSTS, None);
         let hosts = loop {
-            match tier.hosts(&page, revision, deadline.remaining()) {
+            match tier.hosts(&page, revision, TierTime::new(timeout, deadline)) {
                 Ok(hosts) if !hosts.is_awaited => break hosts,
                 Ok(hosts) => last = Some(hosts),
                 Err(error) if deadline.has_passed() => break last.ok_or(error)?,
@@ -218,7 +220,7 @@ impl Manager {
         for (at, provider) in providers.iter().enumerate() {
             let limits = request.share(providers[at + 1..].iter().any(|other| other.is_remote()));
             // If it cannot be announced, it is found again.
-            if provider.has_changed(&limits) && self.announce(limits.deadline().remaining()).is_ok() {
+            if provider.has_changed(&limits) && self.announce(limits.deadline()).is_ok() {
                 provider.note_announced(&limits);
             }
             provider.look(&limits);

@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use super::lookup_cache::CachedLookup;
 use super::manager::{GetOptions, Manager};
-use super::provider::SecretProvider;
+use super::provider::{LookupLimits, SecretProvider};
 use super::remote_group::{RemoteGroup, find, joined};
 use super::secret::Secret;
 use crate::error::{Error, Result, Status};
 use crate::fork;
 use crate::log::{self, Level};
 use crate::redact;
+use crate::share::TierTime;
 
 /// How often a host looks at the cluster tier while its processes get values.
 const TIER_INTERVAL: Duration = Duration::from_secs(1);
@@ -31,11 +32,12 @@ impl Manager {
     /// Looks all keys up in each provider in turn. Messages name the first key.
     pub(super) fn look_up_any(&self, keys: &[&str], options: &GetOptions) -> Result<Secret> {
         let _guard = fork::protect();
+        let request = self.request(options.timeout, options.refresh);
         if !options.cached_only {
-            self.changes.look_at_tier(TIER_INTERVAL, options.timeout.unwrap_or(self.timeout()));
+            self.changes.look_at_tier(TIER_INTERVAL, || TierTime::until(request.deadline()));
         }
         self.follow_host();
-        let found = self.look_up_followed(keys, options);
+        let found = self.look_up_followed(keys, options, &request);
         match &found {
             // Not counted: it only means that nothing is cached. Bindings try a cached-only get before they block.
             Err(error) if options.cached_only && error.status() == Status::Unavailable => {}
@@ -46,9 +48,8 @@ impl Manager {
         found
     }
 
-    fn look_up_followed(&self, keys: &[&str], options: &GetOptions) -> Result<Secret> {
+    fn look_up_followed(&self, keys: &[&str], options: &GetOptions, request: &LookupLimits) -> Result<Secret> {
         let key = keys[0];
-        let request = self.request(options.timeout, options.refresh);
         let providers = self.providers();
         let (mut failure, mut not_queried): (Option<Error>, Vec<String>) = (None, Vec::new());
         let (mut rest, mut groups) = (&providers[..], 0);
@@ -57,14 +58,14 @@ impl Manager {
             let (part, behind) = rest.split_at(remote.max(1));
             rest = behind;
             let found = if remote == 0 {
-                first_value(keys, |key| find(first, key, &request))
+                first_value(keys, |key| find(first, key, request))
             } else {
                 let others_behind = behind.iter().any(|provider| provider.is_remote());
                 let group = RemoteGroup { providers: part, number: groups, others_behind };
                 groups += 1;
                 match options.cached_only {
                     true => first_value(keys, |key| Ok(self.find_cached(&group, key, &mut not_queried))),
-                    false => first_value(keys, |key| self.lookup_cache().find(&group, key, &request)),
+                    false => first_value(keys, |key| self.lookup_cache().find(&group, key, request)),
                 }
             };
             match found {

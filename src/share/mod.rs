@@ -60,7 +60,7 @@ pub(crate) use host::{HostPage, Membership};
 pub(crate) use identity::Identity;
 pub(crate) use page::Stamp;
 pub(crate) use slot::{Loading, NewRecord, SharedDocument, Slot, Turn};
-pub(crate) use tier::{Tier, TierDocument, TierLoad};
+pub(crate) use tier::{Tier, TierDocument, TierLoad, TierTime};
 
 /// How often a cache with a tier asks for the changes of other processes.
 const CACHE_INTERVAL: Duration = Duration::from_secs(1);

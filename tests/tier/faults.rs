@@ -28,6 +28,12 @@ on_each_server! {
     document_that_was_put_back_is_refused,
     damaged_document_is_replaced,
     nobody_listens_is_a_short_failure,
+    tier_that_hangs_does_not_extend_a_call,
+}
+
+/// Whether this host leaves the tier alone.
+fn rests(host: &mut Worker) -> bool {
+    !host.ask("share")["tier"]["retry_in"].is_null()
 }
 
 /// Two hosts get the value, each with a request of its own, and report what is wrong with the tier.
@@ -217,4 +223,27 @@ fn nobody_listens_is_a_short_failure(kind: Kind) {
     let mut host = cluster.host_with(json!({"share_url": kind.url(&format!("127.0.0.1:{}", free_port()))}));
     assert_eq!(host.get("A"), canary("first"));
     assert!(host.ask("invalidate-cluster")["error"].as_str().unwrap().contains("Connection refused"));
+}
+
+fn tier_that_hangs_does_not_extend_a_call(kind: Kind) {
+    let cluster = Cluster::start(kind);
+    let mut host = cluster.host_with(json!({"timeout": 2.4}));
+    host.get("A");
+    // A busy machine may need longer for the first exchange than such a call has for it.
+    while rests(&mut host) {
+        host.ask("advance 20");
+        host.ask("refresh A");
+    }
+    host.ask("clear");
+    cluster.source.vault.always(Fault::Hang);
+    let before = cluster.source.vault.requests().len();
+    host.send("get A");
+    cluster.source.vault.wait_for_requests(before + 1);
+    cluster.server.process().pause();
+    assert_eq!(host.answer().unwrap()["status"], "ST_TIMEOUT");
+    assert!(!rests(&mut host), "the call waited for the tier after its source had timed out");
+    host.ask("advance 2");
+    host.ask("listen-briefly 0");
+    assert!(!rests(&mut host), "a call of a millisecond waited for the tier until that failed");
+    cluster.server.process().resume();
 }

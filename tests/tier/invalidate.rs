@@ -89,6 +89,7 @@ fn stopped_host_is_named_and_nothing_older_is_returned_later(kind: Kind) {
     cluster.put("second");
     let report = one.ask("invalidate-cluster-briefly");
     assert_eq!((count(&report, "confirmed"), count(&report, "silent")), (1, 1), "{report}");
+    assert!(one.ask("share")["tier"]["retry_in"].is_null(), "the tier counts as failed because the time ended");
     other.signal(libc::SIGCONT);
     // Its next look at the tier is due within a second.
     other.ask("advance 2");

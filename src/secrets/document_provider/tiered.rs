@@ -44,7 +44,7 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
         }
         let Some((tier, page)) = self.changes.tier() else { return Asked::Load(None) };
         let time = request.deadline.remaining();
-        let Some(session) = tier.begin(&page, time) else { return Asked::Load(None) };
+        let Some(session) = tier.begin(&page, request.deadline) else { return Asked::Load(None) };
         let Some(load) = session.about(slot.identity(), request.deadline) else { return Asked::Load(None) };
         let mut load = Box::new(load);
         let (until, mut pauses) = (Deadline::after(time / 2), PAUSES);

@@ -99,7 +99,7 @@ impl SourceWatch {
         let since = Instant::now();
         let Some((tier, page)) = changes.tier() else { return false };
         let deadline = Deadline::after(time);
-        let load = tier.begin(&page, time).and_then(|session| session.about(slot.identity(), deadline));
+        let load = tier.begin(&page, deadline).and_then(|session| session.about(slot.identity(), deadline));
         let lead = load.and_then(|load| load.lead(earlier));
         let mut state = self.state.lock();
         state.fork = fork::generation();

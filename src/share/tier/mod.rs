@@ -27,7 +27,7 @@ use super::host::HostPage;
 use super::identity::Identity;
 use super::sealed::{self, DocumentHeader, KeyMaterial, SealedKind};
 use crate::clock::Deadline;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
 use crate::http;
 use crate::log::{self, Level};
 use crate::secret_memory::{SecretBuffer, SecretBytes, wipe_stack_below};
@@ -56,6 +56,8 @@ mod servers;
 const EXCHANGE_TIME: Duration = Duration::from_secs(10);
 /// An exchange takes at most one part in this many of the time of its call.
 const EXCHANGE_PART: u32 = 10;
+/// An exchange that had less time than this does not count as a failure of the tier if it times out.
+const PATIENCE: Duration = Duration::from_millis(200);
 /// By how much the clocks of hosts may differ.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);
 /// How long after its last look a host is expected to look again.
@@ -121,9 +123,9 @@ impl Tier {
         self.engine.name()
     }
 
-    /// Looks at the revision, unless a process of this host did so within the interval. `time` is that of the call.
-    pub(crate) fn look(self: &Arc<Tier>, page: &Arc<HostPage>, interval: Duration, time: Duration) {
-        if !time.is_zero() && !page.is_tier_resting() && page.take_look(interval) {
+    /// Looks at the revision, unless a process of this host did so within the interval.
+    pub(crate) fn look(self: &Arc<Tier>, page: &Arc<HostPage>, interval: Duration, time: TierTime) {
+        if !time.deadline.has_passed() && !page.is_tier_resting() && page.take_look(interval) {
             // Errors are logged, and the tier rests.
             let _ = TierSession::open(self, page, time).and_then(|mut session| session.look());
         }
@@ -131,22 +133,23 @@ impl Tier {
 
     /// Connects, whether or not the tier rests, and looks at the revision.
     pub(crate) fn check(self: &Arc<Tier>, page: &Arc<HostPage>, time: Duration) -> Result<()> {
+        let time = TierTime::until(Deadline::after(time));
         let mut session = TierSession::open(self, page, time)?;
         session.look()?;
-        session.key(Deadline::after(time)).map(drop)
+        session.key(time.deadline).map(drop)
     }
 
     /// Connects for a load; `None` if the tier fails or rests.
-    pub(crate) fn begin(self: &Arc<Tier>, page: &Arc<HostPage>, time: Duration) -> Option<TierSession> {
+    pub(crate) fn begin(self: &Arc<Tier>, page: &Arc<HostPage>, deadline: Deadline) -> Option<TierSession> {
         if page.is_tier_resting() {
             return None;
         }
-        TierSession::open(self, page, time).ok()
+        TierSession::open(self, page, TierTime::until(deadline)).ok()
     }
 
     /// Increases the revision. The error is that of the call.
-    pub(crate) fn bump(self: &Arc<Tier>, page: &Arc<HostPage>, time: Duration) -> Result<u64> {
-        let mut session = TierSession::open(self, page, time)?;
+    pub(crate) fn bump(self: &Arc<Tier>, page: &Arc<HostPage>, deadline: Deadline) -> Result<u64> {
+        let mut session = TierSession::open(self, page, TierTime::until(deadline))?;
         let floor = session.floor();
         let revision = session.run(|session| session.bump(floor))?;
         session.follow(revision);
@@ -154,7 +157,7 @@ impl Tier {
     }
 
     /// Which hosts have confirmed this revision.
-    pub(crate) fn hosts(self: &Arc<Tier>, page: &Arc<HostPage>, revision: u64, time: Duration) -> Result<Hosts> {
+    pub(crate) fn hosts(self: &Arc<Tier>, page: &Arc<HostPage>, revision: u64, time: TierTime) -> Result<Hosts> {
         let mut session = TierSession::open(self, page, time)?;
         session.look()?;
         let mut hosts = Hosts::default();
@@ -178,31 +181,68 @@ fn open_engine(url: &Setting, _tls: TlsSettings, _cluster: &str) -> Result<Box<d
     Err(url.invalid("needs a build with the cargo feature `tier`"))
 }
 
+/// The time of a call, for its exchanges with the tier.
+#[derive(Clone, Copy)]
+pub(crate) struct TierTime {
+    /// The time of the whole call. An exchange may take a part of it.
+    whole: Duration,
+    /// When the last exchange ends.
+    deadline: Deadline,
+}
+
+impl TierTime {
+    pub(crate) fn new(whole: Duration, deadline: Deadline) -> TierTime {
+        TierTime { whole, deadline }
+    }
+
+    /// That of a call that has the time from now to this deadline.
+    pub(crate) fn until(deadline: Deadline) -> TierTime {
+        TierTime { whole: deadline.remaining(), deadline }
+    }
+
+    /// The time of one exchange, unless the call ends before.
+    fn part(self) -> Duration {
+        EXCHANGE_TIME.min(self.whole / EXCHANGE_PART)
+    }
+
+    /// The time of an exchange that begins now.
+    fn limit(self) -> Duration {
+        self.part().min(self.deadline.remaining())
+    }
+
+    /// Whether an exchange with this limit was too short to count as a failure of the tier if it timed out.
+    fn is_short(self, limit: Duration) -> bool {
+        limit < self.part().max(PATIENCE)
+    }
+}
+
 /// A connection for one load or look.
 pub(crate) struct TierSession {
     tier: Arc<Tier>,
     page: Arc<HostPage>,
     session: Box<dyn TierConnection>,
-    /// The time of one exchange.
-    time: Duration,
+    time: TierTime,
 }
 
 impl TierSession {
-    fn open(tier: &Arc<Tier>, page: &Arc<HostPage>, time: Duration) -> Result<TierSession> {
-        let time = EXCHANGE_TIME.min(time / EXCHANGE_PART);
-        match tier.engine.connect(Deadline::after(time)) {
+    fn open(tier: &Arc<Tier>, page: &Arc<HostPage>, time: TierTime) -> Result<TierSession> {
+        let limit = time.limit();
+        match tier.engine.connect(Deadline::after(limit)) {
             Ok(session) => Ok(TierSession { tier: tier.clone(), page: page.clone(), session, time }),
+            Err(error) if error.status() == Status::Timeout && time.is_short(limit) => Err(error),
             Err(error) => Err(failed(page, error)),
         }
     }
 
     fn run<T>(&mut self, exchange: impl FnOnce(&mut dyn TierConnection) -> Result<T>) -> Result<T> {
-        self.session.set_deadline(Deadline::after(self.time));
+        let limit = self.time.limit();
+        self.session.set_deadline(Deadline::after(limit));
         match exchange(&mut *self.session) {
             Ok(result) => {
                 self.page.note_tier_success();
                 Ok(result)
             }
+            Err(error) if error.status() == Status::Timeout && self.time.is_short(limit) => Err(error),
             Err(error) => Err(failed(&self.page, error)),
         }
     }

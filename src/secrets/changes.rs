@@ -98,6 +98,14 @@ impl Changes {
         }
     }
 
+    /// Makes all processes of the host drop what they have cached.
+    pub(super) fn revise_host(&self) {
+        if let Some(attached) = self.attach() {
+            attached.page.revise();
+            attached.page.note_change();
+        }
+    }
+
     /// Whether nothing was invalidated by other processes since this manager followed them.
     #[inline]
     pub(super) fn has_followed(&self, reading: &PublishedGuard) -> bool {

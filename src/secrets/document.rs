@@ -93,6 +93,12 @@ pub(crate) trait DocumentSource: Send + Sync {
         None
     }
 
+    /// Whether each host may ask for itself while the hosts cannot agree on one that asks. A queue does not: it gives
+    /// each message to one reader.
+    fn answers_each_host(&self) -> bool {
+        true
+    }
+
     /// Asks whether the source has changed since the last call. `loaded` is the document of this process.
     fn has_changed(&self, _loaded: Option<&Document>, _deadline: Deadline) -> Result<bool> {
         Ok(false)

@@ -339,7 +339,7 @@ impl<S: DocumentSource + ?Sized> SecretProvider for DocumentProvider<S> {
     }
 
     fn note_announced(&self, request: &LookupLimits) {
-        self.source.note_announced(request.deadline());
+        self.note_source_announced(request);
         wipe_stack_below::<STACK>();
     }
 

@@ -16,6 +16,7 @@ use crate::worker::{Worker, canary, merged};
 on_each_server! {
     new_version_in_openbao_is_announced_to_all_hosts,
     one_host_looks_at_the_metadata_until_it_ends,
+    host_looks_at_the_metadata_itself_while_the_tier_is_down,
     event_in_the_queue_is_announced_to_all_hosts,
     each_host_has_a_lease_of_its_own,
 }
@@ -98,6 +99,24 @@ fn each_host_has_a_lease_of_its_own(kind: Kind) {
     let serials = hosts.each_mut().map(|host| host.get("SERIAL"));
     assert_ne!(serials[0], serials[1]);
     assert_eq!(cluster.server.count("doc"), 0);
+}
+
+fn host_looks_at_the_metadata_itself_while_the_tier_is_down(kind: Kind) {
+    let mut cluster = Cluster::start(kind);
+    let mut one = cluster.host_with(with_metadata(&cluster));
+    let mut other = cluster.host();
+    assert_eq!((one.get("A"), other.get("A")), (canary("first"), canary("first")));
+    cluster.server.stop();
+    cluster.put("second");
+    let before = listen(&mut one);
+    assert!(one.answer().unwrap().as_u64().unwrap() > before);
+    assert_eq!(one.get("A"), canary("second"));
+    cluster.server.run();
+    one.ask("advance 20");
+    listen(&mut one);
+    // Its next look at the tier is due within a second.
+    soon(|| other.get("A") == canary("second"));
+    assert!(one.answer().is_some());
 }
 
 /// A secret of moto, a queue, and a rule of EventBridge between them.

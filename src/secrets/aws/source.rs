@@ -149,6 +149,10 @@ impl DocumentSource for AwsSource {
         self.queue.as_ref().map(|_| queue::INTERVAL)
     }
 
+    fn answers_each_host(&self) -> bool {
+        false
+    }
+
     fn has_changed(&self, _: Option<&Document>, deadline: Deadline) -> Result<bool> {
         let _guard = fork::protect();
         let Some(queue) = &self.queue else { return Ok(false) };

@@ -1,5 +1,5 @@
 //! Asking a source whether it has changed, for calls that listen: one process of a host does, and with a cluster tier
-//! one process of one host.
+//! one process of one host. While the tier fails, each host asks for itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +45,18 @@ struct WatchState {
     fork: u32,
     /// The message of the last failure.
     failure: Option<String>,
+    /// Whether a change was announced to this host, and not to the cluster yet, because the tier failed.
+    owes_announcement: bool,
+}
+
+/// Whether this process asks, and which processes follow a change.
+#[derive(Clone, Copy, PartialEq)]
+enum WatchTurn {
+    None,
+    /// This host, while the tier fails.
+    Host,
+    /// All who share the document.
+    All,
 }
 
 impl WatchState {
@@ -54,25 +66,30 @@ impl WatchState {
 }
 
 impl SourceWatch {
-    /// Whether this process asks now.
-    fn takes_turn(&self, share: Option<&Share>, changes: &Changes, interval: Duration, about: WatchedDocument) -> bool {
+    /// Whether this process asks now, and which processes follow a change.
+    fn turn(&self, share: Option<&Share>, changes: &Changes, interval: Duration, about: WatchedDocument) -> WatchTurn {
         let (state, now) = (self.state.lock().clone(), Instant::now());
         let is_due = state.next.is_none_or(|next| now >= next);
         let keeps_lead = state.leads(LEAD) && !state.leads(RENEWAL);
         if !is_due && !keeps_lead {
-            return false;
+            return WatchTurn::None;
         }
         let slot = share.and_then(|share| self.slot(share, about.identity?));
-        let has_turn = match (changes.tier(), &slot) {
-            (Some(_), Some(slot)) => self.leads(changes, slot, about.time),
-            (_, Some(slot)) => slot.take_watch(interval),
-            (_, None) => share.is_none(),
+        let turn = |scope: WatchTurn, is_taken: bool| if is_taken { scope } else { WatchTurn::None };
+        let taken = match (changes.tier(), &slot) {
+            (Some((_, page)), Some(slot)) if about.answers_each_host && page.is_tier_resting() => {
+                turn(WatchTurn::Host, slot.take_watch(interval))
+            }
+            (Some(_), Some(slot)) => turn(WatchTurn::All, self.leads(changes, slot, about.time)),
+            (_, Some(slot)) => turn(WatchTurn::All, slot.take_watch(interval)),
+            (_, None) => turn(WatchTurn::All, share.is_none()),
         };
+        let has_turn = taken != WatchTurn::None;
         if is_due {
             let pause = if has_turn { interval } else { interval.min(CANDIDACY / 4) };
             self.state.lock().next = Some(after(pause));
         }
-        is_due && has_turn
+        turn(taken, is_due)
     }
 
     /// The memory in which the processes of this host take turns.
@@ -134,6 +151,7 @@ fn after(time: Duration) -> Instant {
 struct WatchedDocument {
     identity: Option<Identity>,
     time: Duration,
+    answers_each_host: bool,
 }
 
 impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
@@ -147,14 +165,21 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
         let deadline = Deadline::after(time);
         let share = self.shared.as_ref().map(|shared| &*shared.share);
         let identity = share.and_then(|_| self.source.identity());
-        let about = WatchedDocument { identity, time };
-        if !self.watch.takes_turn(share, &self.changes, interval, about) {
-            return false;
+        let about = WatchedDocument { identity, time, answers_each_host: self.source.answers_each_host() };
+        let turn = self.watch.turn(share, &self.changes, interval, about);
+        match turn {
+            WatchTurn::None => return false,
+            WatchTurn::All if self.watch.state.lock().owes_announcement => return true,
+            _ => {}
         }
         let loaded = self.followed_state().document;
         match self.source.has_changed(loaded.as_ref().map(|loaded| &loaded.document), deadline) {
             Ok(has_changed) => {
                 self.watch.note_success();
+                if has_changed && turn == WatchTurn::Host {
+                    self.announce_to_host(deadline);
+                    return false;
+                }
                 has_changed
             }
             Err(error) if error.status() == Status::Timeout && time < PATIENCE => false,
@@ -163,5 +188,19 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
                 false
             }
         }
+    }
+
+    /// Makes all processes of this host drop what they have cached. The cluster follows when this host leads again.
+    fn announce_to_host(&self, deadline: Deadline) {
+        self.changes.revise_host();
+        self.source.note_announced(deadline);
+        self.watch.state.lock().owes_announcement = true;
+    }
+
+    /// Records that a change was announced to all who share the document.
+    pub(super) fn note_source_announced(&self, request: &LookupLimits) {
+        let _guard = fork::protect();
+        self.source.note_announced(request.deadline());
+        self.watch.state.lock().owes_announcement = false;
     }
 }

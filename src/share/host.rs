@@ -18,7 +18,7 @@ use crate::fork;
 use crate::jitter;
 use crate::sys::{self, HostFields, HostMember, MEMBERS};
 
-const MAGIC: &[u8; 8] = b"STHOST02";
+const MAGIC: &[u8; 8] = b"STHOST03";
 
 /// The page. Processes in different PID, network or time namespaces have different ones.
 pub(crate) struct HostPage(Mapped<HostFields>);
@@ -26,6 +26,11 @@ pub(crate) struct HostPage(Mapped<HostFields>);
 /// The shortest and the longest back-off after a failure of the tier.
 const FIRST_REST: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(15);
+
+/// A listed process is its number, which is below `PID_MAX_LIMIT` of the kernel, its image, and its start time.
+const NUMBER_BITS: u32 = 22;
+const IMAGE_BITS: u32 = 18;
+const START_BITS: u32 = u64::BITS - NUMBER_BITS - IMAGE_BITS;
 
 fn nanoseconds_now() -> u64 {
     Instant::now().since_boot().as_nanos() as u64
@@ -200,9 +205,12 @@ impl HostPage {
 
     /// Lists a manager of this process.
     pub(crate) fn join(page: &Arc<HostPage>) -> Membership {
-        let place = page.free_place().or_else(|| {
-            page.remove_ended();
-            page.free_place()
+        let place = own_process().and_then(|own| {
+            page.remove_earlier_images(own);
+            page.free_place(own).or_else(|| {
+                page.remove_ended();
+                page.free_place(own)
+            })
         });
         if place.is_none() {
             page.0.unlisted.fetch_add(1, Relaxed);
@@ -210,11 +218,9 @@ impl HostPage {
         Membership { page: page.clone(), place, fork: fork::generation() }
     }
 
-    fn free_place(&self) -> Option<usize> {
-        let process = std::process::id();
-        let own = u64::from(process) | started(process)?.1 << 32;
+    fn free_place(&self, own: u64) -> Option<usize> {
         // Processes begin at different places, so that few compete for one.
-        (0..MEMBERS).map(|step| (process as usize + step) % MEMBERS).find(|place| {
+        (0..MEMBERS).map(|step| (number(own) as usize + step) % MEMBERS).find(|place| {
             let member = &self.0.members[*place];
             let is_free = member.process.compare_exchange(0, own, AcqRel, Relaxed).is_ok();
             if is_free {
@@ -222,6 +228,14 @@ impl HostPage {
             }
             is_free
         })
+    }
+
+    /// Removes the managers that this process had before it executed the program that it runs now.
+    fn remove_earlier_images(&self, own: u64) {
+        let is_same_process = |process: u64| number(process) == number(own) && started(process) == started(own);
+        for (member, process) in self.listed().filter(|(_, process)| *process != own && is_same_process(*process)) {
+            let _ = member.process.compare_exchange(process, 0, AcqRel, Relaxed);
+        }
     }
 
     fn remove_ended(&self) {
@@ -243,7 +257,7 @@ impl HostPage {
             let Some(state) = present(member, process) else { continue };
             let is_silent = member.followed.load(Acquire) < revision && matches!(state, 'T' | 't');
             let list = if is_silent { &mut members.silent } else { &mut members.confirmed };
-            list.push(process as u32);
+            list.push(number(process));
         }
         for list in [&mut members.confirmed, &mut members.silent] {
             list.sort_unstable();
@@ -267,7 +281,8 @@ impl HostMember {
 
 /// The state of a listed process. One that has ended is removed from the list.
 fn present(member: &HostMember, process: u64) -> Option<char> {
-    let state = started(process as u32).filter(|(_, started)| *started == process >> 32).map(|(state, _)| state);
+    let status = ProcessStatus::read(number(process)).filter(|status| status.started == started(process));
+    let state = status.map(|status| status.state);
     if state.is_none_or(|state| matches!(state, 'Z' | 'X')) {
         // The place may have been taken by another process meanwhile.
         let _ = member.process.compare_exchange(process, 0, AcqRel, Relaxed);
@@ -276,14 +291,45 @@ fn present(member: &HostMember, process: u64) -> Option<char> {
     state
 }
 
-/// The state of a process and the lower half of its start time; `None` if there is no such process.
-fn started(process: u32) -> Option<(char, u64)> {
-    let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name of the program may contain anything.
-    let mut fields = text.get(text.rfind(')')? + 1..)?.split_ascii_whitespace();
-    let state = fields.next()?.chars().next()?;
-    let started: u64 = fields.nth(18)?.parse().ok()?;
-    Some((state, started & u64::from(u32::MAX)))
+/// The number of a listed process.
+fn number(process: u64) -> u32 {
+    (process & ((1 << NUMBER_BITS) - 1)) as u32
+}
+
+/// The lower bits of the start time of a listed process.
+fn started(process: u64) -> u64 {
+    process >> (NUMBER_BITS + IMAGE_BITS)
+}
+
+/// How this process is listed. `exec` keeps its number and start time, and gives it another image; all copies of the
+/// library in the process see the same one.
+fn own_process() -> Option<u64> {
+    let process = std::process::id();
+    let ProcessStatus { started, stack, .. } = ProcessStatus::read(process)?;
+    // The highest bits of this product depend on all bits of the address, which is random.
+    let image = stack.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - IMAGE_BITS);
+    Some(u64::from(process) | image << NUMBER_BITS | started << (NUMBER_BITS + IMAGE_BITS))
+}
+
+struct ProcessStatus {
+    state: char,
+    /// The lower bits of its start time.
+    started: u64,
+    /// The address of its stack; 0 for processes of other users.
+    stack: u64,
+}
+
+impl ProcessStatus {
+    /// `None` if there is no such process.
+    fn read(process: u32) -> Option<ProcessStatus> {
+        let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+        // The name of the program may contain anything.
+        let mut fields = text.get(text.rfind(')')? + 1..)?.split_ascii_whitespace();
+        let state = fields.next()?.chars().next()?;
+        let started: u64 = fields.nth(18)?.parse().ok()?;
+        let stack = fields.nth(5)?.parse().ok()?;
+        Some(ProcessStatus { state, started: started & ((1 << START_BITS) - 1), stack })
+    }
 }
 
 /// The place of a manager in the list of processes.
@@ -341,11 +387,17 @@ mod tests {
         assert!(one.is_own() && one.place != two.place && !one.is_alone());
         assert_eq!(page.members(0).confirmed, [std::process::id()]);
         // A process that has ended, and one whose number another process has now.
-        for process in [u64::from(u32::MAX / 2), u64::from(std::process::id()) | 1 << 32] {
+        for process in [u64::from(u32::MAX / 2), u64::from(std::process::id()) | 1 << (NUMBER_BITS + IMAGE_BITS)] {
             page.0.members[0].process.store(process, Relaxed);
             assert_eq!(page.members(0).confirmed, [std::process::id()]);
             assert_eq!(page.0.members[0].process.load(Relaxed), 0);
         }
+        // The program that this process ran before.
+        let earlier = own_process().unwrap() ^ 1 << NUMBER_BITS;
+        page.0.members[0].process.store(earlier, Relaxed);
+        drop(HostPage::join(&page));
+        assert_eq!(page.0.members[0].process.load(Relaxed), 0);
+        assert!(!one.is_alone(), "another manager of this program is listed");
         drop(two);
         assert!(one.is_alone());
         drop(one);
@@ -355,7 +407,7 @@ mod tests {
     #[test]
     fn full_list_is_noticed_and_ended_processes_make_room() {
         let (_place, page) = open();
-        let own = u64::from(std::process::id()) | started(std::process::id()).unwrap().1 << 32;
+        let own = own_process().unwrap();
         page.0.members.iter().for_each(|member| member.process.store(own, Relaxed));
         assert!(HostPage::join(&page).place.is_none() && !page.lists_all());
         page.0.members[7].process.store(u64::from(u32::MAX / 2), Relaxed);

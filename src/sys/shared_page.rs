@@ -91,7 +91,7 @@ pub(crate) struct TierFields {
 /// One manager of a process.
 #[repr(C)]
 pub(crate) struct HostMember {
-    /// The process, and above it the lower half of its start time; 0 if the place is free.
+    /// The process: 22 bits of its number, 18 of its image, 24 of its start time; 0 if the place is free.
     pub(crate) process: AtomicU64,
     /// The revision that it has followed.
     pub(crate) followed: AtomicU64,

@@ -1,10 +1,12 @@
 //! Dynamic secrets: users that OpenBao creates in a real PostgreSQL, and certificates.
 
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use st_secrets::{Manager, Result, Status};
+use st_secrets::{Config, Manager, Result, Status};
 
 use crate::common::fork::{fork, said_yes};
 use crate::common::proxy::{Fault, Proxy};
@@ -42,13 +44,18 @@ impl Database {
         Database { postgres, mount, proxy: Proxy::to(bao().address()) }
     }
 
-    fn open(&self, members: Value, settings: &[(&str, &str)]) -> Manager {
+    /// The provider, with these members.
+    fn table(&self, members: Value) -> Value {
         let mut table = json!({
             "vault_dynamic": format!("{}/creds/trainer", self.mount), "name": "db",
             "as": {"username": "DB_USER", "password": "DB_PASSWORD"},
         });
         table.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
-        let (providers, url) = (json!([table]).to_string(), self.proxy.url());
+        table
+    }
+
+    fn open(&self, members: Value, settings: &[(&str, &str)]) -> Manager {
+        let (providers, url) = (json!([self.table(members)]).to_string(), self.proxy.url());
         let mut all = vec![("providers", &*providers), ("vault_url", &url), ("vault_token", "root")];
         all.extend(settings);
         crate::common::open(&all).unwrap()
@@ -245,6 +252,40 @@ fn managers_that_share_have_one_lease_and_the_last_revokes_it() {
         assert!(!database.postgres.lets_in(&first.0, &first.1));
         // Nothing is left for a process that comes later.
         assert_ne!(user(&open()).0, first.0);
+    });
+}
+
+/// The settings of a process that gets the secret, executes its program again, gets it there, and closes the manager.
+const EXECUTED: &str = "ST_SECRETS_TEST_EXECUTED";
+
+/// The body of such a process. As a test it does nothing.
+#[test]
+fn executed() {
+    let Ok(settings) = std::env::var(EXECUTED) else { return };
+    let (mut config, own) = (Config::new(), std::env::current_exe().unwrap());
+    config.parse(&settings).unwrap();
+    let secrets = Manager::open(&config).unwrap();
+    let (user, known) = (text(&secrets, "DB_USER").unwrap(), std::env::var("DB_USER").ok());
+    if known.is_none() {
+        let error = Command::new(own).args(std::env::args_os().skip(1)).env("DB_USER", &user).exec();
+        panic!("{error}");
+    }
+    assert_eq!(known, Some(user), "the lease is shared");
+    secrets.close();
+}
+
+#[test]
+fn program_that_was_executed_by_another_one_revokes_their_lease() {
+    alone!(|| {
+        let (database, place) = (Database::new("1h", "24h"), temp_in_memory());
+        let settings = json!({
+            "providers": [database.table(json!({"revoke": true}))], "vault_url": database.proxy.url(),
+            "vault_token": "root", "share": "host", "share_dir": place.path().join("share"),
+        });
+        let mut process = Command::new(std::env::current_exe().unwrap());
+        process.args(["--exact", "dynamic::executed", "--nocapture"]).env(EXECUTED, settings.to_string());
+        assert!(process.status().unwrap().success());
+        assert_eq!((database.count("/creds/trainer"), database.count("/leases/revoke")), (1, 1));
     });
 }
 

@@ -53,8 +53,7 @@ impl HostPage {
     pub(super) fn open(path: &Path) -> Result<HostPage> {
         let directory = ShareDirectory::open(path)?;
         let mut identity = Identity::new("host");
-        let namespace = fs::read_link("/proc/self/ns/pid").ok();
-        identity.add_optional("pid namespace", namespace.as_ref().map(|name| name.as_os_str().as_encoded_bytes()));
+        identity.add_pid_namespace();
         Mapped::open_or_replace(&directory, path, (&identity.id(), "host"), MAGIC, 0).map(HostPage)
     }
 

@@ -78,6 +78,12 @@ impl Identity {
         Ok(())
     }
 
+    /// Adds the namespace in which processes see each other.
+    pub(crate) fn add_pid_namespace(&mut self) {
+        let namespace = fs::read_link("/proc/self/ns/pid").ok();
+        self.add_optional("pid namespace", namespace.as_ref().map(|name| name.as_os_str().as_encoded_bytes()));
+    }
+
     /// Adds a program with its arguments, and what its output may depend on: the directory, `PATH`, `HOME`, and the
     /// variables that `depends` selects by name.
     pub(crate) fn add_program(&mut self, words: &[String], depends: impl Fn(&[u8]) -> bool) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! Dynamic secrets: users that OpenBao creates in a real PostgreSQL, and certificates.
 
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -274,18 +275,44 @@ fn executed() {
     secrets.close();
 }
 
+/// Runs such a process, with this program and its arguments before it.
+fn execute(wrapper: &[&str], database: &Database, directory: &Path) {
+    let settings = json!({
+        "providers": [database.table(json!({"revoke": true}))], "vault_url": database.proxy.url(),
+        "vault_token": "root", "share": "host", "share_dir": directory,
+    });
+    let own = std::env::current_exe().unwrap();
+    let words = [wrapper, &[own.to_str().unwrap(), "--exact", "dynamic::executed", "--nocapture"]].concat();
+    let status = Command::new(words[0]).args(&words[1..]).env(EXECUTED, settings.to_string()).status();
+    assert!(status.unwrap().success());
+    assert_eq!(database.count("/leases/revoke"), 1);
+}
+
 #[test]
 fn program_that_was_executed_by_another_one_revokes_their_lease() {
     alone!(|| {
         let (database, place) = (Database::new("1h", "24h"), temp_in_memory());
-        let settings = json!({
-            "providers": [database.table(json!({"revoke": true}))], "vault_url": database.proxy.url(),
-            "vault_token": "root", "share": "host", "share_dir": place.path().join("share"),
-        });
-        let mut process = Command::new(std::env::current_exe().unwrap());
-        process.args(["--exact", "dynamic::executed", "--nocapture"]).env(EXECUTED, settings.to_string());
-        assert!(process.status().unwrap().success());
-        assert_eq!((database.count("/creds/trainer"), database.count("/leases/revoke")), (1, 1));
+        execute(&[], &database, &place.path().join("share"));
+        assert_eq!(database.count("/creds/trainer"), 1);
+    });
+}
+
+#[test]
+fn container_does_not_revoke_the_lease_of_another_one_that_shares_its_directory() {
+    const CONTAINER: [&str; 5] = ["unshare", "--map-root-user", "--pid", "--fork", "--mount-proc"];
+    let can_start = Command::new(CONTAINER[0]).args(&CONTAINER[1..]).arg("true").status();
+    if !can_start.is_ok_and(|status| status.success()) {
+        return;
+    }
+    alone!(|| {
+        let (database, place) = (Database::new("1h", "24h"), temp_in_memory());
+        let directory = place.path().join("share");
+        let share = [("share", "host"), ("share_dir", directory.to_str().unwrap())];
+        let secrets = database.open(json!({"revoke": true}), &share);
+        user(&secrets);
+        execute(&CONTAINER, &database, &directory);
+        assert_eq!(database.count("/creds/trainer"), 2);
+        assert!(database.lets_in(&secrets));
     });
 }
 

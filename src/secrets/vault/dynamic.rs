@@ -116,6 +116,10 @@ impl DynamicSource {
     fn identify(&self, vault: &Vault) -> Result<Identity> {
         let mut identity = vault.settings.login_identity("vault dynamic")?;
         self.settings.identify(&mut identity);
+        if self.settings.revoke {
+            // The last manager that uses the lease revokes it, and sees no manager of another namespace.
+            identity.add_pid_namespace();
+        }
         Ok(identity)
     }
 }

@@ -51,10 +51,24 @@ pub(crate) trait RemoteCopy<V: Clone + Send + Sync>: Send + Sync {
 }
 
 impl Change {
+    /// The key or the prefix.
+    pub(crate) fn name(&self) -> &[u8] {
+        let (Change::Key(name) | Change::Prefix(name)) = self;
+        name
+    }
+
     fn covers(&self, key: &[u8]) -> bool {
         match self {
             Change::Key(changed) => changed == key,
             Change::Prefix(prefix) => key.starts_with(prefix),
+        }
+    }
+
+    /// Whether this changes all that `other` does.
+    pub(crate) fn includes(&self, other: &Change) -> bool {
+        match self {
+            Change::Key(_) => self == other,
+            Change::Prefix(prefix) => other.name().starts_with(prefix),
         }
     }
 }

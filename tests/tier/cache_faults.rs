@@ -222,3 +222,28 @@ fn damaged_value_is_loaded(kind: Kind) {
     let [mut third] = processes(&*server);
     assert_eq!(third.ask("get a"), "second");
 }
+
+#[test]
+fn changes_during_an_outage_are_not_all_sent_by_one_call() {
+    let server = Kind::Etcd.start();
+    let proxy = Proxy::to(&server.address());
+    let mut one = with_tier(&*server, &Kind::Etcd.url(proxy.address()));
+    let [mut other] = processes(&*server);
+    other.ask("set user:7 first");
+    other.ask("set b first");
+    proxy.always(Fault::Refuse);
+    for number in 0..60 {
+        one.ask(&format!("set user:{} second", number % 30));
+    }
+    proxy.always(Fault::Delay(Duration::from_millis(40)));
+    let before = proxy.requests().len();
+    one.ask("advance 20");
+    one.ask("get a");
+    let requests = proxy.requests().len() - before;
+    assert!(requests < 20, "{requests} requests: {}", one.ask("log"));
+    other.ask("advance 2");
+    assert_eq!((other.ask("get user:7"), other.ask("get b")), (Value::Null, json!("first")));
+    // The changes have reached the tier, so it is used.
+    other.ask("set c first");
+    assert_eq!(one.ask("get c"), "first");
+}

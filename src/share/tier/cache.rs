@@ -9,6 +9,7 @@ use std::mem;
 use std::time::Duration;
 
 use super::engine::{CHANGE, ChangeTarget, Engine, Floor, NewChange, TierConnection};
+use super::pending::PendingChanges;
 use super::{LONGEST_LIFETIME, TlsSettings, hash, header, now_ms, open_engine, opened};
 use crate::cache::{Change, RemoteCopy, RemoteEntry, TtlCache, Value};
 use crate::clock::{Deadline, Instant};
@@ -25,9 +26,10 @@ use crate::share::sealed::{self, KeyMaterial};
 const EXCHANGE_TIME: Duration = Duration::from_millis(500);
 /// How many connections are kept for the next exchange: one, unless threads ask at the same time.
 const MAX_IDLE: usize = 4;
-/// How many changed prefixes are remembered, and how many changes that the tier did not take.
+/// How long changes that the tier did not take are sent one by one. The rest is sent as one change.
+const PENDING_TIME: Duration = Duration::from_millis(250);
+/// How many changed prefixes are remembered.
 const MAX_PREFIXES: usize = 256;
-const MAX_PENDING: usize = 1024;
 /// How many objects that replaced bytes are remembered until the next look. Others are dropped then.
 const MAX_OBJECTS: usize = 256;
 /// What a sealed change of a key and one of a prefix begin with.
@@ -50,7 +52,7 @@ struct CacheTierState {
     /// The highest revision of any response.
     newest: u64,
     /// Changes that the tier has not taken.
-    pending: Vec<Change>,
+    pending: PendingChanges,
     failures: u64,
     rest_until: Instant,
 }
@@ -135,7 +137,7 @@ impl CacheTier {
             generation: fork::generation(),
             known,
             newest: 0,
-            pending: Vec::new(),
+            pending: PendingChanges::default(),
             failures: 0,
             rest_until: now,
         };
@@ -272,10 +274,7 @@ impl CacheTier {
     fn change_or_keep(&self, change: Change, value: Option<(&[u8], Duration)>) -> Option<u64> {
         let revision = self.send_pending().and_then(|()| self.change(&change, value));
         if revision.is_none() {
-            self.with_state(|state| match state.pending.len() < MAX_PENDING {
-                true => state.pending.push(change),
-                false => state.pending = vec![Change::Prefix(Vec::new())],
-            });
+            self.with_state(|state| state.pending.add(change));
         }
         revision
     }
@@ -296,12 +295,16 @@ impl CacheTier {
     /// Records the changes that the tier has not taken.
     fn send_pending(&self) -> Option<()> {
         let mut pending = self.with_state(|state| mem::take(&mut state.pending));
+        let one_by_one = Deadline::after(PENDING_TIME);
         while let Some(change) = pending.last() {
             if self.change(change, None).is_none() {
-                self.with_state(|state| state.pending.append(&mut pending));
+                self.with_state(|state| state.pending.add_all(pending));
                 return None;
             }
-            pending.pop();
+            pending.remove_last();
+            if one_by_one.has_passed() {
+                pending.merge();
+            }
         }
         Some(())
     }

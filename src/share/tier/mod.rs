@@ -10,7 +10,7 @@
 //! | module | contents |
 //! |---|---|
 //! | `engine` | what a server does |
-//! | `cache` | [`CacheTier`]: the values of a cache |
+//! | `cache`, `pending` | [`CacheTier`]: the values of a cache; changes that are recorded later |
 //! | `redis`, `resp` | Redis and Valkey |
 //! | `etcd`, `gateway` | etcd |
 //! | `servers`, `address` | the setting `share_url` |
@@ -45,6 +45,7 @@ mod engine;
 mod etcd;
 #[cfg(feature = "tier")]
 mod gateway;
+mod pending;
 #[cfg(feature = "tier")]
 mod redis;
 #[cfg(feature = "tier")]

@@ -22,6 +22,7 @@ on_each_server! {
     clear_reaches_all,
     near_hit_asks_once_in_an_interval,
     load_that_is_outdated_is_not_published,
+    load_that_is_outdated_is_not_published_after_the_new_value_has_expired,
     value_that_was_stored_before_a_prefix_changed_is_not_used,
     process_that_was_idle_for_long_drops_what_it_has,
     names_and_keys_separate_caches,
@@ -65,6 +66,9 @@ fn run(cache: &TtlCache<Cached>, messages: &Mutex<Vec<String>>, command: &str, a
         "set-large" => json!(cache.set_bytes(key.as_bytes(), &vec![b'x'; value.parse().unwrap()], None).is_ok()),
         "set-briefly" => {
             json!(cache.set_bytes(key.as_bytes(), value.as_bytes(), Some(Duration::from_secs(20))).is_ok())
+        }
+        "set-for-a-moment" => {
+            json!(cache.set_bytes(key.as_bytes(), value.as_bytes(), Some(Duration::from_millis(20))).is_ok())
         }
         "load" => {
             let load = |_| match value {
@@ -249,6 +253,19 @@ fn load_that_is_outdated_is_not_published(kind: Kind) {
         pass(&mut one);
         assert_get(&mut one, "b", None);
     }
+}
+
+fn load_that_is_outdated_is_not_published_after_the_new_value_has_expired(kind: Kind) {
+    let server = kind.start();
+    let [mut one, mut other, mut third] = processes(&*server);
+    let older = one.ask("begin a");
+    other.ask("set-for-a-moment a second");
+    soon(|| other.ask("get a").is_null() && third.ask("get a").is_null());
+    one.ask(&format!("finish {older} first"));
+    assert_get(&mut third, "a", None);
+    // A load that began later is published.
+    assert_eq!(other.ask("load a third"), "third");
+    assert_get(&mut third, "a", Some("third"));
 }
 
 fn value_that_was_stored_before_a_prefix_changed_is_not_used(kind: Kind) {

@@ -252,8 +252,8 @@ impl CacheTier {
             let new = value.and_then(|(value, ttl)| Some((self.sealed(value, &identity(name), floor.seen, ttl)?, ttl)));
             let target = match (kind, &new) {
                 (PREFIX, _) => ChangeTarget::Prefix,
-                (_, None) => ChangeTarget::Key(&key, None, CHANGE),
-                (_, Some((sealed, ttl))) => ChangeTarget::Key(&key, Some(sealed), (*ttl).min(LONGEST_LIFETIME)),
+                (_, None) => ChangeTarget::Key(&key, None),
+                (_, Some((sealed, ttl))) => ChangeTarget::Key(&key, Some((sealed, (*ttl).min(LONGEST_LIFETIME)))),
             };
             let change = NewChange { id: &id, sealed: &sealed, target };
             let (revision, last) = self.run(|connection| connection.cache_change(&change, floor))?;

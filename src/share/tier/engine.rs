@@ -79,8 +79,8 @@ pub(super) struct NewChange<'a> {
 
 pub(super) enum ChangeTarget<'a> {
     Prefix,
-    /// The key with this id, its sealed value, which may be absent, and how long that lasts.
-    Key(&'a str, Option<&'a [u8]>, Duration),
+    /// The key with this id, and its new value if there is one: sealed, and how long it lasts.
+    Key(&'a str, Option<(&'a [u8], Duration)>),
 }
 
 /// A connection to the server. Each method is one exchange with it, which ends by the deadline.
@@ -111,7 +111,8 @@ pub(super) trait TierConnection: Send {
 
     fn cache_fetch(&mut self, id: &str, floor: Floor) -> Result<FetchedValue>;
 
-    /// Stores a loaded value, unless the key has changed since.
+    /// Stores a loaded value, unless the key has changed since. That is known for [`CHANGE`] at least, even if what the
+    /// change stored has expired.
     fn cache_fill(&mut self, id: &str, since: u64, value: &[u8], lifetime: Duration) -> Result<()>;
 
     /// Stores or removes, and records that. Returns the revision, and that of the last change of a prefix.

@@ -16,7 +16,7 @@
 //! | `…/rev`, `…/base` | as above; each change writes `rev` |
 //! | `…/floor` | any: the last change of a prefix writes it |
 //! | `…/log/<id>` | the last change of a key or prefix, sealed; expires |
-//! | `…/<id>/value` | as a document; empty after a change that removed it |
+//! | `…/<id>/value` | as a document; empty after a change that removed it; expires some time after its end |
 //!
 //! The revision is the `mod_revision` of `rev`, plus `base`: an etcd cluster that was replaced numbers its writes from
 //! 1 again. Times are those of the header `Date` of the server. The remaining time of a lease is not used: it begins
@@ -325,7 +325,7 @@ impl TierConnection for EtcdConnection {
     }
 
     fn cache_fill(&mut self, id: &str, since: u64, value: &[u8], lifetime: Duration) -> Result<()> {
-        let (key, lease) = (self.key(&format!("{id}/value")), self.lease(lifetime)?);
+        let (key, lease) = (self.key(&format!("{id}/value")), self.lease(lifetime.max(CHANGE))?);
         let stored = put(&key, &self.value(value, lifetime)?, Some(&lease));
         let next = since.saturating_add(1).to_string();
         let is_unchanged = json!({"target": "MOD", "result": "LESS", "key": key, "mod_revision": next});
@@ -338,9 +338,9 @@ impl TierConnection for EtcdConnection {
         let record = put(&self.key(&format!("log/{}", change.id)), change.sealed, Some(&lease));
         let changed = match change.target {
             ChangeTarget::Prefix => put(&self.key("floor"), b"", None),
-            ChangeTarget::Key(id, None, _) => put(&self.key(&format!("{id}/value")), b"", Some(&lease)),
-            ChangeTarget::Key(id, Some(value), lifetime) => {
-                let lease = self.lease(lifetime)?;
+            ChangeTarget::Key(id, None) => put(&self.key(&format!("{id}/value")), b"", Some(&lease)),
+            ChangeTarget::Key(id, Some((value, lifetime))) => {
+                let lease = self.lease(lifetime.max(CHANGE))?;
                 put(&self.key(&format!("{id}/value")), &self.value(value, lifetime)?, Some(&lease))
             }
         };

@@ -15,15 +15,16 @@
 //! | `…:rev` | the revision: the number of changes |
 //! | `…:floor` | the revision of the last change of a prefix |
 //! | `…:log` | a list of the last changes, sealed; the newest is the first |
-//! | `…:<id>:value` | a revision, a line feed, and a sealed value, which is empty after a change that removed it |
+//! | `…:<id>:value` | a revision, a line feed, and a sealed value, which expires |
+//! | `…:<id>:changed` | the revision of the last change of the key: no load that began before it is stored; expires |
 
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
 use super::engine::{
-    CHANGES, CacheLog, ChangeTarget, Engine, FetchedDocument, FetchedValue, Floor, Host, LEAD, NewChange, RECORD,
-    TierConnection,
+    CHANGE, CHANGES, CacheLog, ChangeTarget, Engine, FetchedDocument, FetchedValue, Floor, Host, LEAD, NewChange,
+    RECORD, TierConnection,
 };
 use super::resp::{Received, Reply, command, malformed};
 use crate::clock::Deadline;
@@ -65,9 +66,11 @@ const CACHE_LOG: &str = "local n=r-tonumber(ARGV[3]) local l=false \
     return {r,redis.call('get',KEYS[2]),l}";
 const CACHE_CHANGE: &str = "r=string.format('%.0f',r+1) redis.call('set',KEYS[1],r) redis.call('lpush',KEYS[3],ARGV[3]) \
     redis.call('ltrim',KEYS[3],0,ARGV[4]) if #KEYS<4 then redis.call('set',KEYS[2],r) \
-    else redis.call('set',KEYS[4],r..'\\n'..ARGV[5],'px',ARGV[6]) end return {r,redis.call('get',KEYS[2])}";
-const CACHE_FILL: &str = "local v=redis.call('get',KEYS[1]) local r=v and tonumber(string.match(v,'^%d+')) \
-    if not r or r<=tonumber(ARGV[1]) then redis.call('set',KEYS[1],ARGV[1]..'\\n'..ARGV[2],'px',ARGV[3]) end return 1";
+    else redis.call('set',KEYS[5],r,'px',ARGV[5]) if #ARGV<6 then redis.call('del',KEYS[4]) \
+    else redis.call('set',KEYS[4],r..'\\n'..ARGV[6],'px',ARGV[7]) end end return {r,redis.call('get',KEYS[2])}";
+const CACHE_FILL: &str = "for i=1,2 do local v=redis.call('get',KEYS[i]) local r=v and string.match(v,'^%d+') \
+    if r and tonumber(r)>tonumber(ARGV[1]) then return 0 end end \
+    redis.call('set',KEYS[1],ARGV[1]..'\\n'..ARGV[2],'px',ARGV[3]) return 1";
 
 pub(super) struct Redis {
     pub(super) dialer: Dialer,
@@ -146,6 +149,10 @@ impl RedisConnection {
 
     fn cache_keys(&self) -> Vec<String> {
         ["rev", "floor", "log"].map(|end| self.key(end)).into()
+    }
+
+    fn value_keys(&self, id: &str) -> [String; 2] {
+        ["value", "changed"].map(|end| self.key(&format!("{id}:{end}")))
     }
 
     fn malformed(&self) -> Error {
@@ -277,7 +284,7 @@ impl TierConnection for RedisConnection {
         let left = Duration::from_millis(left.number().unwrap_or(0));
         let sealed = |value: Vec<u8>| {
             let start = value.iter().position(|byte| *byte == b'\n')? + 1;
-            value.get(start..).filter(|sealed| !sealed.is_empty()).map(<[u8]>::to_vec)
+            value.get(start..).map(<[u8]>::to_vec)
         };
         let value = match value {
             Reply::Bytes(value) => sealed(value).map(|sealed| (sealed, left)),
@@ -290,18 +297,22 @@ impl TierConnection for RedisConnection {
     fn cache_fill(&mut self, id: &str, since: u64, value: &[u8], lifetime: Duration) -> Result<()> {
         let (since, lifetime) = (since.to_string(), milliseconds(lifetime));
         let arguments = [since.as_bytes(), value, lifetime.as_bytes()];
-        self.run(CACHE_FILL, &[self.key(&format!("{id}:value"))], &arguments).map(drop)
+        self.run(CACHE_FILL, &self.value_keys(id), &arguments).map(drop)
     }
 
     fn cache_change(&mut self, change: &NewChange<'_>, floor: Floor) -> Result<(u64, u64)> {
         let mut keys = self.cache_keys();
         let ([seen, fresh], last) = (floor_arguments(floor), (CHANGES - 1).to_string());
         let mut arguments = vec![seen.as_bytes(), fresh.as_bytes(), change.sealed, last.as_bytes()];
-        let milliseconds;
-        if let ChangeTarget::Key(id, value, lifetime) = change.target {
-            keys.push(self.key(&format!("{id}:value")));
-            milliseconds = self::milliseconds(lifetime);
-            arguments.extend([value.unwrap_or_default(), milliseconds.as_bytes()]);
+        let recorded = milliseconds(CHANGE);
+        let lifetime;
+        if let ChangeTarget::Key(id, value) = change.target {
+            keys.extend(self.value_keys(id));
+            arguments.push(recorded.as_bytes());
+            if let Some((sealed, time)) = value {
+                lifetime = milliseconds(time);
+                arguments.extend([sealed, lifetime.as_bytes()]);
+            }
         }
         let reply = self.run(&format!("{CACHE}{CACHE_CHANGE}"), &keys, &arguments)?;
         let elements = reply.array().and_then(|elements| <[Reply; 2]>::try_from(elements).ok());

@@ -131,6 +131,18 @@ impl Etcd {
         listed["kvs"].as_array().cloned().unwrap_or_default()
     }
 
+    /// The times of its leases in seconds, the shortest first.
+    pub(crate) fn leases(&self) -> Vec<u64> {
+        let listed = self.ask(&["lease", "list"]);
+        let time = |lease: &str| {
+            let shown = self.ask(&["lease", "timetolive", lease]);
+            shown.split_once("TTL(").and_then(|(_, rest)| rest.split_once("s)")).unwrap().0.parse().unwrap()
+        };
+        let mut times: Vec<u64> = listed.lines().skip(1).map(time).collect();
+        times.sort_unstable();
+        times
+    }
+
     /// The last parts of the keys that never end by themselves.
     pub(crate) fn permanent(&self) -> Vec<String> {
         let listed = self.listed("sts1/").into_iter().filter(|entry| entry["lease"].is_null());

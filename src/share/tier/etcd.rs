@@ -22,6 +22,7 @@
 //! 1 again. Times are those of the header `Date` of the server. The remaining time of a lease is not used: it begins
 //! again when the cluster gets another leader.
 
+use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ use super::engine::{
     RECORD, SealedChanges, TierConnection,
 };
 use super::gateway::{Gateway, GatewayRequests, RefusalReason, RefusedRequest};
+use super::leases::SharedLeases;
 use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
 use crate::log::{self, Level};
@@ -47,6 +49,8 @@ const ATTEMPTS: u32 = 5;
 
 pub(super) struct Etcd {
     pub(super) gateway: Arc<Gateway>,
+    /// Those of a cache.
+    pub(super) leases: Arc<SharedLeases>,
     /// What all keys begin with.
     pub(super) prefix: String,
 }
@@ -64,7 +68,7 @@ impl Engine for Etcd {
             prefix: self.prefix.clone(),
             base: 0,
             last_write: 0,
-            change_lease: None,
+            leases: self.leases.clone(),
         }))
     }
 }
@@ -77,8 +81,7 @@ struct EtcdConnection {
     base: u64,
     /// The number of the last write of the cluster.
     last_write: u64,
-    /// The lease of changes, and its end.
-    change_lease: Option<(String, Deadline)>,
+    leases: Arc<SharedLeases>,
 }
 
 /// The outcome of a transaction.
@@ -113,7 +116,7 @@ impl EtcdConnection {
     }
 
     /// Runs operations, and then reads the revision after making it one that this host accepts. Returns both.
-    fn revised(&mut self, operations: Vec<Value>, floor: Floor) -> Result<(u64, Vec<Value>)> {
+    fn revised(&mut self, operations: Vec<Value>, floor: Floor) -> Result<(u64, Vec<Value>), RefusedRequest> {
         let (base, rev) = (self.key("base"), self.key("rev"));
         let operations = [operations, vec![range(&base), range(&rev)]].concat();
         for _ in 0..ATTEMPTS {
@@ -133,7 +136,7 @@ impl EtcdConnection {
             self.transact(&[is_unchanged], &[put(&base, floor.fresh.to_string().as_bytes(), None)], &[])?;
         }
         let message = format!("{}: other hosts keep changing the revision; try again", self.name);
-        Err(Error::new(Status::Unavailable, message).with_retryable(true))
+        Err(Error::new(Status::Unavailable, message).with_retryable(true).into())
     }
 
     /// Creates a lease, which ends after this time.
@@ -146,16 +149,28 @@ impl EtcdConnection {
         }
     }
 
-    /// A lease for a change, which lasts for at least its time.
-    fn change_lease(&mut self) -> Result<String, RefusedRequest> {
-        if let Some((lease, end)) = &self.change_lease
-            && !end.has_passed()
-        {
-            return Ok(lease.clone());
+    /// A lease for an entry of a cache. The entry is the record of a change too, so it stays for as long as that.
+    fn shared_lease(&mut self, lifetime: Duration) -> Result<String, RefusedRequest> {
+        let lifetime = lifetime.max(CHANGE);
+        if let Some(lease) = self.leases.find(lifetime) {
+            return Ok(lease);
         }
-        let lease = self.lease(CHANGE * 2)?;
-        self.change_lease = Some((lease.clone(), Deadline::after(CHANGE)));
+        let time = SharedLeases::time(lifetime);
+        let end = Deadline::after(time);
+        let lease = self.lease(time)?;
+        self.leases.add(lease.clone(), end);
         Ok(lease)
+    }
+
+    /// Runs an exchange that uses shared leases: once more if the server was replaced by one without them.
+    fn with_leases<T>(&mut self, exchange: impl Fn(&mut Self) -> Result<T, RefusedRequest>) -> Result<T> {
+        match exchange(self) {
+            Err(refused) if refused.reason == RefusalReason::Lease => {
+                self.leases.clear();
+                Ok(exchange(self)?)
+            }
+            result => Ok(result?),
+        }
     }
 
     /// A value with its end, as it is stored.
@@ -325,27 +340,30 @@ impl TierConnection for EtcdConnection {
     }
 
     fn cache_fill(&mut self, id: &str, since: u64, value: &[u8], lifetime: Duration) -> Result<()> {
-        let (key, lease) = (self.key(&format!("{id}/value")), self.lease(lifetime.max(CHANGE))?);
-        let stored = put(&key, &self.value(value, lifetime)?, Some(&lease));
-        let next = since.saturating_add(1).to_string();
+        let (key, next) = (self.key(&format!("{id}/value")), since.saturating_add(1).to_string());
         let is_unchanged = json!({"target": "MOD", "result": "LESS", "key": key, "mod_revision": next});
-        self.transact(&[is_unchanged], &[stored], &[])?;
-        Ok(())
+        self.with_leases(|session| {
+            let lease = session.shared_lease(lifetime)?;
+            let stored = put(&key, &session.value(value, lifetime)?, Some(&lease));
+            session.transact(slice::from_ref(&is_unchanged), &[stored], &[]).map(drop)
+        })
     }
 
     fn cache_change(&mut self, change: &NewChange<'_>, floor: Floor) -> Result<(u64, u64)> {
-        let lease = self.change_lease()?;
-        let record = put(&self.key(&format!("log/{}", change.id)), change.sealed, Some(&lease));
-        let changed = match change.target {
-            ChangeTarget::Prefix => put(&self.key("floor"), b"", None),
-            ChangeTarget::Key(id, None) => put(&self.key(&format!("{id}/value")), b"", Some(&lease)),
-            ChangeTarget::Key(id, Some((value, lifetime))) => {
-                let lease = self.lease(lifetime.max(CHANGE))?;
-                put(&self.key(&format!("{id}/value")), &self.value(value, lifetime)?, Some(&lease))
-            }
-        };
-        let operations = vec![put(&self.key("rev"), b"", None), record, changed, range(&self.key("floor"))];
-        let (revision, responses) = self.revised(operations, floor)?;
+        let (revision, responses) = self.with_leases(|session| {
+            let lease = session.shared_lease(CHANGE)?;
+            let record = put(&session.key(&format!("log/{}", change.id)), change.sealed, Some(&lease));
+            let changed = match change.target {
+                ChangeTarget::Prefix => put(&session.key("floor"), b"", None),
+                ChangeTarget::Key(id, None) => put(&session.key(&format!("{id}/value")), b"", Some(&lease)),
+                ChangeTarget::Key(id, Some((value, lifetime))) => {
+                    let lease = session.shared_lease(lifetime)?;
+                    put(&session.key(&format!("{id}/value")), &session.value(value, lifetime)?, Some(&lease))
+                }
+            };
+            let operations = vec![put(&session.key("rev"), b"", None), record, changed, range(&session.key("floor"))];
+            session.revised(operations, floor)
+        })?;
         let last = responses.last().and_then(entry);
         Ok((revision, last.map_or(0, |entry| self.base.saturating_add(number(&entry["mod_revision"])))))
     }

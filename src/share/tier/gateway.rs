@@ -38,6 +38,7 @@ pub(super) struct Gateway {
 pub(super) enum RefusalReason {
     Token,
     Size,
+    Lease,
     Other,
 }
 
@@ -111,6 +112,9 @@ impl Gateway {
         if has(&["invalid auth token", "auth store is old"]) {
             let error = denied("rejects the token that it issued for the user of `share_url`");
             return RefusedRequest { reason: RefusalReason::Token, error };
+        }
+        if has(&["lease not found"]) {
+            return RefusedRequest { reason: RefusalReason::Lease, error: down("has lost the lease of an entry") };
         }
         if has(&["too large", "larger than max"]) {
             let error = down("refuses a request of this size: raise its --max-request-bytes");

@@ -12,7 +12,7 @@
 //! | `engine` | what a server does |
 //! | `cache`, `pending` | [`CacheTier`]: the values of a cache; changes that are recorded later |
 //! | `redis`, `resp` | Redis and Valkey |
-//! | `etcd`, `gateway` | etcd |
+//! | `etcd`, `gateway`, `leases` | etcd |
 //! | `servers`, `address` | the setting `share_url` |
 
 use std::fs;
@@ -45,6 +45,8 @@ mod engine;
 mod etcd;
 #[cfg(feature = "tier")]
 mod gateway;
+#[cfg(feature = "tier")]
+mod leases;
 mod pending;
 #[cfg(feature = "tier")]
 mod redis;

@@ -27,7 +27,7 @@ pub(super) fn open_engine(url: &Setting, tls: TlsSettings, cluster: &str) -> Res
         }
         TierServer::Etcd(members) => {
             let gateway = Arc::new(Gateway::new(name, members, settings, user.zip(password)));
-            Box::new(Etcd { gateway, prefix: format!("sts1/{cluster}/") })
+            Box::new(Etcd { gateway, leases: Arc::default(), prefix: format!("sts1/{cluster}/") })
         }
     })
 }

@@ -25,6 +25,16 @@ pub(crate) struct ClientSettings {
 }
 
 impl ClientSettings {
+    /// The files of certificates and keys.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let roots = match &self.roots {
+            Roots::File(setting) => Some(setting),
+            Roots::Platform | Roots::Directory(_) | Roots::Pem(_) => None,
+        };
+        let certificate = self.client_certificate.iter().flat_map(|(certificate, key)| [certificate, key]);
+        roots.into_iter().chain(certificate).filter(|setting| !is_pem(setting)).map(Setting::path).collect()
+    }
+
     /// The settings on which it depends which server answers, by name.
     pub(crate) fn trust(&self) -> Vec<(&'static str, &str)> {
         let mut trust = Vec::new();

@@ -1,5 +1,6 @@
 //! One load for all hosts, and what the operator of the tier sees.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -7,6 +8,7 @@ use serde_json::json;
 use crate::cluster::{Cluster, KEY};
 use crate::common::proxy::Fault;
 use crate::common::servers::Tls;
+use crate::common::temp;
 use crate::server::{Kind, PASSWORD, on_each_server};
 use crate::worker::{Worker, canary};
 
@@ -22,6 +24,7 @@ on_each_server! {
     operator_sees_no_value_key_or_name,
     other_key_sees_and_changes_nothing,
     tls_and_sockets_work,
+    replaced_certificate_file_is_read_again,
 }
 
 const HOSTS: usize = 20;
@@ -182,4 +185,21 @@ fn tls_and_sockets_work(kind: Kind) {
     assert_eq!(cluster.loads(), 2);
     let detail = host.ask("check")["share"]["detail"].to_string();
     assert!(detail.contains("is signed by an authority that is not trusted here"), "{detail}");
+}
+
+fn replaced_certificate_file_is_read_again(kind: Kind) {
+    let cluster = Cluster::start(kind);
+    let tls = Tls::to(&cluster.server.address(), &["localhost"]);
+    let directory = temp();
+    let file = directory.path().join("ca.pem");
+    let port = tls.address().rsplit_once(':').unwrap().1.to_owned();
+    let secured = json!({
+        "share_url": format!("{}s://st-secrets:{PASSWORD}@localhost:{port}", kind.scheme()), "share_ca_cert": file,
+    });
+    let mut host = cluster.host_with(secured);
+    for (certificate, state) in [("elsewhere.pem", "warning"), ("ca.pem", "ok"), ("elsewhere.pem", "warning")] {
+        fs::copy(tls.certificate(certificate), &file).unwrap();
+        let share = host.ask("check")["share"].clone();
+        assert_eq!(share["state"], state, "{certificate}: {share}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Byte streams to servers that do not speak HTTP, over TCP, TLS or a socket in the file system.
 
 use std::fmt;
+use std::fs;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use rustls::ClientConfig;
 
 use crate::clock::Deadline;
 use crate::error::{Error, Result};
+use crate::files::Fingerprint;
 use crate::fork;
 use crate::fork_safe::Mutex;
 use crate::http::error;
@@ -24,14 +26,20 @@ pub(crate) enum Server {
     Unix(PathBuf),
 }
 
+struct TlsConfig {
+    /// The files of the settings, before they were read.
+    files: Vec<Option<Fingerprint>>,
+    config: Arc<ClientConfig>,
+}
+
 /// Opens streams to one server. No proxy is used.
 pub(crate) struct Dialer {
     server: Server,
     /// The server, for messages.
     name: String,
     settings: ClientSettings,
-    /// Built for the first TLS connection.
-    tls: Mutex<Option<Arc<ClientConfig>>>,
+    /// Built for the first TLS connection, and again after one failed or a file has changed.
+    tls: Mutex<Option<TlsConfig>>,
 }
 
 impl Dialer {
@@ -66,7 +74,8 @@ impl Dialer {
                         }
                     };
                     Ok::<_, Error>(stream)
-                })?
+                })
+                .inspect_err(|_| self.forget_tls_config())?
             }
         };
         Ok(RawStream { stream, name: self.name.clone() })
@@ -75,10 +84,20 @@ impl Dialer {
     fn tls_config(&self) -> Result<Arc<ClientConfig>> {
         let _guard = fork::protect();
         let mut current = self.tls.lock();
-        if let Some(config) = &*current {
-            return Ok(config.clone());
+        let fingerprint = |path: PathBuf| fs::metadata(path).ok().map(|metadata| Fingerprint::of(&metadata));
+        let files: Vec<_> = self.settings.files().into_iter().map(fingerprint).collect();
+        if let Some(known) = current.as_ref().filter(|known| known.files == files) {
+            return Ok(known.config.clone());
         }
-        Ok(current.insert(tls::config(&self.settings)?).clone())
+        let config = tls::config(&self.settings)?;
+        *current = Some(TlsConfig { files, config: config.clone() });
+        Ok(config)
+    }
+
+    /// The certificates of the system may have changed.
+    fn forget_tls_config(&self) {
+        let _guard = fork::protect();
+        *self.tls.lock() = None;
     }
 }
 

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::common::servers::{bao, moto, unique};
+use crate::common::time::soon;
 use crate::server::{Kind, on_each_server};
 use crate::worker::{Worker, canary, merged};
 
@@ -192,4 +193,24 @@ fn settings_are_checked() {
         let message = refused(settings);
         assert!(message.contains(expected), "{message}");
     }
+}
+
+#[test]
+fn data_key_in_redis_is_not_evicted_and_ends() {
+    let (cluster, transit) = (Cluster::start(Kind::Redis), Transit::create());
+    let ask = |words: &[&str]| crate::redis::ask(&cluster.server.address(), words);
+    let mut one = transit.host(&cluster);
+    assert!(!is_shared(&mut one));
+    ask(&["CONFIG", "SET", "maxmemory-policy", "volatile-lru"]);
+    ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    soon(|| cluster.server.count("doc") == 0);
+    ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    one.ask("refresh A");
+    assert!(is_shared(&mut transit.host(&cluster)));
+    assert_eq!(transit.calls(&cluster, "datakey"), 1);
+    let key = cluster.server.key("key");
+    let stored = ask(&["GET", &key]);
+    ask(&["SET", &key, &format!("1\n{}", stored.split_once('\n').unwrap().1)]);
+    transit.host(&cluster).ask("get A");
+    assert_eq!(transit.calls(&cluster, "datakey"), 2);
 }

@@ -42,14 +42,19 @@ impl Redis {
         self.ask(&["CLIENT", "LIST"]).lines().filter(|line| line.contains("user=st-secrets")).count()
     }
 
-    /// What the administrator gets for a command.
     fn ask(&self, words: &[&str]) -> String {
-        let mut command = Command::new("redis-cli");
-        command.args(["-p", &self.port.to_string(), "--no-auth-warning", "-a", &format!("{PASSWORD}-admin")]);
-        let output = undisturbed(command.args(words)).output().unwrap();
-        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+        ask(&self.address(), words)
     }
+}
+
+/// What the administrator of the server at this address gets for a command.
+pub(crate) fn ask(address: &str, words: &[&str]) -> String {
+    let (_, port) = address.rsplit_once(':').unwrap();
+    let mut command = Command::new("redis-cli");
+    command.args(["-p", port, "--no-auth-warning", "-a", &format!("{PASSWORD}-admin")]);
+    let output = undisturbed(command.args(words)).output().unwrap();
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
 }
 
 impl Server for Redis {

@@ -6,7 +6,10 @@
 //! | `sts1:{<cluster>}:hosts` | a hash: for each host, the time of its last look and the revision that it confirmed |
 //! | `sts1:{<cluster>}:<id>:doc` | a sealed document, which expires |
 //! | `sts1:{<cluster>}:<id>:load` | who loads, for some seconds |
-//! | `sts1:{<cluster>}:key` | the data key, wrapped, which expires |
+//! | `sts1:{<cluster>}:key` | when it ends, in seconds, a line feed, and the data key, wrapped |
+//!
+//! What has an expiry time is evicted first when the server is short of memory. So the data key, which hosts read once
+//! an hour, has none.
 //!
 //! A cache has a `<cluster>` of its own:
 //!
@@ -57,6 +60,12 @@ const RELEASE: &str = "if redis.call('get',KEYS[2])==ARGV[1] then redis.call('de
 const HOSTS: &str = "local t=tonumber(redis.call('time')[1]) local a=redis.call('hgetall',KEYS[1]) local o={t} \
     for i=1,#a,2 do local s=tonumber(string.match(a[i+1],'^%d+')) \
     if not s or t-s>tonumber(ARGV[1]) then redis.call('hdel',KEYS[1],a[i]) else o[#o+1]=a[i] o[#o+1]=a[i+1] end end return o";
+
+/// `ARGV`: a new key, which may be empty, and its lifetime in seconds.
+const DATA_KEY: &str = "local t=redis.call('time')[1] local v=redis.call('get',KEYS[1]) \
+    local e=v and string.match(v,'^%d+\\n') or '' if e~='' and tonumber(e)<=tonumber(t) then v=false end \
+    if not v and ARGV[1]~='' then e=string.format('%.0f',t+ARGV[2])..'\\n' v=e..ARGV[1] redis.call('set',KEYS[1],v) end \
+    return v and string.sub(v,#e+1)";
 
 /// The revision of a cache, made one that this process accepts.
 const CACHE: &str = "local r=tonumber(redis.call('get',KEYS[1]) or '0') if r==0 or r<tonumber(ARGV[1]) then \
@@ -264,11 +273,8 @@ impl TierConnection for RedisConnection {
     }
 
     fn data_key(&mut self, new: Option<&[u8]>, lifetime: Duration) -> Result<Option<Vec<u8>>> {
-        let (key, lifetime) = (self.key("key"), milliseconds(lifetime));
-        if let Some(new) = new {
-            self.call(&[b"SET", key.as_bytes(), new, b"NX", b"PX", lifetime.as_bytes()])?;
-        }
-        match self.call(&[b"GET", key.as_bytes()])? {
+        let lifetime = lifetime.as_secs().to_string();
+        match self.run(DATA_KEY, &[self.key("key")], &[new.unwrap_or_default(), lifetime.as_bytes()])? {
             Reply::Bytes(wrapped) => Ok(Some(wrapped)),
             _ => Ok(None),
         }

@@ -1,5 +1,10 @@
 //! A tier that fails costs a cache nothing but what it shares.
 
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -25,6 +30,7 @@ on_each_server! {
     flushed_tier_drops_what_processes_have,
     lowered_revision_drops_what_processes_have,
     damaged_value_is_loaded,
+    connection_that_became_silent_is_replaced,
 }
 
 /// The cache works alone, and says why.
@@ -246,4 +252,64 @@ fn changes_during_an_outage_are_not_all_sent_by_one_call() {
     // The changes have reached the tier, so it is used.
     other.ask("set c first");
     assert_eq!(one.ask("get c"), "first");
+}
+
+/// Passes bytes on, but nothing more on connections from before the last call of [`Router::forget`].
+struct Router {
+    address: String,
+    forgotten: Arc<AtomicUsize>,
+}
+
+impl Router {
+    fn to(server: String) -> Router {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (address, forgotten) = (listener.local_addr().unwrap().to_string(), Arc::new(AtomicUsize::new(0)));
+        let router = Router { address, forgotten: forgotten.clone() };
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                // At the end of the test, the server is gone.
+                let Ok(server) = TcpStream::connect(&server) else { continue };
+                let ends = [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)];
+                let (before, forgotten) = (forgotten.load(SeqCst), &forgotten);
+                for (mut from, mut to) in ends {
+                    let is_known = {
+                        let forgotten = forgotten.clone();
+                        move || forgotten.load(SeqCst) == before
+                    };
+                    thread::spawn(move || {
+                        let mut bytes = [0; 65536];
+                        while let Ok(count @ 1..) = from.read(&mut bytes) {
+                            if is_known() && to.write_all(&bytes[..count]).is_err() {
+                                break;
+                            }
+                        }
+                        if is_known() {
+                            let _ = to.shutdown(Shutdown::Both);
+                        }
+                    });
+                }
+            }
+        });
+        router
+    }
+
+    fn forget(&self) {
+        self.forgotten.fetch_add(1, SeqCst);
+    }
+}
+
+fn connection_that_became_silent_is_replaced(kind: Kind) {
+    let server = kind.start();
+    let router = Router::to(server.address());
+    let mut one = with_tier(&*server, &kind.url(&router.address));
+    let [mut other] = processes(&*server);
+    // A busy machine may need several attempts to connect in time.
+    let is_found = |attempt: usize| {
+        one.ask("advance 20");
+        one.ask("set a first");
+        other.ask(&format!("set b{attempt} first"));
+        router.forget();
+        one.ask(&format!("get b{attempt}")) == "first"
+    };
+    assert!((0..10).any(is_found), "{}", one.ask("log"));
 }

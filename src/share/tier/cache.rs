@@ -26,6 +26,9 @@ use crate::share::sealed::{self, KeyMaterial};
 const EXCHANGE_TIME: Duration = Duration::from_millis(500);
 /// How many connections are kept for the next exchange: one, unless threads ask at the same time.
 const MAX_IDLE: usize = 4;
+/// How long a connection is kept without an exchange. Load balancers and NAT forget connections, and may then drop what
+/// is sent on them without an answer.
+const IDLE_TIME: Duration = Duration::from_secs(60);
 /// How long changes that the tier did not take are sent one by one. The rest is sent as one change.
 const PENDING_TIME: Duration = Duration::from_millis(250);
 /// How many changed prefixes are remembered.
@@ -45,7 +48,8 @@ pub(crate) struct CacheTier {
 }
 
 struct CacheTierState {
-    idle: Vec<Box<dyn TierConnection>>,
+    /// Connections, and when they were last used.
+    idle: Vec<(Box<dyn TierConnection>, Instant)>,
     /// The process of the connections, see [`fork::generation`].
     generation: u32,
     known: KnownChanges,
@@ -164,13 +168,22 @@ impl CacheTier {
             (Instant::now() >= state.rest_until).then(|| state.idle.pop())
         })?;
         let deadline = Deadline::after(EXCHANGE_TIME);
-        let again = |mut connection: Box<dyn TierConnection>| {
+        let exchange_by = |deadline: Deadline, mut connection: Box<dyn TierConnection>| {
             connection.set_deadline(deadline);
             exchange(&mut *connection).map(|result| (connection, result))
         };
-        // The server may have ended a connection that was kept.
-        let first = idle.and_then(|connection| again(connection).ok());
-        let result = first.map_or_else(|| self.engine.connect(deadline).and_then(again), Ok);
+        // A connection that was kept may have ended, or may no longer reach the server.
+        let idle = idle.filter(|(_, used_at)| used_at.elapsed() < IDLE_TIME);
+        let first = idle.and_then(|(connection, _)| {
+            let result = exchange_by(Deadline::after(EXCHANGE_TIME / 2), connection).ok();
+            if result.is_none() {
+                // The others have hardly fared better.
+                drop(self.with_state(|state| mem::take(&mut state.idle)));
+            }
+            result
+        });
+        let connect = || self.engine.connect(deadline).and_then(|connection| exchange_by(deadline, connection));
+        let result = first.map_or_else(connect, Ok);
         match result {
             Ok((connection, result)) => {
                 let surplus = self.with_state(|state| {
@@ -178,7 +191,7 @@ impl CacheTier {
                     if state.idle.len() >= MAX_IDLE {
                         return Some(connection);
                     }
-                    state.idle.push(connection);
+                    state.idle.push((connection, Instant::now()));
                     None
                 });
                 drop(surplus);

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::custom::{Answer, empty, failing, found};
-use common::time::{PATIENCE, advance};
+use common::time::{PATIENCE, advance, thread_number, until_waiting};
 use common::{in_environment, open, temp, text, with_file, write};
 use st_secrets::{Error, GetOptions, Manager, Secret, SecretBytes, Status};
 
@@ -236,4 +236,28 @@ fn value_requested_before_clear_cache_is_not_cached() {
     });
     provider.answer.send(found("after clear_cache")).unwrap();
     assert_eq!(text(&secrets, "A").as_deref(), Some("after clear_cache"));
+}
+
+#[test]
+fn get_after_clear_cache_does_not_get_the_answer_of_an_earlier_query() {
+    let secrets = open(&[("providers", "[]")]).unwrap();
+    let provider = waiting_provider(&secrets);
+    let (number, numbers) = channel();
+    secrets.get("A").unwrap();
+    secrets.clear_cache();
+    thread::scope(|scope| {
+        let earlier = scope.spawn(|| text(&secrets, "A"));
+        provider.entered.recv_timeout(PATIENCE).unwrap();
+        secrets.refresh(None).unwrap();
+        let later = scope.spawn(|| {
+            number.send(thread_number()).unwrap();
+            text(&secrets, "A")
+        });
+        until_waiting(&[numbers.recv().unwrap()]);
+        provider.answer.send(found("before the refresh")).unwrap();
+        provider.answer.send(found("after the refresh")).unwrap();
+        assert_eq!(earlier.join().unwrap().as_deref(), Some("before the refresh"));
+        assert_eq!(later.join().unwrap().as_deref(), Some("after the refresh"));
+    });
+    assert_eq!(text(&secrets, "A").as_deref(), Some("after the refresh"));
 }

@@ -36,18 +36,27 @@ pub(crate) type CustomCallback = Box<dyn Fn(&str, Duration) -> Result<Option<Sec
 pub(crate) struct CustomProvider {
     id: ProviderId,
     callback: CustomCallback,
-    /// Its answers; `None` if it has no value.
-    answers: TtlCache<Option<Secret>>,
-    /// One query per key at a time, however many callers want it. Each answer has the time of its query.
-    queries: SingleFlight<(Instant, Option<Secret>)>,
+    answers: TtlCache<CustomAnswer>,
+    /// One query per key at a time, however many callers want it.
+    queries: SingleFlight<CustomAnswer>,
     /// The query of a callback that timed out before.
-    probes: SingleFlight<(Instant, Option<Secret>)>,
+    probes: SingleFlight<CustomAnswer>,
     /// The last query, if it timed out.
     outage: Mutex<Option<Arc<Outage>>>,
     /// How often the cached answers were dropped.
     generation: AtomicU64,
     times: CacheTimes,
     counts: LoadCounts,
+}
+
+/// An answer of the callback.
+#[derive(Clone)]
+struct CustomAnswer {
+    requested_at: Instant,
+    /// How often the cached answers had been dropped when the query began.
+    generation: u64,
+    /// `None` if it has no value.
+    secret: Option<Secret>,
 }
 
 impl CustomProvider {
@@ -68,7 +77,7 @@ impl CustomProvider {
     }
 
     /// Queries the callback, except during its back-off. No other call queries it for this key now.
-    fn query(&self, key: &str, deadline: Deadline, is_refresh: bool) -> Result<(Instant, Option<Secret>)> {
+    fn query(&self, key: &str, deadline: Deadline, is_refresh: bool) -> Result<CustomAnswer> {
         let remaining = deadline.remaining();
         if remaining.is_zero() {
             return Err(Error::new(Status::Timeout, "no time was left to query it").with_retryable(true));
@@ -84,7 +93,7 @@ impl CustomProvider {
     }
 
     /// Queries the callback, which has the time `time`, and caches its answer. The call has the time `remaining`.
-    fn query_now(&self, key: &str, time: Duration, remaining: Duration) -> Result<(Instant, Option<Secret>)> {
+    fn query_now(&self, key: &str, time: Duration, remaining: Duration) -> Result<CustomAnswer> {
         let (requested_at, generation) = (Instant::now(), self.generation.load(SeqCst));
         let answer = fork::unprotected(|| catch_panic("its callback panicked", || (self.callback)(key, time)));
         let taken = requested_at.elapsed();
@@ -118,12 +127,13 @@ impl CustomProvider {
             Secret { info: Some(Arc::new(info)), degraded: secret.degraded, ..Secret::new(secret.value) }
         });
         self.supersede(key);
-        self.insert(key, secret.clone(), own_ttl)?;
+        let answer = CustomAnswer { requested_at, generation, secret };
+        self.insert(key, answer.clone(), own_ttl)?;
         if self.generation.load(SeqCst) != generation {
-            // The answer may be older than the call that dropped the cached answers.
+            // It is not used, so it is not kept either.
             self.answers.delete(key.as_bytes());
         }
-        Ok((requested_at, secret))
+        Ok(answer)
     }
 
     fn note_outage(&self, timeout: Option<&Error>, taken: Duration, time_limit: Duration) {
@@ -137,22 +147,32 @@ impl CustomProvider {
 
     /// Callers that got the last answer during this query must not cache it.
     fn supersede(&self, key: &str) {
-        if let Some(info) = self.answers.get(key.as_bytes()).flatten().and_then(|secret| secret.info) {
+        if let Some(info) = self.answers.get(key.as_bytes()).and_then(|answer| answer.secret?.info) {
             info.supersede();
         }
     }
 
-    fn insert(&self, key: &str, secret: Option<Secret>, own_ttl: Option<Duration>) -> Result<()> {
-        let refresh_after = secret.as_ref().and_then(|secret| secret.info.as_ref()?.refresh_after);
-        let ttl = match (&secret, own_ttl) {
+    /// Whether no call has dropped the cached answers since the query of this one began.
+    fn is_valid(&self, answer: &CustomAnswer) -> bool {
+        answer.generation == self.generation.load(SeqCst)
+    }
+
+    /// The cached answer for `key`, unless its refresh is due.
+    fn fresh(&self, key: &str) -> Option<CustomAnswer> {
+        self.answers.get_fresh(key.as_bytes()).filter(|answer| self.is_valid(answer))
+    }
+
+    fn insert(&self, key: &str, answer: CustomAnswer, own_ttl: Option<Duration>) -> Result<()> {
+        let refresh_after = answer.secret.as_ref().and_then(|secret| secret.info.as_ref()?.refresh_after);
+        let ttl = match (&answer.secret, own_ttl) {
             (None, _) => self.times.miss_ttl,
             (Some(_), Some(ttl)) => ttl,
             // Every call queries the callback.
             (Some(_), None) if self.times.cache_ttl.is_zero() => Duration::ZERO,
             (Some(_), None) => self.times.cache_ttl.saturating_add(self.times.max_stale),
         };
-        let secret = secret.map(|secret| Secret { cached: true, ..secret });
-        self.answers.set_soft(key.as_bytes(), secret, Some(ttl), refresh_after)
+        let secret = answer.secret.map(|secret| Secret { cached: true, ..secret });
+        self.answers.set_soft(key.as_bytes(), CustomAnswer { secret, ..answer }, Some(ttl), refresh_after)
     }
 }
 
@@ -169,24 +189,27 @@ impl SecretProvider for CustomProvider {
         let entry = key.as_bytes();
         let mut cached = None;
         if !request.refresh {
-            if let Some(answer) = self.answers.get_fresh(entry) {
-                return Ok(answer);
+            if let Some(answer) = self.fresh(key) {
+                return Ok(answer.secret);
             }
             cached = self.cached(key);
         }
-        let (since, deadline) = (Instant::now(), request.deadline());
-        let work = || match self.answers.get_fresh(entry).filter(|_| !request.refresh) {
+        let (since, generation, deadline) = (Instant::now(), self.generation.load(SeqCst), request.deadline());
+        let work = || match self.fresh(key).filter(|_| !request.refresh) {
             // Another call queried it before this call's turn.
-            Some(answer) => Ok((since, answer)),
+            Some(answer) => Ok(answer),
             None => self.query(key, deadline, request.refresh),
         };
         let Some(cached) = cached else {
-            let is_new = |(requested_at, _): &(Instant, _)| !request.refresh || *requested_at >= since;
-            return self.queries.run(entry, deadline, is_new, work).map(|(_, answer)| answer);
+            // Not that of a query which began before the cached answers were dropped, if this call began after it.
+            let is_new = |answer: &CustomAnswer| {
+                answer.generation >= generation && (!request.refresh || answer.requested_at >= since)
+            };
+            return self.queries.run(entry, deadline, is_new, work).map(|answer| answer.secret);
         };
         match self.queries.try_run(entry, deadline, work) {
             None => Ok(cached),
-            Some(Ok((_, answer))) => Ok(answer),
+            Some(Ok(answer)) => Ok(answer.secret),
             // The cached answer has not expired.
             Some(Err(error)) if !error.is_authoritative() && cached.as_ref().is_some_and(|secret| !secret.stale) => {
                 Ok(cached)
@@ -197,8 +220,8 @@ impl SecretProvider for CustomProvider {
 
     /// An expired answer is flagged as stale.
     fn cached(&self, key: &str) -> Option<Option<Secret>> {
-        let answer = self.answers.get(key.as_bytes())?;
-        Some(answer.map(|secret| {
+        let answer = self.answers.get(key.as_bytes()).filter(|answer| self.is_valid(answer))?;
+        Some(answer.secret.map(|secret| {
             let stale = secret.info.as_ref().is_some_and(|info| info.is_expired());
             Secret { stale, ..secret }
         }))
@@ -211,7 +234,7 @@ impl SecretProvider for CustomProvider {
     }
 
     fn clear_cache(&self) {
-        // First, so that the answer of a query under way is not kept.
+        // First, so that the answer of a query under way is invalid even if it is inserted later.
         self.generation.fetch_add(1, SeqCst);
         self.answers.clear();
     }
@@ -247,8 +270,9 @@ mod tests {
         let provider = CustomProvider::new("mine", callback, CacheTimes::of(&Config::new())).unwrap();
         let info = SecretInfo { superseded: Some(Arc::default()), ..SecretInfo::new(Instant::now(), Some(LONG)) };
         let value = SecretBytes::copy_from(b"old").unwrap();
-        let secret = Secret { info: Some(Arc::new(info)), ..Secret::new(value) };
-        provider.answers.set_soft(b"A", Some(secret), Some(LONG), Some(Duration::ZERO)).unwrap();
+        let secret = Some(Secret { info: Some(Arc::new(info)), ..Secret::new(value) });
+        let answer = CustomAnswer { requested_at: Instant::now(), generation: 0, secret };
+        provider.answers.set_soft(b"A", answer, Some(LONG), Some(Duration::ZERO)).unwrap();
         provider
     }
 

@@ -2,7 +2,7 @@
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::time::Duration;
 
 use serde_json::json;
@@ -13,7 +13,6 @@ use super::watches::{Seen, Watch};
 use crate::clock::{Backoff, Deadline, Instant};
 use crate::error::{Error, Result, Status};
 use crate::fork;
-use crate::fork_safe::Mutex;
 use crate::share::{HostPage, TierTime};
 
 /// How often a call that listens looks at files and watched keys. What other processes report wakes it at once.
@@ -57,7 +56,7 @@ impl Manager {
             None => Seen::Generation(self.generation()),
         };
         let id = self.watches.last_id.fetch_add(1, Relaxed) + 1;
-        let watch = Watch { id, key: key.map(Into::into), callback: Box::new(callback), seen: Mutex::new(seen) };
+        let watch = Watch::new(id, key, Box::new(callback), seen);
         let mut list = self.watches.list.lock();
         if list.is_empty() {
             self.watches.checked.store(self.generation(), Relaxed);
@@ -67,8 +66,8 @@ impl Manager {
         Ok(id)
     }
 
-    /// Ends a watch; `false` if there is none of this number. A call of its callback that another thread has begun may
-    /// still be under way.
+    /// Ends a watch; `false` if there is none of this number. When it returns, no new call of the callback begins. A
+    /// call that another thread has begun may still be under way.
     pub fn unwatch(&self, id: u64) -> bool {
         let _guard = fork::protect();
         let mut list = self.watches.list.lock();
@@ -76,6 +75,7 @@ impl Manager {
         self.watches.count.store(list.len(), Release);
         drop(list);
         let existed = removed.is_some();
+        removed.iter().for_each(|watch| watch.is_removed.store(true, SeqCst));
         // The destructor of the callback may use this manager.
         fork::unprotected(|| drop(removed));
         existed
@@ -248,27 +248,36 @@ impl Manager {
         // All keys last: a key that changed increases the generation.
         let (keys, all): (Vec<_>, Vec<_>) = list.into_iter().partition(|watch| watch.key.is_some());
         for watch in keys.into_iter().chain(all) {
-            let now = match &watch.key {
-                Some(key) => self.seen(key, how),
-                None => Seen::Generation(self.generation()),
-            };
-            if now == Seen::Unknown {
-                continue;
+            self.check_watch(&watch, how, &mut generation);
+            // If it was removed meanwhile, this was the last reference, and its destructor may use this manager.
+            if let Some(removed) = Arc::into_inner(watch) {
+                fork::unprotected(|| drop(removed));
             }
-            let before = std::mem::replace(&mut *watch.seen.lock(), now);
-            if before == now || before == Seen::Unknown {
-                continue;
-            }
-            if watch.key.is_some() && generation == watches.checked.load(Relaxed) {
-                // No provider noticed it: a variable, or a provider of the program.
-                self.changes.note();
-                generation = self.generation();
-            }
-            fork::unprotected(|| (watch.callback)(watch.key.as_deref(), generation));
-            // It may have been unwatched meanwhile, and its destructor may use this manager.
-            fork::unprotected(|| drop(watch));
         }
         watches.checked.store(generation, Relaxed);
+    }
+
+    fn check_watch(&self, watch: &Watch, how: &GetOptions, generation: &mut u64) {
+        let now = match &watch.key {
+            Some(key) => self.seen(key, how),
+            None => Seen::Generation(self.generation()),
+        };
+        if now == Seen::Unknown {
+            return;
+        }
+        let before = std::mem::replace(&mut *watch.seen.lock(), now);
+        if before == now || before == Seen::Unknown {
+            return;
+        }
+        if watch.key.is_some() && *generation == self.watches.checked.load(Relaxed) {
+            // No provider noticed it: a variable, or a provider of the program.
+            self.changes.note();
+            *generation = self.generation();
+        }
+        // Another callback, or another thread, may have removed it meanwhile.
+        if !watch.is_removed.load(SeqCst) {
+            fork::unprotected(|| (watch.callback)(watch.key.as_deref(), *generation));
+        }
     }
 
     fn seen(&self, key: &str, how: &GetOptions) -> Seen {

@@ -1,7 +1,9 @@
 //! The callbacks of a manager that are called when something changed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::sync::atomic::{
+    AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+};
 
 use foldhash::quality::RandomState;
 
@@ -27,6 +29,14 @@ pub(super) struct Watch {
     pub(super) key: Option<Box<str>>,
     pub(super) callback: WatchCallback,
     pub(super) seen: Mutex<Seen>,
+    /// Set when it is removed, as a check may still have it in its list.
+    pub(super) is_removed: AtomicBool,
+}
+
+impl Watch {
+    pub(super) fn new(id: u64, key: Option<&str>, callback: WatchCallback, seen: Seen) -> Watch {
+        Watch { id, key: key.map(Into::into), callback, seen: Mutex::new(seen), is_removed: AtomicBool::new(false) }
+    }
 }
 
 /// What was last seen of a watched key.

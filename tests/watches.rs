@@ -3,15 +3,16 @@
 mod common;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{channel, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use common::custom::empty;
 use common::fork::{fork, said_yes};
 use common::{temp, text, with_file, write};
-use st_secrets::{GetOptions, Manager};
+use st_secrets::{GetOptions, Manager, Secret, SecretBytes};
 
 const REFRESH: GetOptions = GetOptions { timeout: None, refresh: true, cached_only: false };
 
@@ -82,4 +83,23 @@ fn forks_do_not_wait_for_the_destructor_of_a_removed_callback() {
     write_values(&path, "22", "1");
     secrets.get_with("A", &REFRESH).unwrap();
     assert_eq!(results.try_recv(), Ok(Ok(true)));
+}
+
+#[test]
+fn listen_with_several_watched_keys_ends_at_its_timeout() {
+    let secrets = empty();
+    let limits = Arc::new(Mutex::new(Vec::new()));
+    let given = limits.clone();
+    let slow = move |_: &str, limit| {
+        given.lock().unwrap().push(limit);
+        thread::sleep(limit);
+        Ok(Some(Secret::new(SecretBytes::copy_from(b"x")?).with_ttl(Duration::ZERO)))
+    };
+    secrets.add_provider("slow", None, slow).unwrap();
+    for key in ["A", "B", "C"] {
+        secrets.watch(Some(key), |_, _| {}).unwrap();
+    }
+    secrets.listen(secrets.generation(), Duration::from_millis(200)).unwrap();
+    let limits = limits.lock().unwrap();
+    assert!(limits.iter().sum::<Duration>() <= Duration::from_millis(200), "{limits:?}");
 }

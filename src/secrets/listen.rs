@@ -95,8 +95,7 @@ impl Manager {
             self.changes.look_at_tier(TIER_INTERVAL, || TierTime::new(self.timeout(), until()));
             self.follow_host();
             self.look(deadline);
-            let time = deadline.remaining().min(self.timeout());
-            self.check_watches(&GetOptions { timeout: Some(time), ..GetOptions::default() });
+            self.check_watches(Some(deadline));
             let generation = self.generation();
             if generation != since || deadline.has_passed() {
                 return Ok(generation);
@@ -231,12 +230,13 @@ impl Manager {
     #[inline]
     pub(super) fn notify_watches(&self) {
         if self.watches.count.load(Acquire) > 0 && self.generation() != self.watches.checked.load(Relaxed) {
-            self.check_watches(&GetOptions { cached_only: true, ..GetOptions::default() });
+            self.check_watches(None);
         }
     }
 
-    /// Compares all watched keys with what was last seen, and calls the callbacks of those that changed.
-    fn check_watches(&self, how: &GetOptions) {
+    /// Compares all watched keys with what was last seen, and calls the callbacks of those that changed. Their values
+    /// are queried until `deadline`; after it, and without one, only cached ones are compared.
+    fn check_watches(&self, deadline: Option<Deadline>) {
         let _guard = fork::protect();
         let watches = &self.watches;
         if watches.count.load(Acquire) == 0 {
@@ -248,7 +248,10 @@ impl Manager {
         // All keys last: a key that changed increases the generation.
         let (keys, all): (Vec<_>, Vec<_>) = list.into_iter().partition(|watch| watch.key.is_some());
         for watch in keys.into_iter().chain(all) {
-            self.check_watch(&watch, how, &mut generation);
+            let time = deadline.map(|deadline| deadline.remaining()).filter(|time| !time.is_zero());
+            let timeout = time.map(|time| time.min(self.timeout()));
+            let how = GetOptions { timeout, cached_only: time.is_none(), ..GetOptions::default() };
+            self.check_watch(&watch, &how, &mut generation);
             // If it was removed meanwhile, this was the last reference, and its destructor may use this manager.
             if let Some(removed) = Arc::into_inner(watch) {
                 fork::unprotected(|| drop(removed));

@@ -103,3 +103,43 @@ fn listen_with_several_watched_keys_ends_at_its_timeout() {
     let limits = limits.lock().unwrap();
     assert!(limits.iter().sum::<Duration>() <= Duration::from_millis(200), "{limits:?}");
 }
+
+/// Whether this manager notes a change of the value of `A` that is made after `forget`, and calls the callback once.
+fn check_change_is_noted(secrets: &Manager, forget: impl Fn(), change: impl Fn()) {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    let count = move |_: Option<&str>, _| {
+        counted.fetch_add(1, SeqCst);
+    };
+    secrets.watch(Some("A"), count).unwrap();
+    let before = secrets.generation();
+    forget();
+    assert_eq!((text(secrets, "A").as_deref(), secrets.generation()), (Some("1"), before), "nothing has changed");
+    forget();
+    change();
+    assert_eq!(text(secrets, "A").as_deref(), Some("22"));
+    assert!(secrets.generation() > before);
+    assert_eq!(calls.load(SeqCst), 1);
+}
+
+#[test]
+fn change_of_a_file_is_noted_after_clear_cache() {
+    let place = temp();
+    let path = place.path().join("s.json");
+    let secrets = with_values(&path, "1", "1");
+    check_change_is_noted(&secrets, || secrets.clear_cache(), || write_values(&path, "22", "1"));
+}
+
+#[test]
+fn change_of_a_directory_is_noted_after_clear_cache_and_refresh() {
+    type Forget = fn(&Manager);
+    let clear_cache: Forget = |secrets| secrets.clear_cache();
+    let refresh: Forget = |secrets| secrets.refresh(None).unwrap();
+    for forget in [clear_cache, refresh] {
+        let place = temp();
+        let path = write(&place.path().join("A"), "1");
+        let secrets = with_file(place.path());
+        assert_eq!(text(&secrets, "A").as_deref(), Some("1"));
+        check_change_is_noted(&secrets, || forget(&secrets), || drop(write(&path, "22")));
+    }
+}

@@ -22,6 +22,8 @@ use crate::secret_memory::SecretBytes;
 
 /// The maximum size of one file.
 const MAX_SIZE: usize = 1 << 20;
+/// That a file has not been checked since the cache was cleared.
+const UNCHECKED: u64 = 0;
 /// The most names for which it is cached that there is no file. Files that exist are as many as the directory has.
 const MAX_ABSENT: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 
@@ -49,7 +51,7 @@ impl CachedFiles {
     }
 
     fn put(&mut self, key: Arc<str>, file: Arc<CachedFile>) {
-        if file.file.is_some() {
+        if file.fingerprint.is_some() {
             self.absent.pop(&key);
             self.present.insert(key, file);
         } else {
@@ -58,9 +60,11 @@ impl CachedFiles {
         }
     }
 
+    /// Drops the values. The next check of each file still finds out whether it has changed since the last one.
     fn clear(&mut self) {
-        self.present.clear();
-        self.absent.clear();
+        for file in self.present.values_mut().chain(self.absent.iter_mut().map(|(_, file)| file)) {
+            *file = Arc::new(CachedFile { checked_at: UNCHECKED.into(), fingerprint: file.fingerprint, value: None });
+        }
     }
 
     fn to_map(&self) -> FileMap {
@@ -69,22 +73,22 @@ impl CachedFiles {
 }
 
 struct CachedFile {
+    /// In nanoseconds of [`CoarseInstant`], or [`UNCHECKED`].
     checked_at: AtomicU64,
     /// `None` if there is no such file.
-    file: Option<(Fingerprint, SecretBytes)>,
+    fingerprint: Option<Fingerprint>,
+    /// `None` if there is no such file, or the cache was cleared.
+    value: Option<SecretBytes>,
 }
 
 impl CachedFile {
-    fn new(file: Option<(Fingerprint, SecretBytes)>) -> CachedFile {
-        CachedFile { checked_at: AtomicU64::new(CoarseInstant::now().nanoseconds()), file }
+    fn new(fingerprint: Option<Fingerprint>, value: Option<SecretBytes>) -> CachedFile {
+        CachedFile { checked_at: AtomicU64::new(CoarseInstant::now().nanoseconds()), fingerprint, value }
     }
 
     fn is_fresh(&self, now: CoarseInstant, max_age: Duration) -> bool {
-        now.since(CoarseInstant::from_nanoseconds(self.checked_at.load(Relaxed))) < max_age
-    }
-
-    fn value(&self) -> Option<&SecretBytes> {
-        self.file.as_ref().map(|(_, value)| value)
+        let checked_at = self.checked_at.load(Relaxed);
+        checked_at != UNCHECKED && now.since(CoarseInstant::from_nanoseconds(checked_at)) < max_age
     }
 }
 
@@ -111,7 +115,7 @@ impl SecretsDirectory {
         max_age: Duration,
     ) -> Option<Option<&'r SecretBytes>> {
         let file = self.current.get(reading)?.get(key).filter(|file| file.is_fresh(now, max_age))?;
-        Some(file.value())
+        Some(file.value.as_ref())
     }
 
     /// The value of the file named `key`, without one final newline. The file is checked for changes if that was last
@@ -130,7 +134,7 @@ impl SecretsDirectory {
             self.files.lock().get(key)
         };
         if let Some(cached) = cached.as_ref().filter(|cached| cached.is_fresh(CoarseInstant::now(), max_age)) {
-            return Ok(cached.value().cloned());
+            return Ok(cached.value.clone());
         }
         fork::unprotected(|| self.check(key, cached.as_deref(), strict))
     }
@@ -179,22 +183,20 @@ impl SecretsDirectory {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => return Err(metadata_error(&path, &error)),
         };
-        match (fingerprint, cached) {
-            (now, Some(cached)) if cached.file.as_ref().map(|(before, _)| before) == now.as_ref() => {
-                cached.checked_at.store(CoarseInstant::now().nanoseconds(), Relaxed);
-                Ok(cached.value().cloned())
-            }
-            (None, _) => {
-                self.replaced.fetch_add(cached.is_some().into(), Relaxed);
-                self.store(key, CachedFile::new(None));
-                Ok(None)
-            }
-            (Some(_), _) => {
-                let loaded = self.load(key, &path, strict)?;
-                self.replaced.fetch_add(cached.is_some().into(), Relaxed);
-                Ok(Some(loaded))
-            }
+        let is_unchanged = cached.is_some_and(|cached| cached.fingerprint == fingerprint);
+        if let Some(cached) = cached.filter(|cached| is_unchanged && cached.value.is_some() == fingerprint.is_some()) {
+            cached.checked_at.store(CoarseInstant::now().nanoseconds(), Relaxed);
+            return Ok(cached.value.clone());
         }
+        let value = match fingerprint {
+            Some(_) => Some(self.load(key, &path, strict)?),
+            None => {
+                self.store(key, CachedFile::new(None, None));
+                None
+            }
+        };
+        self.replaced.fetch_add((cached.is_some() && !is_unchanged).into(), Relaxed);
+        Ok(value)
     }
 
     fn load(&self, key: &str, path: &Path, strict: bool) -> Result<SecretBytes> {
@@ -208,7 +210,7 @@ impl SecretsDirectory {
         let end = contents.bytes.len() - usize::from(contents.bytes.last() == Some(&b'\n'));
         contents.bytes.truncate(end);
         let value = contents.bytes.freeze();
-        self.store(key, CachedFile::new(Some((Fingerprint::of(&contents.metadata), value.clone()))));
+        self.store(key, CachedFile::new(Some(Fingerprint::of(&contents.metadata)), Some(value.clone())));
         Ok(value)
     }
 
@@ -266,6 +268,6 @@ mod tests {
         assert!(files.absent.contains("present") && !files.absent.contains("0"));
         drop(files);
         directory.clear_cache();
-        assert!(directory.files.lock().to_map().is_empty());
+        assert!(directory.files.lock().to_map().values().all(|file| file.value.is_none()));
     }
 }

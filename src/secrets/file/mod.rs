@@ -53,6 +53,7 @@ pub(crate) struct FileProvider {
 /// The latest snapshot. Snapshots are numbered in the order in which they are started.
 #[derive(Default)]
 struct Snapshots {
+    /// After a call to `clear_cache`, without the values.
     latest: Option<FileSnapshot>,
     started: u64,
     /// The number of the oldest valid snapshot. Those before it were started before a change by this process, or before
@@ -66,6 +67,14 @@ struct FileSnapshot {
     number: u64,
     started: CoarseInstant,
     state: Arc<FileState>,
+}
+
+impl FileSnapshot {
+    /// The same without the values of a file. A directory has its own cache.
+    fn without_values(&self) -> FileSnapshot {
+        let state = self.state.without_values().map_or_else(|| self.state.clone(), Arc::new);
+        FileSnapshot { state, ..self.clone() }
+    }
 }
 
 impl FileProvider {
@@ -175,16 +184,19 @@ impl FileProvider {
     /// Takes a snapshot, and returns whether the file has changed since the previous one. The file is read while forks
     /// are allowed, without a lock.
     fn take_snapshot(&self, deadline: Deadline) -> Result<(FileSnapshot, bool)> {
-        let (number, previous, is_first) = {
+        let (number, latest, is_usable) = {
             let _guard = fork::protect();
             let mut snapshots = self.snapshots.lock();
             snapshots.started += 1;
+            let latest = snapshots.latest.clone();
             // A file that this process has changed may have the same inode, size and time as before: file systems reuse
-            // inodes at once, and some have a coarse clock.
-            let is_valid = |latest: &&FileSnapshot| latest.number >= snapshots.oldest_valid;
-            let previous = snapshots.latest.as_ref().filter(is_valid).map(|latest| latest.state.clone());
-            (snapshots.started, previous, snapshots.latest.is_none())
+            // inodes at once, and some have a coarse clock. A directory checks its files itself.
+            let is_usable = latest.as_ref().is_some_and(|latest| {
+                latest.number >= snapshots.oldest_valid || matches!(*latest.state, FileState::Directory(_))
+            });
+            (snapshots.started, latest.map(|latest| latest.state), is_usable)
         };
+        let previous = latest.clone().filter(|_| is_usable);
         let (started, began) = (CoarseInstant::now(), Instant::now());
         let state = fork::unprotected(|| self.location.read(previous.clone(), deadline));
         let state = state.inspect_err(|_| self.counts.add(began.elapsed(), true))?;
@@ -194,7 +206,7 @@ impl FileProvider {
         }
         let snapshot = FileSnapshot { number, started, state };
         self.publish(&snapshot);
-        if is_new && !is_first {
+        if is_new && latest.is_some_and(|latest| !latest.is_same(&snapshot.state)) {
             self.changes.note();
         }
         Ok((snapshot, is_new))
@@ -305,9 +317,16 @@ impl SecretProvider for FileProvider {
 
     fn clear_cache(&self) {
         let _guard = fork::protect();
-        self.invalidate();
-        let latest = self.snapshots.lock().latest.take();
-        drop(latest);
+        let mut snapshots = self.snapshots.lock();
+        snapshots.oldest_valid = snapshots.started + 1;
+        let current = self.current.replace(None);
+        let latest = snapshots.latest.take();
+        snapshots.latest = latest.as_ref().map(FileSnapshot::without_values);
+        drop(snapshots);
+        if let Some(FileState::Directory(directory)) = latest.as_ref().map(|latest| &*latest.state) {
+            directory.clear_cache();
+        }
+        drop((current, latest));
     }
 
     fn look(&self, request: &LookupLimits) {

@@ -170,6 +170,26 @@ impl FileState {
         }
     }
 
+    /// Whether the other one is the state of the same file, which has not changed in between.
+    pub(super) fn is_same(&self, other: &FileState) -> bool {
+        match other {
+            FileState::NoHome(reason) => self.is_at(&Located::NoHome(reason.clone())),
+            FileState::Missing(path) => self.is_at(&Located::Missing(path.clone())),
+            FileState::Directory(directory) => self.is_at(&Located::Directory(directory.path.clone())),
+            FileState::Document(LoadedFile { path, fingerprint, .. })
+            | FileState::Failed(path, Some(fingerprint), _) => self.is_at(&Located::File(path.clone(), *fingerprint)),
+            FileState::Failed(_, None, _) => false,
+        }
+    }
+
+    /// The same without the values; `None` if it has none.
+    pub(super) fn without_values(&self) -> Option<FileState> {
+        let FileState::Document(LoadedFile { path, fingerprint, .. }) = self else { return None };
+        let (path, entries) = (path.clone(), EntryMap::default());
+        let document = LoadedFile { path, fingerprint: *fingerprint, loose_permissions: None, entries };
+        Some(FileState::Document(document))
+    }
+
     /// Logs the state. The caller holds no lock.
     pub(super) fn report(&self) {
         match self {

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::file::ReadOrder;
 use super::provider::{Health, HealthState, Known, LookupLimits, Names, Peeked, SecretProvider};
 use super::secret::{ProviderId, Secret};
 use super::stats::LoadCounts;
@@ -44,9 +45,17 @@ const REPORT_TIME: Duration = Duration::from_secs(1);
 
 pub(crate) struct HuggingFaceProvider {
     strict: bool,
-    /// The latest state of the file.
-    file: Mutex<Option<Arc<TokenFile>>>,
+    file: Mutex<LatestFile>,
     counts: LoadCounts,
+}
+
+/// The latest state of the file.
+#[derive(Default)]
+struct LatestFile {
+    file: Option<Arc<TokenFile>>,
+    /// The number of the check that found it.
+    check: Option<u64>,
+    checks: ReadOrder,
 }
 
 /// The token file at one time.
@@ -70,10 +79,14 @@ impl HuggingFaceProvider {
     /// The state of the file, checked at most `max_age` ago. `None` if there is no place for one: no home directory.
     fn file(&self, max_age: Duration, deadline: Deadline) -> Option<Arc<TokenFile>> {
         let location = location()?;
-        let previous = self.file.lock().clone().filter(|file| file.path == location.path);
-        if let Some(file) = previous.as_ref().filter(|file| file.checked_at.elapsed() < max_age) {
-            return Some(file.clone());
-        }
+        let (previous, check) = {
+            let mut latest = self.file.lock();
+            let previous = latest.file.clone().filter(|file| file.path == location.path);
+            if let Some(file) = previous.as_ref().filter(|file| file.checked_at.elapsed() < max_age) {
+                return Some(file.clone());
+            }
+            (previous, latest.checks.begin())
+        };
         let began = Instant::now();
         let file = fork::unprotected(|| TokenFile::read(location, previous.as_deref(), self.strict, deadline));
         let is_new = previous.is_none_or(|previous| previous.fingerprint != file.fingerprint);
@@ -81,12 +94,22 @@ impl HuggingFaceProvider {
             self.counts.add(began.elapsed(), file.token.is_err());
         }
         let file = Arc::new(file);
-        let before = self.file.lock().replace(file.clone());
-        drop(before);
+        self.store(check, file.clone());
         if let Some(loose_permissions) = file.loose_permissions.as_ref().filter(|_| is_new) {
             log::emit(Level::Warn, ID.name(), || loose_permissions.warning());
         }
         Some(file)
+    }
+
+    /// Makes this state the latest, unless that of a later check is, or the cache was cleared in between.
+    fn store(&self, check: u64, file: Arc<TokenFile>) {
+        let mut latest = self.file.lock();
+        if latest.checks.may_replace(check, latest.check) {
+            latest.check = Some(check);
+            let before = latest.file.replace(file);
+            drop(latest);
+            drop(before);
+        }
     }
 
     fn report(&self) -> Option<Arc<TokenFile>> {
@@ -253,7 +276,10 @@ impl SecretProvider for HuggingFaceProvider {
     }
 
     fn clear_cache(&self) {
-        let before = self.file.lock().take();
+        let mut latest = self.file.lock();
+        latest.checks.invalidate();
+        let before = latest.file.take();
+        drop(latest);
         drop(before);
     }
 
@@ -301,6 +327,29 @@ impl SecretProvider for HuggingFaceProvider {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn late_check_replaces_neither_a_later_one_nor_a_cleared_cache() {
+        let _guard = fork::protect();
+        let provider = HuggingFaceProvider::open(&Config::new());
+        let begin = || provider.file.lock().checks.begin();
+        let store = |check, path: &str| {
+            let (path, checked_at) = (PathBuf::from(path), CoarseInstant::now());
+            let file = TokenFile { path, checked_at, fingerprint: None, token: Ok(None), loose_permissions: None };
+            provider.store(check, Arc::new(file));
+        };
+        let latest = || provider.file.lock().file.as_ref().map(|file| file.path.clone());
+        let (late, later) = (begin(), begin());
+        store(later, "later");
+        store(late, "late");
+        assert_eq!(latest(), Some(PathBuf::from("later")));
+        let late = begin();
+        provider.clear_cache();
+        store(late, "late");
+        assert_eq!(latest(), None);
+        store(begin(), "new");
+        assert_eq!(latest(), Some(PathBuf::from("new")));
+    }
 
     #[test]
     fn is_token_takes_the_spellings_of_the_variable() {

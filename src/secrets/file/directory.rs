@@ -12,6 +12,7 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use lru::LruCache;
 
+use super::read_order::ReadOrder;
 use crate::clock::CoarseInstant;
 use crate::error::{Error, Result, Source};
 use crate::files::{self, Fingerprint, LoosePermissions};
@@ -43,6 +44,7 @@ struct CachedFiles {
     /// Names without a file. A lookup counts as use if it checks the name, which every [`find`](SecretsDirectory::find)
     /// does about once a second.
     absent: LruCache<Arc<str>, Arc<CachedFile>, RandomState>,
+    checks: ReadOrder,
 }
 
 impl CachedFiles {
@@ -50,7 +52,12 @@ impl CachedFiles {
         self.present.get(key).or_else(|| self.absent.get(key)).cloned()
     }
 
+    /// Caches the result of a check, unless that of a later one is cached, or the cache was cleared in between.
     fn put(&mut self, key: Arc<str>, file: Arc<CachedFile>) {
+        let latest = self.present.get(&key).or_else(|| self.absent.peek(&key)).map(|latest| latest.check);
+        if !self.checks.may_replace(file.check, latest) {
+            return;
+        }
         if file.fingerprint.is_some() {
             self.absent.pop(&key);
             self.present.insert(key, file);
@@ -62,8 +69,10 @@ impl CachedFiles {
 
     /// Drops the values. The next check of each file still finds out whether it has changed since the last one.
     fn clear(&mut self) {
+        self.checks.invalidate();
         for file in self.present.values_mut().chain(self.absent.iter_mut().map(|(_, file)| file)) {
-            *file = Arc::new(CachedFile { checked_at: UNCHECKED.into(), fingerprint: file.fingerprint, value: None });
+            let CachedFile { check, fingerprint, .. } = **file;
+            *file = Arc::new(CachedFile { check, checked_at: UNCHECKED.into(), fingerprint, value: None });
         }
     }
 
@@ -73,6 +82,8 @@ impl CachedFiles {
 }
 
 struct CachedFile {
+    /// The number of the check that found this state.
+    check: u64,
     /// In nanoseconds of [`CoarseInstant`], or [`UNCHECKED`].
     checked_at: AtomicU64,
     /// `None` if there is no such file.
@@ -82,10 +93,6 @@ struct CachedFile {
 }
 
 impl CachedFile {
-    fn new(fingerprint: Option<Fingerprint>, value: Option<SecretBytes>) -> CachedFile {
-        CachedFile { checked_at: AtomicU64::new(CoarseInstant::now().nanoseconds()), fingerprint, value }
-    }
-
     fn is_fresh(&self, now: CoarseInstant, max_age: Duration) -> bool {
         let checked_at = self.checked_at.load(Relaxed);
         checked_at != UNCHECKED && now.since(CoarseInstant::from_nanoseconds(checked_at)) < max_age
@@ -95,7 +102,7 @@ impl CachedFile {
 impl SecretsDirectory {
     pub(in crate::secrets) fn new(path: PathBuf) -> SecretsDirectory {
         let absent = LruCache::with_hasher(MAX_ABSENT, RandomState::default());
-        let files = Mutex::new(CachedFiles { present: FileMap::default(), absent });
+        let files = Mutex::new(CachedFiles { present: FileMap::default(), absent, checks: ReadOrder::default() });
         SecretsDirectory { path, files, current: Published::new(Some(Arc::default())), replaced: AtomicU64::new(0) }
     }
 
@@ -129,14 +136,17 @@ impl SecretsDirectory {
 
     /// As [`find`](SecretsDirectory::find), for any path relative to the directory.
     pub(in crate::secrets) fn read(&self, key: &str, max_age: Duration, strict: bool) -> Result<Option<SecretBytes>> {
-        let cached = {
+        let (now, cached, check) = {
             let _guard = fork::protect();
-            self.files.lock().get(key)
+            let (now, mut files) = (CoarseInstant::now(), self.files.lock());
+            let cached = files.get(key);
+            if let Some(cached) = cached.as_ref().filter(|cached| cached.is_fresh(now, max_age)) {
+                return Ok(cached.value.clone());
+            }
+            (now, cached, files.checks.begin())
         };
-        if let Some(cached) = cached.as_ref().filter(|cached| cached.is_fresh(CoarseInstant::now(), max_age)) {
-            return Ok(cached.value.clone());
-        }
-        fork::unprotected(|| self.check(key, cached.as_deref(), strict))
+        let checked_at = now.nanoseconds();
+        fork::unprotected(|| self.check(key, cached.as_deref(), check, checked_at, strict))
     }
 
     /// How often a file that was cached had changed.
@@ -175,8 +185,16 @@ impl SecretsDirectory {
         self.change(CachedFiles::clear);
     }
 
-    /// Reads the file named `key`, unless it is as in `cached`. Called while forks are allowed.
-    fn check(&self, key: &str, cached: Option<&CachedFile>, strict: bool) -> Result<Option<SecretBytes>> {
+    /// Reads the file named `key`, unless it is as in `cached`. `check` is the number of this check, which began at
+    /// `checked_at`. Called while forks are allowed.
+    fn check(
+        &self,
+        key: &str,
+        cached: Option<&CachedFile>,
+        check: u64,
+        checked_at: u64,
+        strict: bool,
+    ) -> Result<Option<SecretBytes>> {
         let path = self.path.join(key);
         let fingerprint = match std::fs::metadata(&path) {
             Ok(metadata) => (!metadata.is_dir()).then(|| Fingerprint::of(&metadata)),
@@ -185,37 +203,15 @@ impl SecretsDirectory {
         };
         let is_unchanged = cached.is_some_and(|cached| cached.fingerprint == fingerprint);
         if let Some(cached) = cached.filter(|cached| is_unchanged && cached.value.is_some() == fingerprint.is_some()) {
-            cached.checked_at.store(CoarseInstant::now().nanoseconds(), Relaxed);
+            cached.checked_at.fetch_max(checked_at, Relaxed);
             return Ok(cached.value.clone());
         }
-        let value = match fingerprint {
-            Some(_) => Some(self.load(key, &path, strict)?),
-            None => {
-                self.store(key, CachedFile::new(None, None));
-                None
-            }
-        };
+        let loaded = fingerprint.map(|_| load(&path, strict)).transpose()?;
+        let (fingerprint, value) = loaded.unzip();
+        let file = CachedFile { check, checked_at: checked_at.into(), fingerprint, value: value.clone() };
+        self.change(|files| files.put(key.into(), Arc::new(file)));
         self.replaced.fetch_add((cached.is_some() && !is_unchanged).into(), Relaxed);
         Ok(value)
-    }
-
-    fn load(&self, key: &str, path: &Path, strict: bool) -> Result<SecretBytes> {
-        let mut contents = files::read(path, MAX_SIZE)?;
-        if let Some(loose_permissions) = LoosePermissions::of(path, &contents.metadata) {
-            if strict {
-                return Err(loose_permissions.refusal());
-            }
-            log::emit(Level::Warn, "file", || loose_permissions.warning());
-        }
-        let end = contents.bytes.len() - usize::from(contents.bytes.last() == Some(&b'\n'));
-        contents.bytes.truncate(end);
-        let value = contents.bytes.freeze();
-        self.store(key, CachedFile::new(Some(Fingerprint::of(&contents.metadata)), Some(value.clone())));
-        Ok(value)
-    }
-
-    fn store(&self, key: &str, file: CachedFile) {
-        self.change(|files| files.put(key.into(), Arc::new(file)));
     }
 
     fn change(&self, change: impl FnOnce(&mut CachedFiles)) {
@@ -227,6 +223,19 @@ impl SecretsDirectory {
         drop(files);
         drop(previous);
     }
+}
+
+fn load(path: &Path, strict: bool) -> Result<(Fingerprint, SecretBytes)> {
+    let mut contents = files::read(path, MAX_SIZE)?;
+    if let Some(loose_permissions) = LoosePermissions::of(path, &contents.metadata) {
+        if strict {
+            return Err(loose_permissions.refusal());
+        }
+        log::emit(Level::Warn, "file", || loose_permissions.warning());
+    }
+    let end = contents.bytes.len() - usize::from(contents.bytes.last() == Some(&b'\n'));
+    contents.bytes.truncate(end);
+    Ok((Fingerprint::of(&contents.metadata), contents.bytes.freeze()))
 }
 
 /// The error of a path whose metadata cannot be read.
@@ -269,5 +278,28 @@ mod tests {
         drop(files);
         directory.clear_cache();
         assert!(directory.files.lock().to_map().values().all(|file| file.value.is_none()));
+    }
+
+    #[test]
+    fn late_check_replaces_neither_a_later_one_nor_a_cleared_cache() {
+        let place = tempfile::tempdir().unwrap();
+        let directory = SecretsDirectory::new(place.path().to_owned());
+        let write = |text| std::fs::write(place.path().join("A"), text).unwrap();
+        let began = || (directory.files.lock().checks.begin(), CoarseInstant::now().nanoseconds());
+        let check = |(number, at)| directory.check("A", None, number, at, false).unwrap();
+        let cached = || directory.files.lock().get("A").and_then(|file| Some(file.value.as_ref()?.to_vec()));
+        write("1");
+        let (late, later) = (began(), began());
+        check(later);
+        write("22");
+        // It reads other contents than the later one, which shows that it is not kept.
+        check(late);
+        assert_eq!(cached().as_deref(), Some(&b"1"[..]));
+        let late = began();
+        directory.clear_cache();
+        check(late);
+        assert_eq!(cached(), None);
+        check(began());
+        assert_eq!(cached().as_deref(), Some(&b"22"[..]));
     }
 }

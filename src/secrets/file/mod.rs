@@ -22,6 +22,7 @@ mod directory;
 mod document;
 #[cfg(fuzzing)]
 pub(super) mod fuzzing;
+mod read_order;
 mod save;
 mod state;
 mod toml;
@@ -32,6 +33,7 @@ pub(super) use yaml::parse as parse_yaml;
 
 pub(super) use directory::SecretsDirectory;
 use document::{EntryChange, read_only_format};
+pub(super) use read_order::ReadOrder;
 use state::{FileLocation, FileState, Located, NO_HOME, no_home};
 
 /// How long a snapshot is used before the file is checked for changes.
@@ -50,15 +52,13 @@ pub(crate) struct FileProvider {
     counts: LoadCounts,
 }
 
-/// The latest snapshot. Snapshots are numbered in the order in which they are started.
+/// The latest snapshot. Those that were started before a change by this process, or before a call to `clear_cache`, are
+/// invalid.
 #[derive(Default)]
 struct Snapshots {
     /// After a call to `clear_cache`, without the values.
     latest: Option<FileSnapshot>,
-    started: u64,
-    /// The number of the oldest valid snapshot. Those before it were started before a change by this process, or before
-    /// a call to `clear_cache`.
-    oldest_valid: u64,
+    order: ReadOrder,
 }
 
 /// The state of the file at one time.
@@ -144,12 +144,12 @@ impl FileProvider {
     fn state(&self, refresh: bool, deadline: Deadline) -> Result<Arc<FileState>> {
         let (oldest, previous) = {
             let snapshots = self.snapshots.lock();
-            let oldest_valid = snapshots.oldest_valid;
-            let latest = snapshots.latest.clone().filter(|latest| !refresh && latest.number >= oldest_valid);
+            let is_usable = |latest: &FileSnapshot| !refresh && snapshots.order.is_valid(latest.number);
+            let latest = snapshots.latest.clone().filter(is_usable);
             if let Some(latest) = latest.as_ref().filter(|latest| latest.started.elapsed() < RECHECK_INTERVAL) {
                 return Ok(latest.state.clone());
             }
-            (if refresh { snapshots.started + 1 } else { oldest_valid }, latest)
+            (if refresh { snapshots.order.next() } else { snapshots.order.oldest_valid() }, latest)
         };
         loop {
             let mut new = None;
@@ -187,14 +187,14 @@ impl FileProvider {
         let (number, latest, is_usable) = {
             let _guard = fork::protect();
             let mut snapshots = self.snapshots.lock();
-            snapshots.started += 1;
+            let number = snapshots.order.begin();
             let latest = snapshots.latest.clone();
             // A file that this process has changed may have the same inode, size and time as before: file systems reuse
             // inodes at once, and some have a coarse clock. A directory checks its files itself.
             let is_usable = latest.as_ref().is_some_and(|latest| {
-                latest.number >= snapshots.oldest_valid || matches!(*latest.state, FileState::Directory(_))
+                snapshots.order.is_valid(latest.number) || matches!(*latest.state, FileState::Directory(_))
             });
-            (snapshots.started, latest.map(|latest| latest.state), is_usable)
+            (number, latest.map(|latest| latest.state), is_usable)
         };
         let previous = latest.clone().filter(|_| is_usable);
         let (started, began) = (CoarseInstant::now(), Instant::now());
@@ -216,7 +216,7 @@ impl FileProvider {
     fn publish(&self, snapshot: &FileSnapshot) {
         let _guard = fork::protect();
         let mut snapshots = self.snapshots.lock();
-        if snapshot.number >= snapshots.oldest_valid {
+        if snapshots.order.is_valid(snapshot.number) {
             let previous = snapshots.latest.replace(snapshot.clone());
             let current = self.current.replace(Some(Arc::new(snapshot.clone())));
             // The replaced snapshot is dropped without the lock.
@@ -229,7 +229,7 @@ impl FileProvider {
     fn invalidate(&self) {
         let _guard = fork::protect();
         let mut snapshots = self.snapshots.lock();
-        snapshots.oldest_valid = snapshots.started + 1;
+        snapshots.order.invalidate();
         let current = self.current.replace(None);
         drop(snapshots);
         drop(current);
@@ -318,7 +318,7 @@ impl SecretProvider for FileProvider {
     fn clear_cache(&self) {
         let _guard = fork::protect();
         let mut snapshots = self.snapshots.lock();
-        snapshots.oldest_valid = snapshots.started + 1;
+        snapshots.order.invalidate();
         let current = self.current.replace(None);
         let latest = snapshots.latest.take();
         snapshots.latest = latest.as_ref().map(FileSnapshot::without_values);

@@ -182,25 +182,9 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
         let remaining = deadline.remaining();
         self.load(&LoadRequest { deadline, remaining, forced: true, waits: true, accepts: &accepts })
     }
-}
 
-impl<S: DocumentSource + ?Sized> SecretProvider for DocumentProvider<S> {
-    fn id(&self) -> &ProviderId {
-        self.source.id()
-    }
-
-    fn is_remote(&self) -> bool {
-        true
-    }
-
-    fn serves(&self, key: &str) -> bool {
-        self.source.serves(key)
-    }
-
-    fn find(&self, key: &str, request: &LookupLimits) -> Result<Option<Secret>> {
-        if !self.source.serves(key) {
-            return Ok(None);
-        }
+    /// The value of `key`. Loads the document if that is the turn of this call.
+    fn look_up(&self, key: &str, request: &LookupLimits) -> Result<Option<Secret>> {
         if request.refresh {
             return self.answer(key, self.refreshed(request), true);
         }
@@ -227,6 +211,27 @@ impl<S: DocumentSource + ?Sized> SecretProvider for DocumentProvider<S> {
             Some(known) => self.try_load(&load).map_or(known, |loaded| self.answer(key, loaded, false)),
             None => self.answer(key, self.load(&load), false),
         }
+    }
+}
+
+impl<S: DocumentSource + ?Sized> SecretProvider for DocumentProvider<S> {
+    fn id(&self) -> &ProviderId {
+        self.source.id()
+    }
+
+    fn is_remote(&self) -> bool {
+        true
+    }
+
+    fn serves(&self, key: &str) -> bool {
+        self.source.serves(key)
+    }
+
+    fn find(&self, key: &str, request: &LookupLimits) -> Result<Option<Secret>> {
+        if !self.source.serves(key) {
+            return Ok(None);
+        }
+        self.look_up(key, request)
     }
 
     fn peek(&self, key: &str, reading: &PublishedGuard, now: CoarseInstant, take: &mut dyn FnMut(Peeked<'_>)) -> Known {
@@ -328,8 +333,9 @@ impl<S: DocumentSource + ?Sized> SecretProvider for DocumentProvider<S> {
         // A document that no caller has requested is not loaded.
         let Some(loaded) = state.document.filter(|loaded| loaded.is_due() && self.take_watch()) else { return };
         let key = loaded.document.names().next().unwrap_or_default().to_owned();
-        // As a get of any key, which loads the document if it is this process's turn.
-        let _ = self.find(&key, request);
+        // As a get of any key, which loads the document if it is this process's turn. If there is no document, there is
+        // no key that the source serves for certain.
+        let _ = self.look_up(&key, request);
     }
 
     fn has_changed(&self, request: &LookupLimits) -> bool {

@@ -246,3 +246,17 @@ fn load_waits_out_throttling_only_while_nothing_is_cached() {
     let (patient, brief) = (Patience::UntilDeadline, Patience::Brief);
     assert_eq!(*source.0.patience.lock(), [patient, patient, brief, brief, patient]);
 }
+
+#[test]
+fn look_loads_a_document_that_was_missing() {
+    for only_key in [None, Some("A")] {
+        let (source, provider) = provider(TIMES);
+        *source.0.only_key.lock() = only_key;
+        assert!(ask(&provider, "A").unwrap().is_none());
+        age(&provider, TIMES.miss_ttl);
+        source.has(&[("A", "1")]);
+        provider.look(&within(LONG));
+        assert_eq!((source.asked(), provider.changes.generation()), (2, 1), "{only_key:?}");
+        assert_eq!(text(ask(&provider, "A")), fresh("1"));
+    }
+}

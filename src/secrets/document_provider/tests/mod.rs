@@ -49,6 +49,8 @@ struct Scripted(Arc<Script>);
 struct Script {
     answer: Mutex<Option<Answer>>,
     asked: AtomicUsize,
+    /// If it has a single value: its key.
+    only_key: Mutex<Option<&'static str>>,
     /// How much time each load had.
     limits: Mutex<Vec<Duration>>,
     patience: Mutex<Vec<Patience>>,
@@ -165,6 +167,10 @@ impl DocumentSource for Scripted {
     fn id(&self) -> &'static ProviderId {
         static ID: ProviderId = ProviderId::builtin("scripted", Source::Aws);
         &ID
+    }
+
+    fn serves(&self, key: &str) -> bool {
+        self.0.only_key.lock().is_none_or(|only_key| key == only_key)
     }
 
     fn place(&self) -> String {

@@ -48,10 +48,10 @@ impl<T> ProcessDefault<T> {
         self.published.get(reading)
     }
 
-    /// Replaces the instance. With `None`, one is opened on next use.
-    pub(crate) fn replace(&self, new: Option<Arc<T>>) {
+    /// Replaces the instance, and returns the old one. With `None`, one is opened on next use.
+    pub(crate) fn replace(&self, new: Option<Arc<T>>) -> Option<Arc<T>> {
         let _guard = fork::protect();
-        self.replace_locked(self.current.write(), new);
+        self.replace_locked(self.current.write(), new)
     }
 
     /// Replaces the instance if it is still `expected`. Returns `false` if another thread has replaced it.
@@ -60,17 +60,18 @@ impl<T> ProcessDefault<T> {
         let current = self.current.write();
         let is_expected = current.as_ref().map(Arc::as_ptr) == expected.map(Arc::as_ptr);
         if is_expected {
-            self.replace_locked(current, new);
+            drop(self.replace_locked(current, new));
         }
         is_expected
     }
 
-    /// The old instance is dropped after the lock is released.
-    fn replace_locked(&self, mut current: RwLockWriteGuard<'_, Option<Arc<T>>>, new: Option<Arc<T>>) {
+    /// Releases the lock, and returns the old instance.
+    fn replace_locked(&self, mut current: RwLockWriteGuard<'_, Option<Arc<T>>>, new: Option<Arc<T>>) -> Option<Arc<T>> {
         let published = self.published.replace(new.clone());
         let old = std::mem::replace(&mut *current, new);
         drop(current);
-        drop((old, published));
+        drop(published);
+        old
     }
 }
 
@@ -85,7 +86,8 @@ mod tests {
         let first = shared.get_or_open(|| Ok(1)).unwrap();
         assert!(Arc::ptr_eq(&first, &shared.get_or_open(|| unreachable!()).unwrap()));
         assert_eq!(shared.peek(&fork::read().unwrap()), Some(&1));
-        shared.replace(Some(Arc::new(2)));
+        let replaced = shared.replace(Some(Arc::new(2))).unwrap();
+        assert!(Arc::ptr_eq(&first, &replaced));
         assert_eq!((*first, shared.get().as_deref(), shared.peek(&fork::read().unwrap())), (1, Some(&2), Some(&2)));
         assert!(!shared.replace_if(Some(&first), None));
         assert!(shared.replace_if(shared.get().as_ref(), None));

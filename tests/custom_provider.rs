@@ -112,12 +112,17 @@ fn secret_of_another_manager_is_cached_for_the_rest_of_its_time() {
         inner.add_provider("p", None, |_, _| found("value")).unwrap();
         let outer = open(&[("providers", "[]"), ("cache_ttl", "3600")]).unwrap();
         let secrets = inner.clone();
-        outer.add_provider("inner", None, move |key, _| secrets.get(key).map(Some)).unwrap();
+        let cached_only = GetOptions { cached_only: true, ..GetOptions::default() };
+        outer.add_provider("inner", None, move |key, _| secrets.get_with(key, &cached_only).map(Some)).unwrap();
 
         inner.get("A").unwrap();
         advance(Duration::from_secs(2000));
         let secret = outer.get("A").unwrap();
         assert!(secret.expires_in() <= Duration::from_secs(1600), "{:?}", secret.expires_in());
+        assert!(!secret.is_stale());
+        advance(Duration::from_secs(1700));
+        assert!(inner.get_with("A", &cached_only).unwrap().is_stale());
+        assert!(outer.get("A").unwrap().is_stale());
     });
 }
 

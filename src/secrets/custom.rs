@@ -124,7 +124,8 @@ impl CustomProvider {
                 superseded: Some(Arc::default()),
                 is_leased: false,
             };
-            Secret { info: Some(Arc::new(info)), degraded: secret.degraded, ..Secret::new(secret.value) }
+            let Secret { stale, degraded, .. } = secret;
+            Secret { info: Some(Arc::new(info)), stale, degraded, ..Secret::new(secret.value) }
         });
         self.supersede(key);
         let answer = CustomAnswer { requested_at, generation, secret };

@@ -52,6 +52,27 @@ fn every_login_reads_what_the_official_client_reads_with_it() {
 }
 
 #[test]
+fn user_acts_as_another_one() {
+    alone!(|| {
+        let server = Kubernetes::start();
+        let directory = temp();
+        let path = directory.path().join("config");
+        let more = "as-uid: '7'\n    as-groups: [ml, readers]\n    as-user-extra: {example.com/scopes: [view, list]}";
+        // The rights are those of the other user, not those of the login.
+        for (login, other, is_reader) in [("stranger", "reader", true), ("reader", "stranger", false)] {
+            let good = fs::read_to_string(server.kubeconfig(if is_reader { "stranger" } else { "token" })).unwrap();
+            let token = format!("token: {}", fs::read_to_string(server.token_file(login)).unwrap().trim());
+            write(&path, &good.replace(&token, &format!("{token}\n    as: {other}\n    {more}")));
+            let secrets = of(path.to_str().unwrap());
+            match is_reader {
+                true => assert_eq!(read(&secrets, "HF_TOKEN").unwrap().0, b"CANARY-hf"),
+                false => refused(&secrets, Source::Kubernetes, "HF_TOKEN", Status::AccessDenied, &["stranger"]),
+            }
+        }
+    });
+}
+
+#[test]
 fn files_are_found_and_merged_in_the_order_of_kubectl() {
     alone!(|| {
         let server = Kubernetes::start();
@@ -121,6 +142,9 @@ fn unusable_file_says_what_to_change() {
                 &good.replace(&token, "exec: {apiVersion: client.authentication.k8s.io/v1, interactiveMode: Always}"),
                 "asks for input",
             ),
+            (&good.replace(&token, "as-groups: [CANARY]"), "without \"as\""),
+            (&good.replace(&token, "{as: a, as-groups: CANARY}"), "\"as-groups\" with a value that is not a list"),
+            (&good.replace(&token, "{as: a, as-user-extra: CANARY}"), "\"as-user-extra\" that is not a map"),
             (&good.replace("namespace: ml", "namespace: A_B"), "a namespace that is not a name"),
         ] {
             write(&path, contents);

@@ -69,6 +69,7 @@ impl<'a> KubernetesSession<'a> {
         if let Some(token) = self.token.as_deref().and_then(|token| std::str::from_utf8(token).ok()) {
             headers.push(("Authorization", Zeroizing::new(format!("Bearer {token}"))));
         }
+        headers.extend(self.server.impersonation.iter().map(|(name, value)| (&**name, Zeroizing::new(value.clone()))));
         let request = HttpRequest { method: "GET", url, headers: &headers, body: &[], connect_timeout: None };
         let response = self.http.send(&request, self.deadline);
         let response = response.map_err(|error| FailedAttempt::from_error(self.no_response(error)))?;

@@ -12,6 +12,7 @@ use crate::clock::Deadline;
 use crate::error::{Error, Result, Status};
 use crate::files;
 use crate::fork;
+use crate::http::url::percent_encode;
 use crate::http::{Proxy, Roots};
 use crate::secrets::entries::Problem;
 use crate::secrets::file::parse_yaml;
@@ -85,6 +86,7 @@ impl Kubeconfig {
         let mut server = ApiServer::new(&address, Namespace::Given(namespace.to_owned()), login, roots, certificate)
             .map_err(|invalid| invalid.error)?;
         server.origin = format!("the login of {}", user.shown);
+        server.impersonation = impersonation(&user)?;
         server.transport.skip_verify = cluster.object.text("insecure-skip-tls-verify") == Some("true");
         server.transport.server_name = cluster.object.text("tls-server-name").map(str::to_owned);
         if let Some(url) = cluster.object.text("proxy-url") {
@@ -135,6 +137,33 @@ fn login(
         },
     };
     Ok((login, certificate))
+}
+
+/// The headers with which a user acts as another one, as kubectl sends them.
+fn impersonation(user: &KubeconfigEntry<'_>) -> Result<Vec<(String, String)>> {
+    let invalid = |what: &str| invalid_entry(&user.shown, what);
+    let list = |member: &str, text: Option<&str>| {
+        let list = text.map_or(Ok(Vec::new()), serde_json::from_str::<Vec<String>>);
+        list.map_err(|_| invalid(&format!("has {member:?} with a value that is not a list of texts")))
+    };
+    let mut headers = Vec::new();
+    for (member, name) in [("as", "Impersonate-User"), ("as-uid", "Impersonate-Uid")] {
+        headers.extend(user.object.text(member).map(|value| (name.to_owned(), value.to_owned())));
+    }
+    let groups = list("as-groups", user.object.text("as-groups"))?;
+    headers.extend(groups.into_iter().map(|group| ("Impersonate-Group".to_owned(), group)));
+    if let Some(text) = user.object.get("as-user-extra") {
+        let extra = SecretObject::parse(text).ok_or_else(|| invalid("has an \"as-user-extra\" that is not a map"))?;
+        for (key, values) in extra.texts() {
+            let name = format!("Impersonate-Extra-{}", percent_encode(key));
+            let values = list("as-user-extra", Some(values))?;
+            headers.extend(values.into_iter().map(|value| (name.clone(), value)));
+        }
+    }
+    match headers.is_empty() || user.object.text("as").is_some() {
+        true => Ok(headers),
+        false => Err(invalid("has as-uid, as-groups or as-user-extra without \"as\"")),
+    }
 }
 
 /// A file in PEM, or its contents, and whether it is the contents.

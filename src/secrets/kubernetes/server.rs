@@ -40,6 +40,8 @@ pub(super) struct ApiServer {
     pub(super) is_cleartext: bool,
     pub(super) namespace: Namespace,
     pub(super) login: KubernetesLogin,
+    /// The headers that make requests those of another user.
+    pub(super) impersonation: Vec<(String, String)>,
     pub(super) transport: http::ClientSettings,
     /// Where the credentials are, for messages: `the token in /x`.
     pub(super) origin: String,
@@ -67,6 +69,7 @@ impl ApiServer {
             is_cleartext: url.origin.is_cleartext(),
             namespace,
             login,
+            impersonation: Vec::new(),
             transport: http::ClientSettings {
                 roots,
                 client_certificate,
@@ -115,6 +118,7 @@ impl ApiServer {
     pub(super) fn identify(&self, identity: &mut Identity) -> Result<()> {
         identity.add("url", &self.url);
         self.transport.trust().into_iter().for_each(|(name, value)| identity.add(name, value));
+        self.impersonation.iter().for_each(|(name, value)| identity.add(name, value));
         match &self.login {
             KubernetesLogin::None => {}
             KubernetesLogin::Token(token) => identity.add_secret(token)?,

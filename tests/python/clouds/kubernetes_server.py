@@ -25,6 +25,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+# Who else must be named with the user `reader` where a token acts as it.
+IMPERSONATION = {
+    "Impersonate-Uid": ["7"],
+    "Impersonate-Group": ["ml", "readers"],
+    "Impersonate-Extra-example.com%2Fscopes": ["view", "list"],
+}
 TOKENS = {name: f"CANARY-token-of-{name}-0123456789" for name in ("reader", "stranger", "expired")}
 # (namespace, name) -> (labels, values, version)
 SECRETS: dict[tuple[str, str], tuple[dict[str, str], dict[str, bytes], str]] = {}
@@ -75,6 +81,9 @@ class Handler(BaseHTTPRequestHandler):
             user = subject["commonName"]
         if user in (None, "expired"):
             return status(401, "Unauthorized", "Unauthorized")
+        if acts_as := self.headers.get("Impersonate-User"):
+            is_whole = all(self.headers.get_all(name) == values for name, values in IMPERSONATION.items())
+            user = acts_as if is_whole else "incomplete"
         url = urlsplit(self.path)
         parts = url.path.strip("/").split("/")
         if parts[:3] != ["api", "v1", "namespaces"] or len(parts) not in (5, 6) or parts[4] != "secrets":

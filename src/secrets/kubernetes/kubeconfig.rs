@@ -170,7 +170,10 @@ fn impersonation(user: &KubeconfigEntry<'_>) -> Result<Vec<(String, String)>> {
 fn pem(entry: &KubeconfigEntry<'_>, member: &str) -> Result<Option<(Setting, bool)>> {
     let origin = SettingOrigin::Named(format!("{member} of {}", entry.shown));
     if let Some(data) = entry.object.get(&format!("{member}-data")).filter(|data| !data.is_empty()) {
-        let bytes = STANDARD.decode(data.trim_ascii()).ok().map(Zeroizing::new);
+        // The data may have line breaks. At its final size, as a list that grows leaves a copy behind.
+        let mut encoded = Zeroizing::new(Vec::with_capacity(data.len()));
+        encoded.extend(data.iter().filter(|byte| !byte.is_ascii_whitespace()));
+        let bytes = STANDARD.decode(&*encoded).ok().map(Zeroizing::new);
         let text = bytes.as_ref().and_then(|bytes| std::str::from_utf8(bytes).ok());
         let text = text.filter(|text| text.contains("-----BEGIN")).map(trimmed);
         let what = format!("has a \"{member}-data\" that is not PEM in base64");

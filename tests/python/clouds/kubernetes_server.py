@@ -173,14 +173,17 @@ def write_kubeconfigs(directory: Path, port: int) -> None:
         options = {"interactiveMode": "IfAvailable", "provideClusterInfo": True}
         return {"apiVersion": version, "command": f"./{name}", "args": ["two words"], "env": variables} | options
 
-    certificate = {name: (directory / f"reader.{end}").read_text() for name, end in (("client", "pem"), ("key", "key"))}
+    pem = {name: (directory / f"reader.{end}").read_text() for name, end in (("certificate", "pem"), ("key", "key"))}
     token = {"token": TOKENS["reader"], "expirationTimestamp": "2099-01-01T00:00:00Z"}
-    pair = {"clientCertificateData": certificate["client"], "clientKeyData": certificate["key"]}
+    pair = {"clientCertificateData": pem["certificate"], "clientKeyData": pem["key"]}
     users = {
         "token": {"token": TOKENS["reader"]},
         "token_file": {"tokenFile": "reader.token"},
         "certificate": {"client-certificate": "reader.pem", "client-key": "reader.key"},
-        "certificate_data": {"client-certificate-data": data("reader.pem"), "client-key-data": data("reader.key")},
+        # Base64 may have line breaks.
+        "certificate_data": {
+            f"client-{name}-data": base64.encodebytes(text.encode()).decode() for name, text in pem.items()
+        },
         "exec": {"exec": program("exec", "v1", token)},
         "exec_beta": {"exec": program("exec_beta", "v1beta1", token)},
         "exec_certificate": {"exec": program("exec_certificate", "v1", pair)},

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use st_secrets::{Manager, Source, Status};
 
@@ -69,6 +71,28 @@ fn user_acts_as_another_one() {
                 false => refused(&secrets, Source::Kubernetes, "HF_TOKEN", Status::AccessDenied, &["stranger"]),
             }
         }
+    });
+}
+
+#[test]
+fn program_gets_the_whole_cluster() {
+    alone!(|| {
+        let server = Kubernetes::start();
+        let good = fs::read_to_string(server.kubeconfig("exec")).unwrap().replace("by_data", "by_file");
+        let path = server.kubeconfig("exec-by-file");
+        write(Path::new(&path), &good);
+        assert_eq!(read(&of(&path), "HF_TOKEN").unwrap().0, b"CANARY-hf");
+        let info: Value = serde_json::from_str(&fs::read_to_string(server.file("exec.runs")).unwrap()).unwrap();
+        let cluster = &info["spec"]["cluster"];
+        let authority = fs::read(server.file("ca.pem")).unwrap();
+        assert_eq!(cluster["certificate-authority-data"], STANDARD.encode(authority));
+        assert_eq!(cluster["config"], json!({"audience": "ml"}));
+        assert_eq!(cluster.get("insecure-skip-tls-verify"), None);
+        write(Path::new(&path), &good.replace("certificate-authority: ca.pem", "insecure-skip-tls-verify: true"));
+        assert!(read(&of(&path), "HF_TOKEN").is_ok());
+        let runs = fs::read_to_string(server.file("exec.runs")).unwrap();
+        let info: Value = serde_json::from_str(runs.lines().last().unwrap()).unwrap();
+        assert_eq!(info["spec"]["cluster"]["insecure-skip-tls-verify"], true);
     });
 }
 

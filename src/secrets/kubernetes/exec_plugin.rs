@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::clock::Deadline;
@@ -35,11 +35,11 @@ pub(super) struct KubernetesCredentials {
 
 impl ExecPlugin {
     /// Reads the member `exec` of a user. Relative paths are relative to the directory of the file. The cluster is
-    /// passed on if the program wants it.
+    /// for the program.
     pub(super) fn read(
         user: &str,
         exec: &SecretObject,
-        cluster: &SecretObject,
+        cluster: Option<Value>,
         directory: &Path,
     ) -> Result<ExecPlugin, String> {
         let version = exec.text("apiVersion").unwrap_or_default();
@@ -57,10 +57,8 @@ impl ExecPlugin {
         let arguments = exec.text("args").map_or(Ok(Vec::new()), serde_json::from_str::<Vec<String>>);
         words.extend(arguments.map_err(|_| "has an \"exec\" whose args are not a list of texts")?);
         let mut spec = json!({"interactive": false});
-        if exec.text("provideClusterInfo") == Some("true") {
-            let names = ["server", "tls-server-name", "certificate-authority-data", "proxy-url"];
-            let members = names.iter().filter_map(|name| Some(((*name).to_owned(), json!(cluster.text(name)?))));
-            spec["cluster"] = members.collect::<serde_json::Map<_, _>>().into();
+        if let Some(cluster) = cluster {
+            spec["cluster"] = cluster;
         }
         let info = json!({"kind": "ExecCredential", "apiVersion": version, "spec": spec});
         let mut variables = vec![(INFO.to_owned(), info.to_string())];

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::exec_plugin::{ExecPlugin, trimmed};
@@ -20,6 +21,8 @@ use crate::secrets::json::SecretObject;
 use crate::settings::{Setting, SettingOrigin};
 
 const MAX_FILE: usize = 4 << 20;
+/// The extension of a cluster that is for programs.
+const EXTENSION: &str = "client.authentication.k8s.io/exec";
 
 /// The files, of which the first that has an entry supplies it.
 pub(super) struct Kubeconfig(Vec<(PathBuf, SecretObject)>);
@@ -126,7 +129,9 @@ fn login(
         (None, None) => match object.object("exec") {
             Some(exec) => {
                 let directory = user.path.parent().unwrap_or(Path::new("/"));
-                let plugin = ExecPlugin::read(&user.shown, &exec, &cluster.object, directory);
+                let wants_cluster = exec.text("provideClusterInfo") == Some("true");
+                let cluster = wants_cluster.then(|| for_program(cluster)).transpose()?;
+                let plugin = ExecPlugin::read(&user.shown, &exec, cluster, directory);
                 KubernetesLogin::Program(plugin.map_err(|what| invalid_entry(&user.shown, &what))?)
             }
             None if certificate.is_none() && ["username", "auth-provider"].iter().any(|n| object.get(n).is_some()) => {
@@ -137,6 +142,29 @@ fn login(
         },
     };
     Ok((login, certificate))
+}
+
+/// The cluster in the form of `KUBERNETES_EXEC_INFO`. It has the contents of the file with the authority.
+fn for_program(cluster: &KubeconfigEntry<'_>) -> Result<Value> {
+    let object = &cluster.object;
+    let text = |name: &str| Some((name.to_owned(), json!(object.text(name)?)));
+    let mut members: Map<_, _> = ["server", "tls-server-name", "proxy-url"].into_iter().filter_map(text).collect();
+    if let Some((authority, is_contents)) = pem(cluster, "certificate-authority")? {
+        let encoded = match is_contents {
+            true => STANDARD.encode(authority.text()),
+            false => STANDARD.encode(&*fork::unprotected(|| files::read(&authority.path(), MAX_FILE))?.bytes),
+        };
+        members.insert("certificate-authority-data".to_owned(), json!(encoded));
+    }
+    if object.text("insecure-skip-tls-verify") == Some("true") {
+        members.insert("insecure-skip-tls-verify".to_owned(), json!(true));
+    }
+    let extensions = object.objects("extensions").unwrap_or_default();
+    let own = extensions.iter().find(|extension| extension.text("name") == Some(EXTENSION));
+    if let Some(extension) = own.and_then(|own| serde_json::from_str(own.text("extension")?).ok()) {
+        members.insert("config".to_owned(), extension);
+    }
+    Ok(members.into())
 }
 
 /// The headers with which a user acts as another one, as kubectl sends them.

@@ -191,8 +191,9 @@ def write_kubeconfigs(directory: Path, port: int) -> None:
         "expired": {"token": TOKENS["expired"]},
     }
     url = f"https://127.0.0.1:{port}"
+    extensions = [{"name": "client.authentication.k8s.io/exec", "extension": {"audience": "ml"}}]
     clusters = {
-        "by_file": {"server": url, "certificate-authority": "ca.pem"},
+        "by_file": {"server": url, "certificate-authority": "ca.pem", "extensions": extensions},
         "by_data": {"server": url, "certificate-authority-data": data("ca.pem")},
     }
     contexts = {

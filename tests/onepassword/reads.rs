@@ -60,6 +60,7 @@ fn what_1passwords_client_cannot_read_is_refused_with_the_reason() {
         for (user, vault, item, theirs, status, words) in [
             ("reader", "train", "absent", "Found 0 items", Status::NotFound, "it does not exist"),
             ("reader", "absent", "more", "Found 0 vaults", Status::NotFound, "the vault does not exist, or"),
+            ("reader", "zzzzzzzzzzzzzzzzzzzzzzzzzz", "more", "", Status::NotFound, "the vault does not exist, or"),
             ("reader", "train", "twice", "Found 2 items", Status::Config, twice),
             ("reader", TRAIN_ID, "zzzzzzzzzzzzzzzzzzzzzzzzzz", "Found 0 items", Status::NotFound, "it does not exist"),
             ("stranger", TRAIN_ID, "more", "Received 403", Status::AccessDenied, denied),
@@ -82,7 +83,13 @@ fn what_1passwords_client_cannot_read_is_refused_with_the_reason() {
         let titled = elements(&server, &json!([{"onepassword_item": "abcdefghijklmnopqrstuvwxyz"}]));
         assert_eq!(read(&titled, "a").unwrap().0, b"CANARY-title");
         let theirs = server.peer("reader", &json!([["train", "abcdefghijklmnopqrstuvwxyz"], null]));
-        assert_eq!((&theirs[0][0][0][1], &theirs[1]), (&json!("CANARY-title"), &json!(["ML team", "train"])));
+        let vaults = json!(["ML team", "abcdefghijklmnopqrstuvwxyz", "train"]);
+        assert_eq!((&theirs[0][0][0][1], &theirs[1]), (&json!("CANARY-title"), &vaults));
+        // The same for a vault, with an item by name and by identifier.
+        for item in ["more", "more0000000000000000000000"] {
+            let named = elements(&server, &json!([{"onepassword_item": item, "vault": "abcdefghijklmnopqrstuvwxyz"}]));
+            assert_eq!(read(&named, "a").unwrap().0, b"CANARY-named", "{item}");
+        }
     });
 }
 

@@ -29,12 +29,6 @@ pub(super) struct Connect {
     pub(super) environment: Environment,
 }
 
-/// What a request by name found.
-enum Found {
-    Id(String),
-    Missing(String),
-}
-
 /// The requests of one lookup.
 struct Requests<'a> {
     session: &'a Session<'a>,
@@ -111,46 +105,49 @@ impl Connect {
             what: format!("item {:?} in the vault {vault:?} at {url}", item.name),
             url,
         };
-        let vault_id = match is_id(&vault) {
-            true => vault,
-            false => match requests.id("vaults", "name", &vault, "vault")? {
-                Found::Id(id) => id,
-                Found::Missing(why) => return Ok(StoreLookup::Missing(why)),
-            },
-        };
-        let items = format!("vaults/{vault_id}/items");
-        if is_id(&item.name)
-            && let Some(found) = requests.item(&format!("{items}/{}", item.name))?
+        // Text in the form of an identifier may still be a name.
+        if is_id(&vault)
+            && let Some(found) = requests.in_vault(&vault, item)?
         {
-            return Ok(found.lookup(item.field.as_deref()));
+            return Ok(found);
         }
-        let id = match requests.id(&items, "title", &item.name, "item")? {
-            Found::Id(id) => id,
-            Found::Missing(why) => return Ok(StoreLookup::Missing(why)),
-        };
-        Ok(match requests.item(&format!("{items}/{id}"))? {
-            Some(found) => found.lookup(item.field.as_deref()),
-            None => StoreLookup::Missing("it does not exist".to_owned()),
+        let absent = || StoreLookup::Missing("the vault does not exist, or the token has no access to it".to_owned());
+        let ids = requests.ids("vaults", "name", &vault)?.unwrap_or_default();
+        Ok(match requests.only(ids, "vault", &vault)? {
+            Some(id) => requests.in_vault(&id, item)?.unwrap_or_else(absent),
+            None => absent(),
         })
     }
 }
 
 impl Requests<'_> {
-    /// Finds the only vault or item with this name.
-    fn id(&self, path: &str, attribute: &str, name: &str, kind: &str) -> Result<Found> {
+    /// Reads an item of a vault; `None` if there is no vault with this identifier.
+    fn in_vault(&self, vault_id: &str, item: &Named) -> Result<Option<StoreLookup>> {
+        let lookup = |found: ConnectItem| found.lookup(item.field.as_deref());
+        let absent = || StoreLookup::Missing("it does not exist".to_owned());
+        let items = format!("vaults/{vault_id}/items");
+        if is_id(&item.name)
+            && let Some(found) = self.item(&format!("{items}/{}", item.name))?
+        {
+            return Ok(Some(lookup(found)));
+        }
+        let Some(ids) = self.ids(&items, "title", &item.name)? else { return Ok(None) };
+        let Some(id) = self.only(ids, "item", &item.name)? else { return Ok(Some(absent())) };
+        Ok(Some(self.item(&format!("{items}/{id}"))?.map_or_else(absent, lookup)))
+    }
+
+    /// The identifiers of the vaults or items with this name; `None` if the server reports that there is no such list.
+    fn ids(&self, path: &str, attribute: &str, name: &str) -> Result<Option<Vec<String>>> {
         let filter = format!("{attribute} eq \"{name}\"");
-        let Some(response) = self.get(&format!("{path}?filter={}", percent_encode(&filter)))? else {
-            return Ok(Found::Missing(format!("the {kind} does not exist")));
-        };
-        let ids = fork::unprotected(|| ids(&response.body)).ok_or_else(|| self.not_connect(200))?;
-        match ids.as_slice() {
-            [id] => Ok(Found::Id(id.clone())),
-            [] if kind == "vault" => {
-                Ok(Found::Missing("the vault does not exist, or the token has no access to it".to_owned()))
-            }
-            [] => Ok(Found::Missing("it does not exist".to_owned())),
-            several => {
-                let count = several.len();
+        let Some(response) = self.get(&format!("{path}?filter={}", percent_encode(&filter)))? else { return Ok(None) };
+        fork::unprotected(|| ids(&response.body)).map(Some).ok_or_else(|| self.not_connect(200))
+    }
+
+    /// The only one of these identifiers; `None` if there is none.
+    fn only(&self, mut ids: Vec<String>, kind: &str, name: &str) -> Result<Option<String>> {
+        match ids.len() {
+            0 | 1 => Ok(ids.pop()),
+            count => {
                 let message =
                     format!("{}: {count} {kind}s are named {name:?}; use the identifier of the {kind}", self.what);
                 Err(Error::new(Status::Config, message))

@@ -14,7 +14,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-VAULTS = {"trainvault0000000000000000": "train", "othervault0000000000000000": "ML team"}
+VAULTS = {
+    "trainvault0000000000000000": "train",
+    "othervault0000000000000000": "ML team",
+    # A name with the form of an identifier.
+    "namedvault0000000000000000": "abcdefghijklmnopqrstuvwxyz",
+}
 # The vaults that each token may read.
 TOKENS = {"reader": set(VAULTS), "stranger": {"othervault0000000000000000"}}
 # (vault, item) -> the item as it is returned
@@ -116,7 +121,7 @@ class Handler(BaseHTTPRequestHandler):
 def main() -> None:
     for name in ("reader", "stranger", "revoked"):
         (Path(sys.argv[1]) / name).write_text(f"{token(name)}\n")
-    train, other = VAULTS
+    train, other, named = VAULTS
     fields = [
         field("HF_TOKEN", "CANARY-hf"),
         field("password", "CANARY-password", id="password", purpose="PASSWORD"),
@@ -133,6 +138,7 @@ def main() -> None:
     # A title with the form of an identifier.
     put(train, "abcdefghijklmnopqrstuvwxyz", [field("a", "CANARY-title")], id=identifier("titled"))
     put(other, "database (prod)", [field("HF_TOKEN", "CANARY-elsewhere")], 3)
+    put(named, "more", [field("a", "CANARY-named")])
     core = {name: secrets.token_hex(24) for name in ("AWS_KEPT", "AWS_FREED", "VAULT_KEPT", "VAULT_FREED")}
     (Path(sys.argv[1]) / "core.json").write_text(json.dumps(core))
     put(train, "core", [field(name, value) for name, value in core.items()])

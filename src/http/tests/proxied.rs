@@ -18,15 +18,15 @@ fn through(url: String) -> ClientSettings {
 }
 
 /// A proxy that responds to `CONNECT` with `response` and, if that is a success, opens the tunnel.
-fn connecting(response: &'static str) -> (Peer, Seen) {
+fn connecting(response: &'static [u8]) -> (Peer, Seen) {
     let seen = Seen::default();
     let log = seen.clone();
     let proxy = Peer::new(move |mut client| {
         // One byte at a time: what follows the header is not for the proxy.
         let Some(head) = read_request(&mut BufReader::with_capacity(1, client.try_clone().unwrap())) else { return };
         log.lock().unwrap().push(head.clone());
-        client.write_all(response.as_bytes()).unwrap();
-        if !response.contains(" 200 ") {
+        client.write_all(response).unwrap();
+        if !response.starts_with(b"HTTP/1.1 200 ") {
             return;
         }
         let mut server = TcpStream::connect(head.split(' ').nth(1).unwrap()).unwrap();
@@ -46,7 +46,7 @@ fn https_goes_through_a_tunnel_with_the_credentials_of_the_proxy() {
     let authority = Authority::new();
     authority.issue("server", "DNS:localhost,IP:127.0.0.1");
     let server = authority.serve("server", "");
-    let (proxy, seen) = connecting("HTTP/1.1 200 Connection established\r\nVia: test\r\n\r\n");
+    let (proxy, seen) = connecting(b"HTTP/1.1 200 Connection established\r\nVia: test\r\n\r\n");
     let settings = through(format!("http://ann:p%40ss%3a@{}", proxy.address));
     let client = Client::new(ClientSettings { roots: Roots::File(named(authority.path("ca.pem"))), ..settings });
     let response = get(&client, &server.url()).unwrap();
@@ -86,11 +86,12 @@ fn http_is_forwarded_with_the_absolute_url() {
 fn proxy_that_refuses_is_named() {
     let authority = Authority::new();
     for (response, status, retryable) in [
-        ("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", Status::AccessDenied, false),
-        ("HTTP/1.1 403 Forbidden\r\n\r\n", Status::AccessDenied, false),
-        ("HTTP/1.1 502 Bad Gateway\r\n\r\n", Status::Unavailable, true),
-        ("SSH-2.0\r\n\r\n", Status::Unavailable, true),
-        ("HTTP/1.1 200\r\n", Status::Unavailable, true),
+        (&b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"[..], Status::AccessDenied, false),
+        (b"HTTP/1.1 407 Authentification n\xe9cessaire\r\nX-Reason: \xe9\r\n\r\n", Status::AccessDenied, false),
+        (b"HTTP/1.1 403 Forbidden\r\n\r\n", Status::AccessDenied, false),
+        (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", Status::Unavailable, true),
+        (b"SSH-2.0\r\n\r\n", Status::Unavailable, true),
+        (b"HTTP/1.1 200\r\n", Status::Unavailable, true),
     ] {
         let (proxy, _) = connecting(response);
         let settings = through(format!("ann:SECRET@{}", proxy.address));

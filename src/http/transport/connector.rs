@@ -132,15 +132,16 @@ fn open_tunnel(stream: &mut dyn ByteStream, target: &ProxyTarget, server: &Origi
     // Byte by byte: the bytes after the header are the server's.
     let mut lines = BufReader::with_capacity(1, stream).take(MAX_PROXY_HEADER);
     let mut status = None;
-    let mut line = String::new();
+    let mut line = Vec::new();
     loop {
         line.clear();
-        if lines.read_line(&mut line)? == 0 {
+        if lines.read_until(b'\n', &mut line)? == 0 {
             let is_too_long = lines.limit() == 0;
             let why = if is_too_long { "its response is too long" } else { "it closed the connection" };
             return Err(io::Error::other(why));
         }
-        match (line.trim_end(), status) {
+        // The reason is text of the proxy's, in any encoding.
+        match (String::from_utf8_lossy(&line).trim_end(), status) {
             ("", Some(status)) => return Ok(status),
             (text, None) => status = Some(status_of(text).ok_or_else(|| io::Error::other("its response is not HTTP"))?),
             _ => {}

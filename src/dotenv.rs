@@ -18,10 +18,10 @@ pub(crate) type LineProblem = (usize, &'static str);
 
 /// The variables of a text, in its order.
 pub(crate) fn parse(text: &str) -> Result<Vec<Variable>, LineProblem> {
-    let text = Zeroizing::new(text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n"));
+    let text = with_line_feeds(text.strip_prefix('\u{feff}').unwrap_or(text));
     let (mut variables, mut rest) = (Vec::new(), text.as_str());
     loop {
-        rest = rest.trim_start();
+        rest = rest.trim_start_matches(is_space);
         if rest.is_empty() {
             return Ok(variables);
         }
@@ -32,8 +32,10 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Variable>, LineProblem> {
             continue;
         }
         let name_end = rest.find(['=', '\n']).unwrap_or(rest.len());
-        let name = rest[..name_end].trim();
-        let name = name.strip_prefix("export ").map_or(name, str::trim);
+        let name = rest[..name_end].trim_end_matches(is_space);
+        let exported = name.strip_prefix("export").filter(|name| name.starts_with(is_space));
+        let name = exported.map_or(name, |name| name.trim_start_matches(is_space));
+        let name = name.strip_prefix('\'').and_then(|name| name.strip_suffix('\'')).unwrap_or(name);
         if !rest[name_end..].starts_with('=') || !is_name(name) {
             return Err((line, "write NAME=value; a name has letters, digits, _, - and . alone"));
         }
@@ -43,7 +45,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Variable>, LineProblem> {
             Some(quote @ ('"' | '\'')) => {
                 let (unquoted, after) = quoted(&value[1..], quote).ok_or((line, "a quotation mark is not closed"))?;
                 let end = after_line(after);
-                let behind = after[..end].trim();
+                let behind = after[..end].trim_start_matches(is_space);
                 if !behind.is_empty() && !behind.starts_with('#') {
                     return Err((line, "there is text behind the closing quotation mark"));
                 }
@@ -56,7 +58,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Variable>, LineProblem> {
                 let bare_at = after_sign.len() - value.len();
                 let mut signs = bare.match_indices('#').map(|(at, _)| at);
                 let comment = signs.find(|at| after_sign[..bare_at + at].ends_with(is_blank));
-                (Zeroizing::new(bare[..comment.unwrap_or(end)].trim_end().to_owned()), &value[end..])
+                (Zeroizing::new(bare[..comment.unwrap_or(end)].trim_end_matches(is_space).to_owned()), &value[end..])
             }
         };
         if value.contains('\0') {
@@ -99,9 +101,29 @@ fn quoted(text: &str, quote: char) -> Option<(Zeroizing<String>, &str)> {
     Some((value, &text[end + 1..]))
 }
 
+/// The text with a line feed at the end of each line, as Python reads it.
+fn with_line_feeds(text: &str) -> Zeroizing<String> {
+    let mut made = Zeroizing::new(String::with_capacity(text.len()));
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        if character == '\r' {
+            characters.next_if_eq(&'\n');
+            made.push('\n');
+        } else {
+            made.push(character);
+        }
+    }
+    made
+}
+
+/// White space, in Python also the separators of ASCII.
+fn is_space(character: char) -> bool {
+    character.is_whitespace() || ('\x1c'..='\x1f').contains(&character)
+}
+
 /// White space within a line.
 fn is_blank(character: char) -> bool {
-    character.is_whitespace() && character != '\n'
+    is_space(character) && character != '\n'
 }
 
 /// Names of secrets may have more characters than those of variables, which the program checks.
@@ -117,7 +139,8 @@ mod tests {
     #[test]
     fn variables_are_read_in_common_spellings() {
         let text = "\u{feff}# comment\n\nexport A=1\r\nB = two words # comment\nC='it\\'s # not \\n'\nD=\"a\\nb\\\"c\\$\\v\"\n\
-                    E=\nF=a#b\nG=\"two\nlines\" # end\nH= # nothing\nI=#1\nJ=a\u{a0}# b\n";
+                    E=\nF=a#b\nG=\"two\nlines\" # end\nH= # nothing\nI=#1\nJ=a\u{a0}# b\nexport\tK=1\n'L' =2\n\
+                    export 'M'=3\rN='a\rb'\rexport=4\n\x1cO=\x1fa\x1db\x1e\nP=a\x1c# b\n";
         let expected = [
             ("A", "1"),
             ("B", "two words"),
@@ -129,6 +152,13 @@ mod tests {
             ("H", ""),
             ("I", "#1"),
             ("J", "a"),
+            ("K", "1"),
+            ("L", "2"),
+            ("M", "3"),
+            ("N", "a\nb"),
+            ("export", "4"),
+            ("O", "a\x1db"),
+            ("P", "a"),
         ];
         let variables = parse(text).unwrap();
         let read: Vec<_> = variables.iter().map(|variable| (&*variable.name, variable.value.as_str())).collect();

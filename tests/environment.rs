@@ -2,6 +2,10 @@
 
 mod common;
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use common::servers::set_variables;
 use common::{in_environment, open, text};
 use st_secrets::{Source, Status};
 
@@ -74,8 +78,10 @@ fn variable_may_name_a_file_with_the_value() {
         assert_eq!(text(&prefixed, "my-hf-token").as_deref(), Some("two\n"));
         assert_eq!(text(&secrets, "both").as_deref(), Some("the variable"));
         assert_eq!(text(&secrets, "unset").as_deref(), Some("two\n"));
-        for key in ["empty", "none"] {
-            assert_eq!(secrets.get(key).unwrap_err().status(), Status::NotFound, "{key}");
+        for (key, reason) in [("empty", "/empty, which is empty"), ("none", "NONE is not set")] {
+            let error = secrets.get(key).unwrap_err();
+            assert_eq!(error.status(), Status::NotFound, "{key}");
+            assert!(error.message().contains(reason), "{error}");
         }
         for (key, what) in [("gone", "missing; create it, or unset"), ("directory", "there is no file")] {
             let error = secrets.get(key).unwrap_err();
@@ -83,6 +89,12 @@ fn variable_may_name_a_file_with_the_value() {
             let variable = format!("the variable {}_FILE names a file", key.to_uppercase());
             assert!(error.message().contains(&variable) && error.message().contains(what), "{error}");
         }
+        set_variables([("OTHER_FILE", OsStr::from_bytes(b"/tmp/t\xf6ken"))]);
+        let error = secrets.get("other").unwrap_err();
+        assert!(
+            error.message().contains("OTHER_FILE names a file that cannot be used: its path is not UTF-8"),
+            "{error}"
+        );
         // A change of the file is seen, at once after a refresh.
         let hf = std::env::var("MY_HF_TOKEN_FILE").unwrap();
         common::write(std::path::Path::new(&hf), "hf_2 is longer\n");

@@ -48,8 +48,8 @@ pub(crate) struct EnvProvider {
 /// A variable that is set.
 enum SetVariable<'a> {
     Value(&'a [u8]),
-    /// The path of the file with the value.
-    Path(&'a str),
+    /// The path of the file with the value; `None` if it is not UTF-8.
+    Path(Option<&'a str>),
 }
 
 impl EnvProvider {
@@ -109,18 +109,17 @@ impl EnvProvider {
     fn look_up<R>(&self, key: &str, take: impl FnOnce(SetVariable<'_>) -> R) -> Option<R> {
         let mut buffer: Buffer = [0; SHORT + WORD];
         let take = |is_file: bool, value: &[u8]| match is_file {
-            true => std::str::from_utf8(value).ok().map(|path| take(SetVariable::Path(path))),
-            false => Some(take(SetVariable::Value(value))),
+            true => take(SetVariable::Path(std::str::from_utf8(value).ok())),
+            false => take(SetVariable::Value(value)),
         };
         match self.short_variable(key, &mut buffer) {
             Some(name) => sys::with_variable_or_file(name, take),
             None => sys::with_variable_or_file(self.variable(key).as_bytes(), take),
         }
-        .flatten()
     }
 
     /// The value in the file that a variable names, without one final newline; `None` if the file is empty.
-    fn file(&self, key: &str, path: &str, max_age: Duration) -> Result<Option<SecretBytes>> {
+    fn file(&self, key: &str, path: Option<&str>, max_age: Duration) -> Result<Option<SecretBytes>> {
         let failed = |error: Error| {
             let message = format!(
                 "the variable {}_FILE names a file that cannot be used: {}",
@@ -129,6 +128,7 @@ impl EnvProvider {
             );
             Error::new(error.status(), message).with_detail(error.detail()).with_source(Source::Env)
         };
+        let path = path.ok_or_else(|| failed(Error::new(Status::Io, "its path is not UTF-8; rename it")))?;
         let missing = || Error::new(Status::Io, format!("there is no file {path}; create it, or unset the variable"));
         let value =
             self.files.read(path, max_age, self.strict).and_then(|value| value.ok_or_else(missing)).map_err(failed)?;
@@ -147,12 +147,12 @@ impl SecretProvider for EnvProvider {
         // The file is read after the look at the environment, which is short.
         let found = self.look_up(key, |variable| match variable {
             SetVariable::Value(value) => SecretBytes::copy_from(value).map(Ok),
-            SetVariable::Path(path) => Ok(Err(path.to_owned())),
+            SetVariable::Path(path) => Ok(Err(path.map(str::to_owned))),
         });
         let value = match found.transpose()? {
             None => None,
             Some(Ok(value)) => Some(value),
-            Some(Err(path)) => self.file(key, &path, max_age)?,
+            Some(Err(path)) => self.file(key, path.as_deref(), max_age)?,
         };
         Ok(value.map(Secret::new))
     }
@@ -163,13 +163,15 @@ impl SecretProvider for EnvProvider {
                 take(Peeked::Foreign(value));
                 Known::Found
             }
-            SetVariable::Path(path) => match self.files.peek(path, reading, now, RECHECK_INTERVAL).flatten() {
-                Some(value) if !value.is_empty() => {
-                    take(Peeked::Local(value));
-                    Known::Found
+            SetVariable::Path(path) => {
+                match path.and_then(|path| self.files.peek(path, reading, now, RECHECK_INTERVAL)).flatten() {
+                    Some(value) if !value.is_empty() => {
+                        take(Peeked::Local(value));
+                        Known::Found
+                    }
+                    _ => Known::Unknown,
                 }
-                _ => Known::Unknown,
-            },
+            }
         });
         known.unwrap_or(Known::Absent)
     }
@@ -184,7 +186,15 @@ impl SecretProvider for EnvProvider {
     }
 
     fn place(&self, key: &str) -> String {
-        format!("variable {} is not set", self.variable(key))
+        let variable = self.variable(key);
+        let path = self.look_up(key, |variable| match variable {
+            SetVariable::Path(path) => path.map(str::to_owned),
+            SetVariable::Value(_) => None,
+        });
+        match path.flatten() {
+            Some(path) => format!("variable {variable}_FILE names {path}, which is empty"),
+            None => format!("variable {variable} is not set"),
+        }
     }
 
     fn describe(&self) -> Map<String, Value> {

@@ -41,6 +41,7 @@ pub mod postgres;
 pub mod process;
 pub mod tls;
 
+use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -83,11 +84,11 @@ fn shared() -> Variables {
 }
 
 /// Sets variables of this process. For the body of a test that has a process of its own, before it uses the library.
-pub fn set_variables<N: AsRef<str>, V: AsRef<str>>(variables: impl IntoIterator<Item = (N, V)>) {
+pub fn set_variables<N: AsRef<str>, V: AsRef<OsStr>>(variables: impl IntoIterator<Item = (N, V)>) {
     assert!(super::is_test_body(), "only in a process of the test's own");
     for (name, value) in variables {
         // SAFETY: the process runs one test, and its other threads (servers, proxies) read no variables.
-        unsafe { std::env::set_var(name.as_ref(), value.as_ref()) };
+        unsafe { std::env::set_var(name.as_ref(), value) };
     }
 }
 

@@ -225,6 +225,8 @@ fn directory_notices_new_and_removed_files() {
     let directory = temp();
     let secrets = with_file(directory.path());
     assert_eq!(secrets.get("A").unwrap_err().status(), Status::NotFound);
+    let longer_than_a_name = "A".repeat(300);
+    assert_eq!(secrets.get(&longer_than_a_name).unwrap_err().status(), Status::NotFound);
     let path = write(&directory.path().join("A"), "1");
     let start = Instant::now();
     while secrets.get("A").is_err() {

@@ -128,9 +128,9 @@ impl SecretsDirectory {
     /// The value of the file named `key`, without one final newline. The file is checked for changes if that was last
     /// done longer than `max_age` ago.
     pub(in crate::secrets) fn find(&self, key: &str, max_age: Duration, strict: bool) -> Result<Option<SecretBytes>> {
-        match SecretsDirectory::is_file_name(key) {
-            true => self.read(key, max_age, strict),
-            false => Ok(None),
+        match SecretsDirectory::is_file_name(key).then(|| self.read(key, max_age, strict)) {
+            Some(Err(error)) if error.detail() == libc::ENAMETOOLONG => Ok(None),
+            found => found.unwrap_or(Ok(None)),
         }
     }
 

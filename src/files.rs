@@ -118,14 +118,24 @@ impl LoosePermissions {
     }
 }
 
+/// The most links that are followed, as by the kernel of Linux.
+const MAX_LINKS: usize = 40;
+
 /// Returns the path at which to create a file, and creates its directory.
 pub(crate) fn path_to_create(path: &Path) -> Result<PathBuf> {
     if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
         return Err(Error::new(Status::Io, format!("{} names a directory; name a file", path.display())));
     }
-    // A link to a file that does not exist yet: the file is created at its target.
+    // A link to a file that does not exist yet, or several: the file is created at the last target.
     if let Ok(target) = fs::read_link(path) {
-        return Ok(directory_of(path).join(target));
+        let mut target = directory_of(path).join(target);
+        for _ in 0..MAX_LINKS {
+            match fs::read_link(&target) {
+                Ok(next) => target = directory_of(&target).join(next),
+                Err(_) => return Ok(target),
+            }
+        }
+        return Err(Error::io("follow the links at", path, &io::Error::from_raw_os_error(libc::ELOOP)));
     }
     let directory = directory_of(path);
     DirBuilder::new()

@@ -157,6 +157,18 @@ fn link_to_the_file_stays_a_link() {
 }
 
 #[test]
+fn links_to_a_missing_file_stay_links() {
+    let directory = temp();
+    let at = |name: &str| directory.path().join(name);
+    fs::create_dir(at("sub")).unwrap();
+    symlink("sub/second.json", at("first.json")).unwrap();
+    symlink("../target.json", at("sub/second.json")).unwrap();
+    with_file(&at("first.json")).set("A", b"1").unwrap();
+    assert!(at("first.json").is_symlink() && at("sub/second.json").is_symlink());
+    assert_eq!(text(&with_file(&at("target.json")), "A").as_deref(), Some("1"));
+}
+
+#[test]
 fn only_the_file_and_its_lock_remain() {
     let directory = temp();
     let path = directory.path().join("new/directory/s.json");

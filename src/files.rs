@@ -13,8 +13,9 @@ use crate::error::{Error, Result, Status};
 use crate::fork;
 use crate::fork_safe::CloseOnForkFile;
 use crate::secret_memory::SecretBuffer;
-use crate::shell;
+use crate::{shell, sys};
 
+mod access_list;
 mod lock;
 mod settled;
 
@@ -98,10 +99,15 @@ pub(crate) struct LoosePermissions {
 }
 
 impl LoosePermissions {
-    /// Returns `None` for a file that only its owner can read and change.
+    /// Returns `None` for a file that only its owner, and the user of this process, can read and change.
     pub(crate) fn of(path: &Path, metadata: &Metadata) -> Option<LoosePermissions> {
         let mode = metadata.mode() & 0o777;
-        (mode & 0o066 != 0).then(|| LoosePermissions {
+        // The group bits of a file with an access list are those of its mask, and say nothing about the group.
+        let admits_others = || {
+            let list = sys::access_list(path);
+            list.and_then(|list| access_list::admits_others(&list, sys::effective_user())).unwrap_or(true)
+        };
+        (mode & 0o066 != 0 && admits_others()).then(|| LoosePermissions {
             detail: format!("{} can be read or changed by other users (mode {mode:04o})", path.display()),
             remedy: format!("chmod 600 {}", shell::quoted_path(path)),
         })

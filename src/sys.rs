@@ -22,8 +22,8 @@ use macos as platform;
 
 pub(crate) use environment::{with_variable, with_variable_or_file};
 pub(crate) use platform::{
-    MAX_SOCKET_PATH, NULL_DEVICE, UNNAMED_FILE, errno, futex_wait, futex_wait_for, futex_wait_shared, futex_wake,
-    futex_wake_shared, keep_from_children, keep_from_core_files,
+    MAX_SOCKET_PATH, NULL_DEVICE, UNNAMED_FILE, access_list, errno, futex_wait, futex_wait_for, futex_wait_shared,
+    futex_wake, futex_wake_shared, keep_from_children, keep_from_core_files,
 };
 #[cfg(feature = "wiping-allocator")]
 pub(crate) use platform::{discard_pages, usable_size};

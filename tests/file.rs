@@ -4,12 +4,14 @@ mod common;
 
 use std::fs;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::fork::{fork, said_yes};
+use common::python::interpreter;
 use common::time::soon;
 use common::{mode, open, temp, text, with_file, write};
 use st_secrets::{Config, GetOptions, Manager, Source, Status};
@@ -229,6 +231,35 @@ fn strict_permissions_refuses_a_readable_file() {
     for error in [strict.get("A").unwrap_err(), strict.set("A", b"2").unwrap_err()] {
         assert_eq!(error.status(), Status::AccessDenied, "{error}");
         assert!(error.message().contains("chmod 600"), "{error}");
+    }
+}
+
+/// systemd gives a credential to the user of a service in this way. The group bits of the mode are then those of the
+/// mask.
+#[test]
+#[allow(clippy::print_stdout, reason = "it says what this machine does not allow")]
+fn strict_permissions_accepts_an_access_list_of_this_user_alone() {
+    let directory = temp();
+    let path = write(&directory.path().join("A"), "1");
+    let user = fs::metadata(&path).unwrap().uid();
+    let settings = [("file_path", directory.path().to_str().unwrap()), ("strict_permissions", "true")];
+    // Entries of the owner, a named user, the owning group, the mask and others, with 4 for reading.
+    let script = "import os, struct, sys; path, user, group = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])\n\
+                  entries = [(1, 6, -1), (2, 4, user), (4, group, -1), (16, 4, -1), (32, 0, -1)]\n\
+                  entries = b''.join(struct.pack('<HHi', *entry) for entry in entries)\n\
+                  try: os.setxattr(path, 'system.posix_acl_access', struct.pack('<I', 2) + entries)\n\
+                  except OSError as error: sys.exit(error.errno)";
+    for (user, group, is_accepted) in [(user, 0, true), (user + 1, 0, false), (user, 4, false)] {
+        let arguments = [user.to_string(), group.to_string()];
+        let status = Command::new(interpreter()).args(["-c", script]).arg(&path).args(arguments).status().unwrap();
+        if status.code() == Some(libc::EOPNOTSUPP) {
+            println!("not run: the file system of {} has no access lists", path.display());
+            return;
+        }
+        assert!(status.success());
+        assert_eq!(mode(&path), 0o640);
+        let found = open(&settings).unwrap().get("A");
+        assert_eq!(found.map_err(|error| error.status()).err(), (!is_accepted).then_some(Status::AccessDenied));
     }
 }
 

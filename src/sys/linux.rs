@@ -1,8 +1,10 @@
 //! System calls that only Linux has, and their types there.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{CString, c_int, c_void};
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
@@ -20,6 +22,20 @@ pub(crate) const MAX_SOCKET_PATH: usize = 107;
 pub(crate) const NULL_DEVICE: u64 = libc::makedev(1, 3);
 /// The flag of a file without a name, in a directory that is opened.
 pub(crate) const UNNAMED_FILE: c_int = libc::O_TMPFILE;
+
+/// The longest value of an extended attribute, in bytes.
+const MAX_ATTRIBUTE: usize = 64 << 10;
+
+/// Returns the POSIX access list of a file in the form of the extended attribute; `None` if it has none.
+pub(crate) fn access_list(path: &Path) -> Option<Vec<u8>> {
+    let path = CString::new(path.as_os_str().as_bytes()).ok()?;
+    let mut list = vec![0; MAX_ATTRIBUTE];
+    let name = c"system.posix_acl_access";
+    // SAFETY: both texts end with a NUL, and the list has as many bytes as its length says.
+    let len = unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), list.as_mut_ptr().cast(), list.len()) };
+    list.truncate(usize::try_from(len).ok()?);
+    Some(list)
+}
 
 /// Returns a new socket, in non-blocking mode and closed on exec.
 pub(super) fn unix_socket() -> io::Result<OwnedFd> {

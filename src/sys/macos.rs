@@ -5,6 +5,7 @@
 use std::ffi::{c_int, c_void};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::Path;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Acquire;
 use std::thread;
@@ -26,6 +27,11 @@ pub(crate) const NULL_DEVICE: u64 = libc::makedev(3, 2) as u64;
 pub(crate) const UNNAMED_FILE: c_int = 0;
 /// The pause between two looks at a word that other processes change.
 const SHARED_PAUSE: Duration = Duration::from_millis(5);
+
+/// Returns `None`: the access lists of macOS have no part in the mode of a file.
+pub(crate) fn access_list(_path: &Path) -> Option<Vec<u8>> {
+    None
+}
 
 /// Returns a new socket, in non-blocking mode and closed on exec.
 pub(super) fn unix_socket() -> io::Result<OwnedFd> {

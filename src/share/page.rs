@@ -59,6 +59,11 @@ impl Page {
         self.file.invalidated_at.store(Instant::now().since_boot().as_nanos() as u64, Release);
     }
 
+    /// Which login published the document.
+    pub(super) fn publisher(&self) -> &AtomicU64 {
+        &self.file.publisher
+    }
+
     pub(super) fn boot(&self) -> [u8; 16] {
         self.file.boot
     }

@@ -5,12 +5,14 @@
 //! | `<id>.page` | the [page](super::page): generation, revision, loading process |
 //! | `<id>.lock` | empty; the process that loads holds an OFD lock on a byte of it, the first of those for its key, or one of the next |
 //! | `<id>.doc` | the document, [sealed], replaced by rename |
-//! | `<id>.fail` | the last failure, sealed in the same way, until a load succeeds |
+//! | `<id>.fail` | the last failure, sealed in the same way, until a load succeeds; a denial with a key of the login |
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+
+use sha2::{Digest, Sha256};
 
 use super::directory::ShareDirectory;
 use super::failure::Failure;
@@ -20,15 +22,17 @@ use super::lock::{self, SlotLock};
 use super::page::{Page, Stamp};
 use super::sealed::{self, DocumentHeader, KeyMaterial, SealedKind};
 use crate::clock::{CoarseInstant, Deadline, Instant};
-use crate::error::Result;
+use crate::error::{Result, Status};
 use crate::fork;
 use crate::log::{self, Level};
-use crate::secret_memory::{SecretBuffer, SecretBytes};
+use crate::secret_memory::{SecretBuffer, SecretBytes, wipe_stack_below};
 
 /// How often a process that waits checks whether the loading process was killed.
 const WAIT: Duration = Duration::from_millis(250);
 /// The longest time after which one more process loads, whatever the deadline of its call.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// The depth of stack that is wiped after a login was hashed.
+const STACK: usize = 4 << 10;
 
 /// What one identity shares.
 pub(crate) struct Slot {
@@ -36,6 +40,8 @@ pub(crate) struct Slot {
     identity: Identity,
     id: String,
     material: SecretBytes,
+    /// What the process logs in with, if the key of the files does not depend on that.
+    login: Option<SecretBytes>,
     /// The first byte of its locks.
     lock: u32,
     page: Arc<Page>,
@@ -93,10 +99,11 @@ impl Slot {
             Some(material) => material.clone(),
             None => directory.key()?.freeze(),
         };
+        let login = key.and(identity.secrets()).cloned();
         let id = identity.id();
         let lock = lock::first_byte(&material);
         let page = Page::open_or_replace(&directory, &path, &id, lock, has_tier)?;
-        Ok(Slot { directory: path, identity, id, material, lock, page: Arc::new(page) })
+        Ok(Slot { directory: path, identity, id, material, login, lock, page: Arc::new(page) })
     }
 
     /// Whether it is the slot of this identity with these secrets, and its page has its name.
@@ -236,7 +243,7 @@ impl Slot {
     fn record(&self, directory: &ShareDirectory) -> Option<SharedDocument> {
         // Before the file is read: what is published meanwhile has another stamp.
         let stamp = self.stamp();
-        let (header, payload) = self.open_file(directory, SealedKind::Document)?;
+        let (header, payload) = self.open_file(directory, SealedKind::Document, &self.material)?;
         let requested_at = requested_at(&header);
         let is_valid = header.revision == stamp.revision() && requested_at <= Instant::now();
         let (ttl, refresh_after) = (duration(header.ttl), duration(header.refresh_after));
@@ -244,13 +251,19 @@ impl Slot {
     }
 
     fn failure(&self, directory: &ShareDirectory) -> Option<Failure> {
-        let (_, fields) = self.open_file(directory, SealedKind::Failure)?;
+        let open = |material| self.open_file(directory, SealedKind::Failure, material);
+        let (_, fields) = open(&self.material).or_else(|| open(self.login.as_ref()?))?;
         Failure::read(&fields)
     }
 
-    fn open_file(&self, directory: &ShareDirectory, kind: SealedKind) -> Option<(DocumentHeader, SecretBytes)> {
+    fn open_file(
+        &self,
+        directory: &ShareDirectory,
+        kind: SealedKind,
+        material: &SecretBytes,
+    ) -> Option<(DocumentHeader, SecretBytes)> {
         let file = directory.read(&self.name(kind), sealed::MAX_SIZE).ok()??;
-        let opened = sealed::open(kind, file, &self.key_source())?;
+        let opened = sealed::open(kind, file, &self.key_source(material))?;
         Some(opened).filter(|(header, _)| header.boot == self.page.boot())
     }
 
@@ -262,8 +275,16 @@ impl Slot {
         }
     }
 
-    fn key_source(&self) -> KeyMaterial<'_> {
-        KeyMaterial { material: &self.material, identity: self.identity.list() }
+    fn key_source<'a>(&'a self, material: &'a [u8]) -> KeyMaterial<'a> {
+        KeyMaterial { material, identity: self.identity.list() }
+    }
+
+    /// A number for the login of this process. It is 0 for all if the key of the files depends on the login.
+    fn publisher(&self) -> u64 {
+        let Some(login) = &self.login else { return 0 };
+        let digest = Sha256::new().chain_update(&*self.material).chain_update(&**login).finalize();
+        wipe_stack_below::<STACK>();
+        digest.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
     }
 
     /// Invalidates what all processes have of this slot. Returns the state after that.
@@ -291,9 +312,16 @@ impl Slot {
     }
 
     /// Encrypts a file and writes it.
-    fn write(&self, header: &DocumentHeader, entries: SecretBuffer, lock: &SlotLock) -> Result<()> {
+    fn write(
+        &self,
+        header: &DocumentHeader,
+        entries: SecretBuffer,
+        material: &SecretBytes,
+        lock: &SlotLock,
+    ) -> Result<()> {
         let directory = ShareDirectory::open(&self.directory)?;
-        directory.replace(&self.name(header.kind), &sealed::seal(header, entries, &self.key_source())?, lock.byte)
+        let file = sealed::seal(header, entries, &self.key_source(material))?;
+        directory.replace(&self.name(header.kind), &file, lock.byte)
     }
 }
 
@@ -343,7 +371,7 @@ impl Loading<'_> {
             header.refresh_after = nanoseconds(record.refresh_after);
             record.payload
         });
-        self.write(&header, payload)
+        self.store(&header, payload, &self.slot.material)
     }
 
     /// Shares a document of the cluster tier, and keeps the lock.
@@ -356,23 +384,30 @@ impl Loading<'_> {
             payload.push(&record.payload)?;
             Ok(payload)
         });
-        self.store(&header, payload)
+        self.store(&header, payload, &self.slot.material)
     }
 
     /// Shares a failure, unless another process has shared a document that was requested after this load began. An
     /// authoritative failure invalidates the document, unless that is of a process with other secrets.
     pub(crate) fn fail(mut self, failure: &Failure) -> Stamp {
         let is_open = self.lock.is_open();
-        if failure.error.is_authoritative() && is_open && !self.is_overtaken(self.begun) && self.is_document_own() {
+        let is_about_document = failure.error.is_authoritative() && (!is_denial(failure) || self.has_published());
+        if is_about_document && is_open && !self.is_overtaken(self.begun) && self.is_document_own() {
             self.stamp = self.slot.invalidate();
         }
         self.note_failure(failure)
     }
 
-    /// As [`fail`](Self::fail), but the document stays valid.
+    /// Whether a process with the same login published the last document.
+    fn has_published(&self) -> bool {
+        self.slot.page.publisher().load(Relaxed) == self.slot.publisher()
+    }
+
+    /// As [`fail`](Self::fail), but the document stays valid. Only processes with the same login see a denial.
     pub(crate) fn note_failure(self, failure: &Failure) -> Stamp {
         let header = self.header(SealedKind::Failure);
-        self.write(&header, failure.write())
+        let login = self.slot.login.as_ref().filter(|_| is_denial(failure));
+        self.store(&header, failure.write(), login.unwrap_or(&self.slot.material))
     }
 
     fn header(&self, kind: SealedKind) -> DocumentHeader {
@@ -385,7 +420,7 @@ impl Loading<'_> {
         let Ok(directory) = ShareDirectory::open(&self.slot.directory) else { return false };
         let name = self.slot.name(SealedKind::Document);
         matches!(directory.read(&name, sealed::MAX_SIZE), Ok(None))
-            || self.slot.open_file(&directory, SealedKind::Document).is_some()
+            || self.slot.open_file(&directory, SealedKind::Document, &self.slot.material).is_some()
     }
 
     /// Whether there is a document that was requested after this: this process may have been stopped while another one
@@ -394,12 +429,8 @@ impl Loading<'_> {
         self.slot.read().is_some_and(|newer| newer.requested_at > requested_at)
     }
 
-    /// Writes a file, and reports it to all processes.
-    fn write(self, header: &DocumentHeader, entries: Result<SecretBuffer>) -> Stamp {
-        self.store(header, entries)
-    }
-
-    fn store(&self, header: &DocumentHeader, entries: Result<SecretBuffer>) -> Stamp {
+    /// Writes a file, encrypted with a key from this material, and reports it to all processes.
+    fn store(&self, header: &DocumentHeader, entries: Result<SecretBuffer>, material: &SecretBytes) -> Stamp {
         let slot = self.slot;
         let requested_at = match header.kind {
             SealedKind::Failure => self.begun,
@@ -412,8 +443,9 @@ impl Loading<'_> {
             // Not the state now: the next get looks for what was published.
             return Stamp::new(&slot.page, self.stamp.generation(), self.stamp.revision());
         }
-        match entries.and_then(|entries| slot.write(header, entries, &self.lock)) {
+        match entries.and_then(|entries| slot.write(header, entries, material, &self.lock)) {
             Ok(()) if header.kind == SealedKind::Document => {
+                slot.page.publisher().store(slot.publisher(), Relaxed);
                 // That of a process with other secrets remains.
                 if let Some(directory) =
                     ShareDirectory::open(&slot.directory).ok().filter(|at| slot.failure(at).is_some())
@@ -439,6 +471,11 @@ impl Drop for Loading<'_> {
             self.slot.page.wake();
         }
     }
+}
+
+/// Whether another login might have succeeded.
+fn is_denial(failure: &Failure) -> bool {
+    failure.error.status() == Status::AccessDenied
 }
 
 fn requested_at(header: &DocumentHeader) -> Instant {

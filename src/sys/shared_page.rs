@@ -43,9 +43,11 @@ pub(crate) struct PageFields {
     pub(crate) sequence: AtomicU64,
     /// When the document was last invalidated, in nanoseconds since the start of the machine.
     pub(crate) invalidated_at: AtomicU64,
+    /// Which login published the document; 0 if the key of the files depends on it.
+    pub(crate) publisher: AtomicU64,
 }
 
-// SAFETY: the header is followed by atomics, with 72 bytes in all.
+// SAFETY: the header is followed by atomics, with 80 bytes in all.
 unsafe impl SharedFields for PageFields {
     const SIZE: usize = 4096;
 }

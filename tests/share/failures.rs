@@ -76,6 +76,28 @@ fn denial_does_not_end_the_document_of_a_process_with_other_keys() {
 }
 
 #[test]
+fn denial_concerns_no_process_with_another_token_and_the_same_key() {
+    let (host, key) = (Host::start(), "Q0FOQVJZLWtleS1vZi1hLWhvc3QtLTMyLWJ5dGVzLS0=");
+    let mut good = host.worker_with(json!({"share_key": key}));
+    good.get("A");
+    let bad = || host.worker_with(json!({"share_key": key, "vault_token": "s.unknown"}));
+    let mut denied = bad();
+    assert_eq!(denied.get("A"), canary("first"), "the key is enough to read");
+    for _ in 0..3 {
+        assert_eq!(denied.ask("refresh A")["status"], "ST_ACCESS_DENIED");
+    }
+    let loads = host.loads();
+    assert_eq!((good.get("A"), host.loads()), (canary("first"), loads));
+    // Nor does it wait out the pause after the denial.
+    good.ask("clear");
+    assert_eq!(good.get("A"), canary("first"));
+    // What the server says about the document itself concerns all.
+    bao().delete("secret", &host.path, &[1]);
+    assert_eq!(good.ask("refresh A")["status"], "ST_NOT_FOUND");
+    assert_eq!(bad().ask("get A")["status"], "ST_NOT_FOUND");
+}
+
+#[test]
 fn deletion_seen_by_one_process_is_seen_by_all() {
     let host = Host::start();
     let mut workers: Vec<Worker> = (0..3).map(|_| host.worker_with(json!({"miss_ttl": 600}))).collect();

@@ -273,7 +273,7 @@ fn document_of_another_boot_or_from_the_future_is_not_used() {
     let directory = directory();
     let one = open(&directory, None);
     let seal = |header: DocumentHeader| {
-        let file = sealed::seal(&header, record(b"first").unwrap().payload, &one.key_source()).unwrap();
+        let file = sealed::seal(&header, record(b"first").unwrap().payload, &one.key_source(&one.material)).unwrap();
         fs::write(directory.path().join("share").join(format!("{}.doc", one.id())), file).unwrap();
     };
     let now = nanoseconds(Some(Instant::now().since_boot()));

@@ -106,16 +106,25 @@ fn host_looks_at_the_metadata_itself_while_the_tier_is_down(kind: Kind) {
     let mut one = cluster.host_with(with_metadata(&cluster));
     let mut other = cluster.host();
     assert_eq!((one.get("A"), other.get("A")), (canary("first"), canary("first")));
+    let revision = |host: &mut Worker| host.ask("share")["tier"]["revision"].as_u64().unwrap();
+    let before = revision(&mut other);
     cluster.server.stop();
     cluster.put("second");
-    let before = listen(&mut one);
-    assert!(one.answer().unwrap().as_u64().unwrap() > before);
-    assert_eq!(one.get("A"), canary("second"));
+    let is_look = |request: &crate::common::proxy::Request| request.path.contains("/metadata/");
+    let has_looked = || cluster.source.vault.requests().iter().any(is_look);
+    soon(|| {
+        one.ask("listen-for-a-second");
+        has_looked()
+    });
+    soon(|| one.get("A") == canary("second"));
     cluster.server.run();
     one.ask("advance 20");
     listen(&mut one);
-    // Its next look at the tier is due within a second.
-    soon(|| other.get("A") == canary("second"));
+    soon(|| {
+        assert!(["first", "second"].map(canary).contains(&other.get("A")));
+        revision(&mut other) > before
+    });
+    assert_eq!(other.get("A"), canary("second"));
     assert!(one.answer().is_some());
 }
 

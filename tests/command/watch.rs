@@ -122,6 +122,24 @@ fn a_command_keeps_its_values_while_the_new_ones_cannot_be_read() {
 }
 
 #[test]
+fn a_command_keeps_its_values_while_a_program_that_prints_them_fails() {
+    let home = Home::new();
+    // After its first run it fails. Its output ends earlier, so that its status is awaited.
+    let script = "[ -e failing ] || { touch failing; echo A=CANARY-1; exit; }; echo A=CANARY-2; \
+                  echo no key >&2; exec >&- 2>&-; sleep 0.1; exit 1";
+    let providers = json!([{"exec": ["sh", "-c", script]}]);
+    let config = home.write("c.json", &json!({"providers": providers, "cache_ttl": 1}).to_string());
+    let arguments = ["run", "A", "--watch", "--config", config.to_str().unwrap(), "--", "sh", "-c", SERVER];
+    let mut server = Piped::start(home.with_default_signals(&home.command(&arguments)));
+    assert_eq!(started(&mut server).1, "CANARY-1");
+    let error = server.error_line();
+    assert!(error.contains("failed with exit status: 1; it says: no key"), "{error}");
+    kill("-TERM", server.id());
+    assert_eq!(server.line(), "ended by TERM");
+    assert_eq!(server.end().code(), Some(7));
+}
+
+#[test]
 fn a_command_that_does_not_end_is_killed_for_its_restart() {
     let home = home();
     let mut server = start(&home, &["--grace", "0.2"], "trap '' TERM; echo \"$A\"; exec sleep 1000");

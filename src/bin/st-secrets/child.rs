@@ -28,6 +28,12 @@ const PASSED_ON: [i32; 10] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGALRM, SIGUSR1
 /// Those that end or stop this process once the command has ended.
 const ENDING: [i32; 5] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP];
 
+/// Leaves out the children of other threads: the library starts programs of providers, and needs their status itself.
+#[cfg(target_os = "linux")]
+const OF_THIS_THREAD: WaitOptions = WaitOptions::from_bits_retain(libc::__WNOTHREAD as u32);
+#[cfg(not(target_os = "linux"))]
+const OF_THIS_THREAD: WaitOptions = WaitOptions::empty();
+
 pub(crate) struct Child {
     process: Pid,
     signals: SignalDelivery<UnixStream, WithOrigin>,
@@ -80,9 +86,9 @@ impl Child {
     }
 
     /// The state of the command, if it has stopped or ended. As the first process of a container, this one also
-    /// collects those that have lost their parents.
+    /// collects those that have lost their parents. Called by the thread that started the command.
     pub(crate) fn changed_state(&self) -> Option<WaitStatus> {
-        while let Ok(Some((process, status))) = wait(WaitOptions::NOHANG | WaitOptions::UNTRACED) {
+        while let Ok(Some((process, status))) = wait(WaitOptions::NOHANG | WaitOptions::UNTRACED | OF_THIS_THREAD) {
             if process == self.process {
                 return Some(status);
             }

@@ -72,10 +72,12 @@ fn is_paused(file: &File) -> Result<bool> {
     Ok(false)
 }
 
-/// Waits for input, at most for this time. Returns whether a read would not block.
+/// Waits for input, at most for this time or until a signal. Returns whether a read would not block.
 fn is_readable(file: &File, timeout: Duration) -> Result<bool> {
-    let ready = sys::wait_readable([Some(file.as_fd()), None], timeout);
-    ready.map(|ready| ready[0]).map_err(|error| failure("wait for", "from", &error))
+    match sys::wait_readable([Some(file.as_fd()), None], timeout) {
+        Err(error) if error.kind() == ErrorKind::Interrupted => Ok(false),
+        ready => ready.map(|ready| ready[0]).map_err(|error| failure("wait for", "from", &error)),
+    }
 }
 
 fn write_all(file: &mut File, mut text: &[u8]) -> Result<()> {

@@ -31,7 +31,7 @@ fn wait_until(holds: impl Fn() -> bool) {
     }
 }
 
-/// `T` if it is stopped.
+/// `T` if it is stopped, `S` if it waits.
 fn state(process: u32) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
@@ -118,6 +118,24 @@ fn ctrl_c_does_not_end_the_filter_before_its_input() {
     filter.write(b"KeyboardInterrupt: CANARY-1234567\n");
     assert_eq!(filter.line(), "KeyboardInterrupt: ***");
     assert!(filter.end().success());
+}
+
+#[test]
+fn ctrl_c_does_not_end_the_wait_for_an_input_that_does_not_block() {
+    let home = home();
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    rustix::fs::fcntl_setfl(&reader, rustix::fs::OFlags::NONBLOCK).unwrap();
+    let mut command = home.command(&["redact"]);
+    let mut filter = command.stdin(reader).stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = BufReader::new(filter.stdout.take().unwrap()).lines();
+    writer.write_all(b"ready\n").unwrap();
+    assert_eq!(output.next().unwrap().unwrap(), "ready");
+    wait_until(|| state(filter.id()) == Some('S'));
+    kill("-INT", filter.id());
+    writer.write_all(b"KeyboardInterrupt: CANARY-1234567\n").unwrap();
+    drop(writer);
+    assert_eq!(output.next().unwrap().unwrap(), "KeyboardInterrupt: ***");
+    assert!(filter.wait().unwrap().success());
 }
 
 #[test]

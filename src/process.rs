@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::clock::{Backoff, Deadline};
 use crate::error::Error;
+use crate::fork_safe::Mutex;
 use crate::secret_memory::{SecretBuffer, SecretBytes};
 use crate::{fork, sys};
 
@@ -20,8 +21,15 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// How often its standard error is read after its end, 4 KiB each time: what fits into a pipe. Another process may
 /// continue to write.
 const MAX_ROUNDS_AFTER_END: u32 = 16;
+/// How long a program that was killed is waited for. It ends at once, unless it is in a system call that cannot be
+/// interrupted.
+const END_AFTER_KILL: Duration = Duration::from_millis(500);
 /// The limit of descendants that are searched for when it is killed.
 const MAX_DESCENDANTS: usize = 10_000;
+
+/// Programs that have not ended after they were killed, by their process ids. Later calls collect them, so that no
+/// zombies are left.
+static NOT_ENDED: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
 /// What a program wrote, and how it ended.
 pub(crate) struct Output {
@@ -40,8 +48,8 @@ pub(crate) enum RunFailure {
     Read(io::Error),
     /// It wrote more than the limit, and was killed.
     TooMuch,
-    /// It was killed at the deadline.
-    TimedOut,
+    /// It did not end by the deadline. These words say so, and whether it was killed.
+    TimedOut(&'static str),
     OutOfMemory(Error),
 }
 
@@ -60,8 +68,9 @@ pub(crate) struct Limits {
 }
 
 /// Runs the program `words[0]`, which is searched for in `PATH`, until it ends. At the deadline it is killed, with its
-/// process group and its descendants. Its standard input is `/dev/null`; environment and working directory are those
-/// of the host program. What it leaves running after a normal end continues to run.
+/// process group and its descendants; one that runs as another user cannot be killed, and is left running. Its standard
+/// input is `/dev/null`; environment and working directory are those of the host program. What it leaves running after
+/// a normal end continues to run.
 pub(crate) fn run(words: &[String], limits: &Limits, deadline: Deadline) -> Result<Output, RunFailure> {
     run_with(words, &[], limits, deadline)
 }
@@ -73,6 +82,7 @@ pub(crate) fn run_with(
     limits: &Limits,
     deadline: Deadline,
 ) -> Result<Output, RunFailure> {
+    collect();
     fork::unprotected(|| {
         let [program, arguments @ ..] = words else {
             return Err(RunFailure::Start(io::Error::from(io::ErrorKind::InvalidInput)));
@@ -86,7 +96,7 @@ pub(crate) fn run_with(
             .process_group(0)
             .spawn()
             .map_err(RunFailure::Start)?;
-        let mut running = Running { child, end: None };
+        let mut running = Running { child, end: None, is_killed: None };
         let output = read_output(&mut running, limits, deadline)?;
         Ok(Output { status: running.wait(deadline)?, ..output })
     })
@@ -135,7 +145,7 @@ fn read_output(running: &mut Running, limits: &Limits, deadline: Deadline) -> Re
         }
         // The pipes may be ready without end, so the deadline is checked here too.
         if deadline.has_passed() && !running.has_ended() {
-            return Err(RunFailure::TimedOut);
+            return Err(running.timed_out());
         }
     }
     Ok(Output { stdout: output.freeze(), stderr: errors.freeze(), stderr_len, status: None })
@@ -161,6 +171,8 @@ struct Running {
     child: Child,
     /// Its status once it has ended; the inner `None` if the host program took it.
     end: Option<Option<ExitStatus>>,
+    /// Whether that was permitted, if it was to be killed.
+    is_killed: Option<bool>,
 }
 
 impl Running {
@@ -176,26 +188,50 @@ impl Running {
         let mut backoff = Backoff::new(Duration::from_micros(200), Duration::from_millis(5));
         while !self.has_ended() {
             if deadline.has_passed() {
-                return Err(RunFailure::TimedOut);
+                return Err(self.timed_out());
             }
             backoff.wait(deadline.remaining());
         }
         Ok(self.end.flatten())
     }
+
+    /// Kills it, its process group and its descendants. Returns whether that is permitted.
+    fn kill(&mut self) -> bool {
+        if let Some(is_killed) = self.is_killed {
+            return is_killed;
+        }
+        // Descendants may have left the group for a session of their own. They are searched for first, because the
+        // children of a process that has ended cannot be found.
+        let others = descendants(self.child.id());
+        sys::kill_group(self.child.id());
+        others.into_iter().for_each(sys::kill_process);
+        *self.is_killed.insert(self.child.kill().is_ok())
+    }
+
+    fn timed_out(&mut self) -> RunFailure {
+        RunFailure::TimedOut(match self.kill() {
+            true => "did not end in time, and was killed",
+            false => "did not end in time, and cannot be killed, as it runs as another user",
+        })
+    }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
+        if !self.has_ended() && self.kill() {
+            let _ = self.wait(Deadline::after(END_AFTER_KILL));
+        }
         if !self.has_ended() {
-            // Descendants may have left the group for a session of their own. They are searched for first, because the
-            // children of a process that has ended cannot be found.
-            let others = descendants(self.child.id());
-            sys::kill_group(self.child.id());
-            others.into_iter().for_each(sys::kill_process);
-            let _ = self.child.kill();
-            let _ = self.child.wait();
+            let _protected = fork::protect();
+            NOT_ENDED.lock().push(self.child.id());
         }
     }
+}
+
+/// Collects programs that have ended since they were killed.
+fn collect() {
+    let _protected = fork::protect();
+    NOT_ENDED.lock().retain(|process| sys::is_child_running(*process));
 }
 
 /// Returns the descendants of a process. One whose parent has ended is not found.

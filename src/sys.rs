@@ -154,6 +154,13 @@ pub(crate) fn kill_process(process: u32) {
     }
 }
 
+/// Whether this process is a child that is running. If it has ended, its status is dropped.
+pub(crate) fn is_child_running(process: u32) -> bool {
+    let Ok(process) = libc::pid_t::try_from(process) else { return false };
+    // SAFETY: no status is requested, so the call accesses no memory.
+    process > 0 && unsafe { libc::waitpid(process, std::ptr::null_mut(), libc::WNOHANG) } == 0
+}
+
 /// Registers functions that the C library runs around every `fork()` of the process: before it, and after it in the
 /// parent and in the child.
 pub(crate) fn at_fork(prepare: extern "C" fn(), parent: extern "C" fn(), child: extern "C" fn()) {

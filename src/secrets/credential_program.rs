@@ -22,8 +22,8 @@ pub(super) fn run(
     let failed = |status, why: String| Error::new(status, format!("{what}: {why}"));
     let output = process::run_with(words, variables, &LIMITS, deadline).map_err(|failure| match failure {
         RunFailure::Start(cause) => failed(Status::Config, format!("{program} cannot be started: {cause}")),
-        RunFailure::TimedOut => {
-            let why = format!("{program} did not end in time, and was killed; raise \"timeout\"");
+        RunFailure::TimedOut(what) => {
+            let why = format!("{program} {what}; raise \"timeout\"");
             failed(Status::Timeout, why).with_retryable(true)
         }
         RunFailure::OutOfMemory(error) => error,

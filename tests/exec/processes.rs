@@ -1,18 +1,20 @@
 //! The processes of a program: none is left, and those of the caller are not touched.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use st_secrets::{GetOptions, Status};
 
 use crate::common::fork::{fork, said_yes};
 use crate::common::time::{PATIENCE, soon};
-use crate::common::{in_environment, temp, text};
-use crate::{runs, with_program};
+use crate::common::{in_environment, temp, text, without_home};
+use crate::{runs, with_program, with_providers};
 
 fn within(timeout: Duration) -> GetOptions {
     GetOptions { timeout: Some(timeout), ..GetOptions::default() }
@@ -62,6 +64,45 @@ fn hanging_program_is_killed_with_its_descendants() {
             assert_eq!(fs::read_dir("/proc/self/fd").unwrap().count(), open_files);
             assert_eq!(children(), "", "no child is left");
         }
+    });
+}
+
+#[test]
+fn program_that_runs_as_another_user_is_not_waited_for() {
+    let (directory, name) = (temp(), "processes::program_that_runs_as_another_user_is_not_waited_for");
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    // A program that changes its user, as sudo does.
+    let program = directory.path().join("setpriv");
+    fs::copy("/usr/bin/setpriv", &program).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o4755)).unwrap();
+    without_home(name, &[("AS_ROOT", program.to_str())], || {
+        let directory = temp();
+        let [wait, started] = ["wait", "started"].map(|name| directory.path().join(name));
+        fs::write(&wait, "").unwrap();
+        let script = format!(
+            "touch {}; i=0; while [ -e {} ] && [ $i -lt 600 ]; do sleep 0.05; i=$((i + 1)); done; echo A=1",
+            started.display(),
+            wait.display()
+        );
+        let program = std::env::var("AS_ROOT").unwrap();
+        let secrets = with_providers(&json!([{"exec": [program, "--reuid=0", "sh", "-c", script]}]));
+        // On a busy machine it may time out before it has changed its user.
+        for limit in [0.5, 4.0, 16.0].map(Duration::from_secs_f64) {
+            let error = secrets.get_with("A", &within(limit)).unwrap_err();
+            assert_eq!(error.status(), Status::Timeout, "{error}");
+            if started.exists() {
+                assert!(error.message().contains("cannot be killed, as it runs as another user"), "{error}");
+                break;
+            }
+            secrets.clear_cache();
+        }
+        assert_ne!(children(), "", "it continues to run");
+        fs::remove_file(wait).unwrap();
+        let next = with_program(directory.path(), "echo A=1");
+        soon(|| {
+            next.refresh(None).unwrap();
+            children().is_empty()
+        });
     });
 }
 

@@ -80,10 +80,9 @@ impl ExecSource {
             RunFailure::TooMuch => {
                 error(Status::Protocol, format!("it prints more than {} MiB, and was killed", LIMITS.stdout >> 20))
             }
-            RunFailure::TimedOut => {
-                let what =
-                    "it did not end in time, and was killed; check whether it waits for input, or raise \"timeout\"";
-                error(Status::Timeout, what.to_owned()).with_retryable(true)
+            RunFailure::TimedOut(what) => {
+                let what = format!("it {what}; check whether it waits for input, or raise \"timeout\"");
+                error(Status::Timeout, what).with_retryable(true)
             }
             RunFailure::OutOfMemory(cause) => cause.map_message(|message| format!("{program}: {message}")),
         }

@@ -51,7 +51,7 @@ impl CredentialProcess {
             RunFailure::Start(error) => self.error(Status::Config, format!("cannot start {program}: {error}")),
             RunFailure::Read(error) => self.error(Status::Io, format!("cannot read its output: {error}")),
             RunFailure::TooMuch => self.error(Status::Protocol, format!("it prints more than {} bytes", LIMITS.stdout)),
-            RunFailure::TimedOut => self.error(Status::Timeout, "it timed out and was killed"),
+            RunFailure::TimedOut(what) => self.error(Status::Timeout, format!("it {what}")),
             RunFailure::OutOfMemory(error) => error,
         })?;
         if output.stderr_len > 0 {

@@ -114,6 +114,17 @@ fn nothing_that_exists_is_replaced_by_a_link() {
 }
 
 #[test]
+fn the_link_of_an_earlier_process_with_the_same_number_is_replaced() {
+    let home = home();
+    let program = home.command(&["run", "--tmpfs", "HF_TOKEN=./token", "--", "cat", "token"]);
+    // As in a container that is started again: the number of the file is the same too.
+    let script = r#"ln -s "/proc/$$/fd/100" token; exec "$@""#;
+    assert_eq!(answer(home.under(&["sh", "-c", script, "sh"], &program)).ok().text(), "CANARY-1234567");
+    let twice = ["run", "--tmpfs", "HF_TOKEN=./token", "--tmpfs", "gcp-key=./token", "--", "echo", "started"];
+    home.run(&twice).fails(2, &["./token exists, so --tmpfs cannot make a link there"]);
+}
+
+#[test]
 fn a_file_needs_a_name_and_a_path() {
     let home = home();
     for argument in ["HF_TOKEN", "HF_TOKEN=CANARY", "=./a", "HF_TOKEN=", "HF_TOKEN=./a/"] {

@@ -134,12 +134,8 @@ impl<'a> Link<'a> {
         Some(Link { number: number.parse().ok()?, path: Path::new(path) })
     }
 
-    /// Makes the link, in place of one that an earlier run has left.
-    pub(crate) fn make(&self) -> Result<(), Failure> {
+    fn make(&self) -> Result<(), Failure> {
         let target = format!("/proc/{}/fd/{}", std::process::id(), self.number);
-        if is_left_over(self.path) {
-            fs::remove_file(self.path).ok();
-        }
         let path = self.path.display();
         symlink(target, self.path).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => Failure::usage(format!(
@@ -160,21 +156,27 @@ fn remove(link: &Path) {
     }
 }
 
-/// Whether this is a link of a command that has ended. Its process id may be that of another program by now.
+/// Whether this is a link of a command that has ended. Its process id may be that of another program by now, or of this
+/// one, as in a container that is started again; this process has made no link yet.
 fn is_left_over(path: &Path) -> bool {
     let Ok(target) = fs::read_link(path) else { return false };
     let parts: Vec<&str> = target.to_str().unwrap_or_default().split('/').collect();
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let is_ours = matches!(parts[..], ["", "proc", process, "fd", number] if is_number(process) && is_number(number));
-    is_ours
-        && match fs::read_link(&target) {
-            Ok(file) => !file.to_string_lossy().starts_with(&format!("/memfd:{NAME}")),
-            Err(error) => error.kind() == io::ErrorKind::NotFound,
-        }
+    let is_of_this_process = || target.starts_with(format!("/proc/{}", std::process::id()));
+    let has_ended = || match fs::read_link(&target) {
+        Ok(file) => !file.to_string_lossy().starts_with(&format!("/memfd:{NAME}")),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    };
+    is_ours && (is_of_this_process() || has_ended())
 }
 
-/// Makes all links, or none.
+/// Makes all links, in place of those that an earlier run has left, or none. Called once in a process.
 pub(crate) fn make_links(links: &[Link<'_>]) -> Result<(), Failure> {
+    // All of them before the first is made: two of the same path are an error.
+    for link in links.iter().filter(|link| is_left_over(link.path)) {
+        fs::remove_file(link.path).ok();
+    }
     for (count, link) in links.iter().enumerate() {
         if let Err(failure) = link.make() {
             links[..count].iter().for_each(Link::remove);

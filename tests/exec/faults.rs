@@ -47,6 +47,11 @@ fn values_on_the_standard_error_are_masked() {
         ("echo '{\"A\": \"correct horse\"}'; echo 'bad correct horse!' >&2; exit 3", "bad ***!"),
         ("echo '{\"A\": \"correct horse\"}'; echo 'bad Y29ycmVjdCBob3JzZQ!' >&2; exit 3", "bad ***Q!"),
         ("echo 'A=\"correct horse\"'; echo bad correct horse >&2; exit 3", "bad ***"),
+        // In an object, or beside an entry that cannot be used.
+        ("echo '{\"A\": {\"data\": [\"correct horse\"]}}'; echo bad correct horse >&2; exit 3", "bad ***"),
+        ("echo '{\"A\": {\"data\": \"horse-staple\"}}'; echo bad data horse-staple >&2; exit 3", "bad data ***"),
+        ("echo '{\"A\": {\"a\": NaN, \"b\": \"horse-staple\"}}'; echo bad horse-staple >&2; exit 3", "bad ***"),
+        ("echo '{\"LONG_KEY\": \"horse-staple\"}'; echo LONG_KEY: bad horse-staple >&2; exit 3", "LONG_KEY: bad ***"),
         // Output that cannot be parsed is masked word by word.
         ("echo '{\"A\": \"battery-staple'; echo bad battery-staple >&2; exit 3", "bad ***"),
         ("echo 'battery-staple'; yes battery-staple | head -c 5000 | tr '\\n' ' ' >&2; exit 3", "*** ***"),

@@ -1,5 +1,6 @@
 //! The provider's [`DocumentSource`].
 
+use std::collections::HashSet;
 use std::io;
 use std::process::ExitStatus;
 
@@ -23,8 +24,8 @@ use crate::share::Identity;
 
 /// The limit of its output, and how much of its standard error is kept.
 const LIMITS: Limits = Limits { stdout: 4 << 20, stderr: 4 << 10 };
-/// The shortest word of an output that is masked in messages if the output cannot be parsed.
-const SHORTEST_WORD: usize = 8;
+/// The shortest part of a value or an output that is masked in messages.
+const SHORTEST_PART: usize = 8;
 
 /// Reads documents from the output of a program.
 pub(crate) struct ExecSource {
@@ -89,17 +90,13 @@ impl ExecSource {
     }
 
     /// The error of a program that ended with this status. Its standard error is quoted without the values that it
-    /// printed.
+    /// printed, and without the words of what else it printed but for keys.
     fn failed(&self, status: ExitStatus, output: &Output, document: Option<&Document>) -> Error {
         let is_cut = output.stderr_len > output.stderr.len();
-        let line = match document {
-            Some(document) => quote::first_line(&output.stderr, is_cut, values(document)),
-            None => {
-                let is_between = |byte: &u8| byte.is_ascii_whitespace() || b"\"'`=,{}[]".contains(byte);
-                let words = output.stdout.split(is_between).filter(|word| word.len() >= SHORTEST_WORD);
-                quote::first_line(&output.stderr, is_cut, words.chain([&output.stdout[..]]))
-            }
-        };
+        let keys: HashSet<&[u8]> =
+            document.into_iter().flat_map(Document::entries).map(|(key, _)| key.as_bytes()).collect();
+        let other = parts(&output.stdout).filter(|part| !keys.contains(part));
+        let line = quote::first_line(&output.stderr, is_cut, document.into_iter().flat_map(values).chain(other));
         let message = format!("{} failed with {status}{line}", self.program());
         Error::new(Status::Unavailable, message).with_retryable(true)
     }
@@ -175,6 +172,14 @@ impl DocumentSource for ExecSource {
     }
 }
 
+/// The values, and what they are made of.
 fn values(document: &Document) -> impl Iterator<Item = &[u8]> {
-    document.entries().map(|(_, (value, _))| &value[..])
+    document.entries().flat_map(|(_, (value, _))| parts(value))
+}
+
+/// The text, and its words and quoted texts: it may be JSON, as an object in a document is.
+fn parts(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let is_between = |byte: &u8| byte.is_ascii_whitespace() || b"\"'`=,{}[]".contains(byte);
+    let within = text.split(is_between).chain(text.split(|byte| *byte == b'"'));
+    within.filter(move |part| (SHORTEST_PART..text.len()).contains(&part.len())).chain([text])
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 
 use crate::home::{Home, answer};
@@ -257,7 +257,10 @@ fn a_signal_that_the_caller_ignores_stays_ignored() {
 fn a_redacted_command_is_stopped_and_continued() {
     let home = home();
     let script = "echo $$; read line; echo got $line $HF_TOKEN";
-    let mut child = Piped::start(home.command(&["run", "HF_TOKEN", "--redact", "--", "sh", "-c", script]));
+    let mut program = home.command(&["run", "HF_TOKEN", "--redact", "--", "sh", "-c", script]);
+    // A job of this test, which can continue it.
+    program.process_group(0);
+    let mut child = Piped::start(program);
     let command: u32 = child.line().parse().unwrap();
     kill("-STOP", command);
     wait_until(|| state(child.id()) == Some('T'));
@@ -273,6 +276,33 @@ fn a_redacted_command_is_stopped_and_continued() {
     assert!(child.end().success());
 }
 
+#[test]
+fn a_parent_that_no_shell_can_continue_does_not_stop() {
+    let home = home();
+    let script = "import os, signal\nfor number in (10, 12): signal.signal(number, lambda *_: None)\n\
+                  print(os.getpid(), flush=True)\nprint('got', input(), flush=True)";
+    let program = home.command(&["run", "HF_TOKEN", "--redact", "--", "python3", "-c", script]);
+    let mut child = Piped::start(home.under(&["setsid", "--wait"], &program));
+    let command: u32 = child.line().parse().unwrap();
+    // Signals that the parent has passed on to the command, which is stopped.
+    let pending = || {
+        let status = fs::read_to_string(format!("/proc/{command}/status")).unwrap();
+        let signals = status.lines().find_map(|line| line.strip_prefix("ShdPnd:")).unwrap();
+        u64::from_str_radix(signals.trim(), 16).unwrap()
+    };
+    kill("-STOP", command);
+    wait_until(|| state(command) == Some('T'));
+    // It passes on the second one after it has seen that the command has stopped.
+    for (name, number) in [("-USR1", 10), ("-USR2", 12)] {
+        kill(name, child.id());
+        wait_until(|| pending() & (1 << (number - 1)) != 0);
+    }
+    kill("-CONT", command);
+    child.write(b"this\n");
+    assert_eq!(child.line(), "got this");
+    assert!(child.end().success());
+}
+
 /// A command that writes this and stops, and whose parent has read it and has stopped too. The parent was stopped in
 /// between, and does not pass on that it is continued: so what each of them does is in order.
 fn stopped_after(home: &Home, written: &str, then: &str) -> (Piped, u32) {
@@ -284,6 +314,7 @@ fn stopped_after(home: &Home, written: &str, then: &str) -> (Piped, u32) {
     let mut command = Command::new("env");
     command.arg("--ignore-signal=CONT").arg(program.get_program()).args(program.get_args());
     command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.process_group(0);
     let mut child = Piped::start(command);
     let command = child.line().parse().unwrap();
     kill("-STOP", child.id());

@@ -49,9 +49,34 @@ impl Restorable {
     }
 }
 
-/// Stops this process until it is continued.
+/// Stops this process until it is continued. As with the signals of the terminal, it does not stop where no shell could
+/// continue it: in an orphaned process group.
 pub(crate) fn stop() {
-    kill_process(getpid(), Signal::STOP).ok();
+    if !is_orphaned() {
+        kill_process(getpid(), Signal::STOP).ok();
+    }
+}
+
+/// Whether no ancestor outside the process group belongs to the session, as far as that is known.
+fn is_orphaned() -> bool {
+    let Some([mut parent, group, session]) = ancestry("self") else { return false };
+    // One that is outside the PID namespace is 0.
+    while parent != 0 {
+        match ancestry(&parent.to_string()) {
+            Some([next, of_parent, _]) if of_parent == group => parent = next,
+            Some([_, _, of_parent]) => return of_parent != session,
+            None => return false,
+        }
+    }
+    true
+}
+
+/// The parent, the process group and the session of a process.
+fn ancestry(process: &str) -> Option<[i32; 3]> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // "PID (NAME) STATE PARENT GROUP SESSION …", where the name may contain anything.
+    let mut numbers = stat.rsplit_once(')')?.1.split_whitespace().skip(1).map_while(|number| number.parse().ok());
+    Some([numbers.next()?, numbers.next()?, numbers.next()?])
 }
 
 /// Ends this process as this signal does; where that is not possible, with the exit code that shells give to it.

@@ -254,6 +254,17 @@ fn a_signal_that_the_caller_ignores_stays_ignored() {
 }
 
 #[test]
+fn the_end_of_a_command_is_seen_where_the_caller_blocks_signals() {
+    let home = home();
+    for option in ["--redact", "--watch"] {
+        let program = home.command(&["run", "HF_TOKEN", option, "--", "sh", "-c", "echo done; exit 7"]);
+        let mut child = Piped::start(home.under(&["env", "--default-signal", "--block-signal"], &program));
+        assert_eq!(child.line(), "done");
+        assert_eq!(child.end().code(), Some(7));
+    }
+}
+
+#[test]
 fn a_redacted_command_is_stopped_and_continued() {
     let home = home();
     let script = "echo $$; read line; echo got $line $HF_TOKEN";

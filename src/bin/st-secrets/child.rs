@@ -5,6 +5,7 @@
 //! When the command stops, this process stops; when it ends, this process ends in the same way.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -36,6 +37,8 @@ const OF_THIS_THREAD: WaitOptions = WaitOptions::empty();
 
 pub(crate) struct Child {
     process: Pid,
+    /// Readable when it has ended, also where the caller has blocked SIGCHLD. `None` if the kernel has no such file.
+    end: Option<OwnedFd>,
     signals: SignalDelivery<UnixStream, WithOrigin>,
     ending: Restorable,
 }
@@ -49,18 +52,21 @@ impl Child {
         handled.extend([SIGCHLD, SIGWINCH]);
         let signals = SignalDelivery::with_pipe(read, write, WithOrigin::default(), &handled)?;
         let ending = Restorable::new(&signals::not_ignored(&ENDING))?;
-        Ok(Child { process: spawn(command)?, signals, ending })
+        let process = spawn(command)?;
+        Ok(Child { process, end: end_of(process), signals, ending })
     }
 
     /// Starts another command, after the one before has ended.
     pub(crate) fn replace(&mut self, command: Command) -> io::Result<()> {
         self.process = spawn(command)?;
+        self.end = end_of(self.process);
         Ok(())
     }
 
-    /// What is readable when there is a signal.
-    pub(crate) fn signals(&self) -> PollFd<'_> {
-        PollFd::new(self.signals.get_read(), PollFlags::IN)
+    /// What is readable when there is a signal, or the command has ended.
+    pub(crate) fn events(&self) -> impl Iterator<Item = PollFd<'_>> {
+        let end = self.end.iter().map(|end| PollFd::new(end, PollFlags::IN));
+        end.chain([PollFd::new(self.signals.get_read(), PollFlags::IN)])
     }
 
     /// Passes on the signals that came since the last call, and returns all of them.
@@ -117,6 +123,16 @@ fn spawn(mut command: Command) -> io::Result<Pid> {
     // Closes our copies of what the command writes to, so that their end is seen.
     drop(command);
     Ok(Pid::from_child(&child))
+}
+
+#[cfg(target_os = "linux")]
+fn end_of(process: Pid) -> Option<OwnedFd> {
+    rustix::process::pidfd_open(process, rustix::process::PidfdFlags::empty()).ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn end_of(_process: Pid) -> Option<OwnedFd> {
+    None
 }
 
 /// Ends this process as the command ended.

@@ -168,7 +168,8 @@ pub(crate) fn supervise(
                 // Once it is killed, its end is a signal.
                 let until = kill_at.filter(|kill_at| *kill_at > Instant::now());
                 let wake = PollFd::new(&changes.wake_reader, PollFlags::IN);
-                child::wait_for(&mut [child.signals(), wake], until)?;
+                let mut awaited: Vec<PollFd<'_>> = child.events().chain([wake]).collect();
+                child::wait_for(&mut awaited, until)?;
             }
         }
     }

@@ -81,9 +81,9 @@ fn own(stream: &impl AsFd) -> io::Result<File> {
     Ok(File::from(stream.as_fd().try_clone_to_owned()?))
 }
 
-/// Waits until one of the pumps can advance, or there is something to read from `other`.
-fn wait_for(pumps: &[&Pump<'_>], other: Option<PollFd<'_>>) -> io::Result<()> {
-    let mut awaited: Vec<PollFd<'_>> = pumps.iter().filter_map(|pump| pump.awaits()).chain(other).collect();
+/// Waits until one of the pumps can advance, or one of `others` is ready.
+fn wait_for<'a>(pumps: &[&'a Pump<'_>], others: impl Iterator<Item = PollFd<'a>>) -> io::Result<()> {
+    let mut awaited: Vec<PollFd<'_>> = pumps.iter().filter_map(|pump| pump.awaits()).chain(others).collect();
     let until = pumps.iter().filter_map(|pump| pump.release_at()).min();
     child::wait_for(&mut awaited, until)
 }

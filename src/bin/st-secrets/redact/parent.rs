@@ -68,7 +68,7 @@ impl<'a> Parent<'a> {
     /// Waits until there is something to do, and does it.
     fn copy(&mut self) -> Result<(), Failure> {
         let pumps: Vec<&Pump<'_>> = self.lines.iter().map(|line| &line.pump).collect();
-        wait_for(&pumps, Some(self.child.signals()))?;
+        wait_for(&pumps, self.child.events())?;
         for line in &mut self.lines {
             if let (Some(screen), Some(input)) = (&mut line.screen, line.pump.input()) {
                 screen.resize(input);

@@ -20,12 +20,16 @@ pub(crate) type LineProblem = (usize, &'static str);
 pub(crate) fn parse(text: &str) -> Result<Vec<Variable>, LineProblem> {
     let text = with_line_feeds(text.strip_prefix('\u{feff}').unwrap_or(text));
     let (mut variables, mut rest) = (Vec::new(), text.as_str());
+    // The line of the text at `counted`.
+    let (mut line, mut counted) = (1, 0);
     loop {
         rest = rest.trim_start_matches(is_space);
         if rest.is_empty() {
             return Ok(variables);
         }
-        let line = text[..text.len() - rest.len()].matches('\n').count() + 1;
+        let start = text.len() - rest.len();
+        line += text[counted..start].matches('\n').count();
+        counted = start;
         let after_line = |rest: &str| rest.find('\n').map_or(rest.len(), |end| end);
         if rest.starts_with('#') {
             rest = &rest[after_line(rest)..];
@@ -173,6 +177,13 @@ mod tests {
         assert_eq!(parse("A='x' y").unwrap_err().0, 1);
         assert_eq!(parse("1A=x").unwrap_err().0, 1);
         assert_eq!(parse("A=1\nB='x\0'").unwrap_err().0, 2);
+    }
+
+    #[test]
+    fn a_long_text_is_read_in_one_pass() {
+        // It would take minutes if each variable were searched for from the beginning.
+        let text = "A=1\n\n".repeat(200_000);
+        assert_eq!(parse(&text).unwrap().last().map(|variable| variable.line), Some(399_999));
     }
 
     #[test]

@@ -46,6 +46,23 @@ fn the_exit_code_is_that_of_the_command() {
 }
 
 #[test]
+fn a_directory_of_path_that_may_not_be_read_is_skipped() {
+    let home = Home::new();
+    set_mode(&home.path(""), 0o755);
+    set_mode(&home.write("own.env", "A=1\n"), 0o644);
+    std::fs::create_dir(home.path("closed")).unwrap();
+    set_mode(&home.path("closed"), 0o700);
+    let path = format!("{}:/usr/bin:/bin", home.path("closed").display());
+    for options in [&[][..], &["--redact"]] {
+        let mut program =
+            home.command(&[&["run", "--env-file", "own.env"], options, &["--", "no-such-command"]].concat());
+        program.env("PATH", &path);
+        let user = ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"];
+        answer(home.under(&user, &program)).fails(127, &["cannot run no-such-command: No such file or directory"]);
+    }
+}
+
+#[test]
 fn signals_are_as_the_caller_left_them() {
     let home = home_with_two();
     let program = env!("CARGO_BIN_EXE_st-secrets");

@@ -5,7 +5,10 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::Command;
+
+use rustix::io::Errno;
 
 use crate::arguments::{Common, OnChange, Run, StartWithFiles, Streams};
 use crate::child::Child;
@@ -252,6 +255,19 @@ fn become_command(mut command: Command, program: &OsStr) -> Result<Infallible, F
 }
 
 fn cannot_run(program: &OsStr, error: &io::Error) -> Failure {
+    let missing = io::Error::from(Errno::NOENT);
+    // The search in `PATH` reports a directory that may not be read as a refused permission.
+    let is_missing = error.kind() == io::ErrorKind::PermissionDenied
+        && !program.as_bytes().contains(&b'/')
+        && !files_in_path(program).any(|file| file.exists());
+    let error = if is_missing { &missing } else { error };
     let code = if error.kind() == io::ErrorKind::NotFound { NO_COMMAND } else { CANNOT_RUN };
     Failure::new(code, format!("cannot run {}: {error}", program.display()))
+}
+
+/// The files that are tried for this name of a program, in their order.
+fn files_in_path(program: &OsStr) -> impl Iterator<Item = PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let directories: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    directories.into_iter().map(move |directory| directory.join(program))
 }

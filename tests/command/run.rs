@@ -46,6 +46,21 @@ fn the_exit_code_is_that_of_the_command() {
 }
 
 #[test]
+fn a_script_without_an_interpreter_is_run_by_the_shell() {
+    let home = home_with_two();
+    set_mode(&home.write("bin/script", "echo \"$1 ${#HF_TOKEN}\""), 0o700);
+    let file = home.path("bin/script");
+    let path = format!("{}:/usr/bin:/bin", home.path("bin").display());
+    for options in [&[][..], &["--redact"], &["--watch"], &["--redact", "--tmpfs", "HF_TOKEN=./token"]] {
+        for script in ["script", file.to_str().unwrap()] {
+            let mut program = home.command(&[&["run", "HF_TOKEN"], options, &["--", script, "a b"]].concat());
+            program.env("PATH", &path);
+            assert_eq!(answer(program).ok().text(), "a b 9\n", "{options:?}");
+        }
+    }
+}
+
+#[test]
 fn a_directory_of_path_that_may_not_be_read_is_skipped() {
     let home = Home::new();
     set_mode(&home.path(""), 0o755);

@@ -5,9 +5,10 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
 use crate::arguments::{Common, OnChange, Run, StartWithFiles, Streams};
@@ -146,15 +147,39 @@ fn start_redacted(common: &Common, run: &Run, given: Given, streams: Streams, pr
     let secrets = given.secrets.iter().chain(key).map(|secret| (secret.name.as_str(), &secret.value));
     let files = given.files.iter().map(|file| (file.name.as_str(), &file.value));
     let redactor = redact::redactor(common, secrets.chain(files))?;
-    let command = child_command(run, &given)?;
-    let parent = Parent::start(&redactor, command, streams).map_err(|error| cannot_run(program, &error))?;
+    let parent = start_child(run, &given, program, |command| Parent::start(&redactor, command, streams))?;
     parent.wait(|| given.files.iter().for_each(|file| file.link().remove()))
 }
 
-/// The command as a child of this program.
-fn child_command(run: &Run, given: &Given) -> Result<Command, Failure> {
+/// Starts the command as a child of this program.
+fn start_child<T>(
+    run: &Run,
+    given: &Given,
+    program: &OsStr,
+    mut start: impl FnMut(Command) -> io::Result<T>,
+) -> Result<T, Failure> {
+    let started = match start(child_command(run.command.clone(), run, given)?) {
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::NOEXEC) => {
+            // As `exec` does with a script without `#!`.
+            let script = match program.as_bytes().contains(&b'/') {
+                true => PathBuf::from(program),
+                false => files_in_path(program).find(|file| is_executable(file)).unwrap_or_default(),
+            };
+            let mut words = vec![OsString::from("/bin/sh"), script.into_os_string()];
+            words.extend_from_slice(&run.command[1..]);
+            start(child_command(words, run, given)?)
+        }
+        started => started,
+    };
+    started.map_err(|error| cannot_run(program, &error))
+}
+
+fn is_executable(file: &Path) -> bool {
+    file.is_file() && access(file, Access::EXEC_OK).is_ok()
+}
+
+fn child_command(mut words: Vec<OsString>, run: &Run, given: &Given) -> Result<Command, Failure> {
     // A file is found by the process id of the command, which only the command itself has in time.
-    let mut words = run.command.clone();
     if !given.files.is_empty() {
         let this = std::env::current_exe()
             .map_err(|error| Failure::failed(format!("cannot find the program st-secrets itself: {error}")))?;
@@ -171,7 +196,7 @@ fn child_command(run: &Run, given: &Given) -> Result<Command, Failure> {
 
 /// Starts the command, and acts when a value changed.
 fn start_watched(common: &Common, run: &Run, mut given: Given, program: &OsStr) -> Outcome {
-    let child = Child::start(child_command(run, &given)?).map_err(|error| cannot_run(program, &error))?;
+    let child = start_child(run, &given, program, Child::start)?;
     // Programs of providers may be started from now on.
     given.files.iter().try_for_each(OpenFile::keep)?;
     let Some((secrets, generation)) = given.source.take() else {
@@ -199,7 +224,7 @@ fn start_watched(common: &Common, run: &Run, mut given: Given, program: &OsStr) 
         given.secrets = found;
         let opened = files.iter().zip(values).map(|(file, variable)| file.with(variable.value));
         given.files = opened.collect::<Result<_, _>>()?;
-        child.replace(child_command(run, &given)?).map_err(|error| cannot_run(program, &error))?;
+        start_child(run, &given, program, |command| child.replace(command))?;
         given.files.iter().try_for_each(OpenFile::keep)
     };
     watch::supervise(child, &changes, run, restart, || files.iter().for_each(MemoryFile::remove_link))

@@ -23,7 +23,7 @@ fn kill(signal: &str, process: u32) {
 }
 
 /// Waits until this holds.
-fn wait_until(holds: impl Fn() -> bool) {
+pub(crate) fn wait_until(holds: impl Fn() -> bool) {
     let begun = std::time::Instant::now();
     while !holds() {
         assert!(begun.elapsed() < crate::session::LONG, "it does not come true");

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::common::servers::{moto, unique};
 use crate::home::{Home, answer};
+use crate::redact::wait_until;
 
 #[test]
 fn a_value_is_written_as_it_is() {
@@ -164,4 +165,23 @@ fn a_value_is_written_to_the_provider_of_the_setting() {
     assert_eq!(run(&["delete", "hf-token"], "").says(&["hf-token is deleted from provider aws"]).code, 0);
     assert_eq!(current(), "{}");
     assert!(!home.secrets().exists());
+}
+
+#[test]
+fn a_value_is_complete_where_stdout_does_not_block() {
+    // More than a pipe holds.
+    let value = "x".repeat(200_000);
+    let home = Home::with(&json!({"BIG": value}).to_string());
+    for arguments in [&["get", "BIG"][..], &["export", "BIG", "--format", "json"]] {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::NONBLOCK).unwrap();
+        let mut command = home.command(arguments);
+        let mut child = command.stdout(writer).spawn().unwrap();
+        drop(command);
+        // Until the pipe is full.
+        wait_until(|| rustix::io::ioctl_fionread(&reader).unwrap() >= 1 << 16);
+        let mut text = Vec::new();
+        std::io::Read::read_to_end(&mut reader, &mut text).unwrap();
+        assert!(child.wait().unwrap().success() && text.len() >= value.len());
+    }
 }

@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use anstream::ColorChoice;
 use anstyle::{AnsiColor, Style};
 use comfy_table::{ContentArrangement, Table, presets};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::termios::tcgetwinsize;
 
 use st_secrets::log::{self, Level};
@@ -131,14 +132,30 @@ pub(crate) fn refuse_to_show(show: bool, command: &str) -> Result<(), Failure> {
     }
 }
 
-/// Writes bytes to stdout as they are, past the buffer of the standard library. On a terminal the line is ended.
+/// Writes bytes to stdout as they are. On a terminal the line is ended.
 pub(crate) fn write_value(value: &[u8]) -> io::Result<()> {
-    let mut stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-    stdout.write_all(value)?;
+    write_all(value)?;
     match stdout_is_terminal() && !value.ends_with(b"\n") {
-        true => stdout.write_all(b"\n"),
+        true => write_all(b"\n"),
         false => Ok(()),
     }
+}
+
+/// Writes to stdout past the buffer of the standard library. Waits if another program has made it non-blocking.
+fn write_all(mut bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    while !bytes.is_empty() {
+        match stdout.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(length) => bytes = &bytes[length..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                poll(&mut [PollFd::new(&stdout, PollFlags::OUT)], None).ok();
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Rows under a header; on a terminal, lines are broken at its width. Words of the state in column `state` are colored.
@@ -194,8 +211,8 @@ pub(crate) fn print(text: &(impl AsRef<[u8]> + ?Sized)) -> io::Result<()> {
 /// are escaped.
 pub(crate) fn write_text(text: &(impl AsRef<[u8]> + ?Sized)) -> io::Result<()> {
     match stdout_is_terminal() {
-        true => io::stdout().write_all(escaped(&String::from_utf8_lossy(text.as_ref())).as_bytes()),
-        false => io::stdout().write_all(text.as_ref()),
+        true => write_all(escaped(&String::from_utf8_lossy(text.as_ref())).as_bytes()),
+        false => write_all(text.as_ref()),
     }
 }
 

@@ -170,6 +170,20 @@ fn both_streams_of_a_command_are_redacted_or_one() {
 }
 
 #[test]
+fn output_that_cannot_be_written_is_warned_of() {
+    let home = home();
+    let mut command = home.command(&["run", "HF_TOKEN", "--redact", "--", "sh", "-c", "echo a; exit 7"]);
+    let output = command.stdout(fs::OpenOptions::new().write(true).open("/dev/full").unwrap()).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(7), "{stderr}");
+    assert_eq!(
+        stderr.matches("warning: output of the command is lost: No space left on device").count(),
+        1,
+        "{stderr}"
+    );
+}
+
+#[test]
 fn two_streams_to_one_file_keep_their_order() {
     let home = home();
     let expected: String = (0..200).map(|number| format!("{number}\n")).collect();

@@ -12,6 +12,7 @@ use super::{own, wait_for};
 use crate::arguments::Streams;
 use crate::child::{self, Child};
 use crate::failure::{Failure, Outcome};
+use crate::terminal;
 
 pub(crate) struct Parent<'a> {
     child: Child,
@@ -74,21 +75,31 @@ impl<'a> Parent<'a> {
                 screen.resize(input);
             }
             // If our stream is closed, the command learns of it when it writes.
-            line.pump.advance().ok();
+            warn_of(line.pump.advance());
         }
         Ok(())
     }
 
     fn drain(&mut self) {
         for line in &mut self.lines {
-            line.pump.drain().ok();
+            warn_of(line.pump.drain());
         }
     }
 
     fn drain_ready(&mut self) {
         for line in &mut self.lines {
-            line.pump.drain_ready().ok();
+            warn_of(line.pump.drain_ready());
         }
+    }
+}
+
+/// Says that output is lost, which happens once for each stream. A reader that has read enough is not a failure.
+fn warn_of(copied: io::Result<()>) {
+    if let Err(error) = copied
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        terminal::warn(&format!("output of the command is lost: {error}"));
+        terminal::flush_warnings(None);
     }
 }
 

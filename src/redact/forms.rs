@@ -90,23 +90,34 @@ fn escaped(value: &[u8], add: &mut impl FnMut(Vec<u8>)) {
                 (false, true, false),
                 (false, false, true),
             ] {
-                add(json(text, ascii, slash, html, unit).into_bytes());
+                let form = json(text, ascii, slash, html, unit);
+                // Python with characters in ASCII, and jq, escape DEL too.
+                if form.contains('\x7f') {
+                    let mut delete = String::new();
+                    unit(&mut delete, 0x7f);
+                    add(form.replace('\x7f', &delete).into_bytes());
+                }
+                add(form.into_bytes());
             }
         }
         for quotes in [false, true] {
-            for ascii in [false, true] {
-                add(python(text.chars().map(u32::from), quotes, ascii));
+            for is_escaped in [|_| false, |_| true, |code| !is_printable(code)] {
+                add(python(text.chars().map(u32::from), quotes, is_escaped));
             }
         }
     }
     for quotes in [false, true] {
-        add(python(value.iter().map(|byte| u32::from(*byte)), quotes, true));
+        add(python(value.iter().map(|byte| u32::from(*byte)), quotes, |_| true));
     }
     // Within single quotes, and outside of quotes, of a shell.
     add(replace(value, |byte| if byte == b'\'' { Some(b"'\\''") } else { None }));
     add(replace(value, |byte| if byte == b'\'' { Some(b"'\"'\"'") } else { None }));
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&byte) || byte >= 0x80;
     add(value.iter().flat_map(|byte| [Some(b'\\').filter(|_| !is_plain(*byte)), Some(*byte)]).flatten().collect());
+    if value.iter().any(|byte| byte.is_ascii_control() || !byte.is_ascii()) {
+        add(bash(value, false));
+        add(bash(value, true));
+    }
 }
 
 fn replace(value: &[u8], with: impl Fn(u8) -> Option<&'static [u8]>) -> Vec<u8> {
@@ -144,8 +155,8 @@ fn json(text: &str, ascii: bool, slash: bool, html: bool, unit: impl Fn(&mut Str
 }
 
 /// The inside of what Python's `repr` writes for a `str`, or, if the characters are bytes, for `bytes`. `quotes`:
-/// single quotes are escaped; `ascii`: characters beyond ASCII are.
-fn python(characters: impl Iterator<Item = u32>, quotes: bool, ascii: bool) -> Vec<u8> {
+/// single quotes are escaped; `is_escaped`: whether a character beyond ASCII is.
+fn python(characters: impl Iterator<Item = u32>, quotes: bool, is_escaped: fn(u32) -> bool) -> Vec<u8> {
     let mut out = String::new();
     for code in characters {
         let _ = match (char::from_u32(code), code) {
@@ -155,14 +166,53 @@ fn python(characters: impl Iterator<Item = u32>, quotes: bool, ascii: bool) -> V
             (Some('\r'), _) => write!(out, "\\r"),
             (Some('\t'), _) => write!(out, "\\t"),
             (_, 0..0x20 | 0x7f) => write!(out, "\\x{code:02x}"),
-            (_, 0x80..0x100) if ascii => write!(out, "\\x{code:02x}"),
-            (_, 0x100..0x1_0000) if ascii => write!(out, "\\u{code:04x}"),
-            (_, 0x1_0000..) if ascii => write!(out, "\\U{code:08x}"),
+            (_, 0x80..0x100) if is_escaped(code) => write!(out, "\\x{code:02x}"),
+            (_, 0x100..0x1_0000) if is_escaped(code) => write!(out, "\\u{code:04x}"),
+            (_, 0x1_0000..) if is_escaped(code) => write!(out, "\\U{code:08x}"),
             (Some(character), _) => write!(out, "{character}"),
             (None, _) => Ok(()),
         };
     }
     out.into_bytes()
+}
+
+/// Whether Python shows a character beyond ASCII as it is. Rust and Python agree on the categories of such characters.
+fn is_printable(code: u32) -> bool {
+    let Some(character) = char::from_u32(code) else { return false };
+    // Behind another character, those that combine with it are not escaped.
+    let mut text = [b'a'; 5];
+    let length = 1 + character.encode_utf8(&mut text[1..]).len();
+    std::str::from_utf8(&text[..length]).is_ok_and(|text| text.escape_debug().count() == 2)
+}
+
+/// The inside of `$'…'`, as bash writes a value with control characters, or, with `ascii`, one beyond ASCII in the C
+/// locale.
+fn bash(value: &[u8], ascii: bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(value.len() * 2);
+    for byte in value {
+        let letter = match byte {
+            b'\\' | b'\'' => *byte,
+            0x07 => b'a',
+            0x08 => b'b',
+            b'\t' => b't',
+            b'\n' => b'n',
+            0x0b => b'v',
+            0x0c => b'f',
+            b'\r' => b'r',
+            0x1b => b'E',
+            _ if byte.is_ascii_control() || ascii && !byte.is_ascii() => {
+                out.push(b'\\');
+                out.extend([byte >> 6, byte >> 3 & 7, byte & 7].map(|digit| b'0' + digit));
+                continue;
+            }
+            _ => {
+                out.push(*byte);
+                continue;
+            }
+        };
+        out.extend([b'\\', letter]);
+    }
+    out
 }
 
 fn percent_encoded(value: &[u8], add: &mut impl FnMut(Vec<u8>)) {

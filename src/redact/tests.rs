@@ -56,6 +56,19 @@ fn forms_are_replaced() {
 }
 
 #[test]
+fn forms_of_characters_that_are_not_printed_are_replaced() {
+    let value = "pä\u{a0}\u{200b}e\u{301}\u{1}\u{1b}\u{7f}'1";
+    for form in [
+        r#"p\u00e4\u00a0\u200be\u0301\u0001\u001b\u007f'1"#,
+        "pä\\xa0\\u200be\u{301}\\x01\\x1b\\x7f'1",
+        "pä\u{a0}\u{200b}e\u{301}\\001\\E\\177\\'1",
+        r"p\303\244\302\240\342\200\213e\314\201\001\E\177\'1",
+    ] {
+        assert_eq!(redacted(&[value], &format!("<{form}>")), "<***>", "{form}");
+    }
+}
+
+#[test]
 fn base64_is_replaced_at_each_alignment() {
     for before in 0..7 {
         for after in 0..7 {

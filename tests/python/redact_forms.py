@@ -1,4 +1,4 @@
-"""Writes texts in which Python's own encoders put random values, as JSON lines.
+"""Writes texts in which Python's own encoders and bash put random values, as JSON lines.
 
 Each line has a value, and texts as pairs: the text, and the same text with the value replaced by `***`, both in base64.
 
@@ -9,12 +9,13 @@ import base64
 import json
 import random
 import shlex
+import subprocess
 import sys
 import urllib.parse
 
 PLAIN = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
 HARD = PLAIN + b" \"'\\/%+=&?#:<>\n\r\t\x07$`!~*(),;@[]{}|^"
-LETTERS = PLAIN.decode() + "äß☃🔑é\u2028\"'\\/ %+&<>\n\x1f"
+LETTERS = PLAIN.decode() + "äß☃🔑é\xa0\u200b\u2028\"'\\/ %+&<>\n\x1f\x7f"
 
 
 def value() -> bytes:
@@ -55,8 +56,7 @@ def forms(secret: bytes):
         for ascii_only in True, False:
             yield b'"', json.dumps(text, ensure_ascii=ascii_only)[1:-1].encode(), b'"'
         printed = repr(text)
-        if text.isprintable() or text.isascii():
-            yield printed[:1].encode(), printed[1:-1].encode(), printed[-1:].encode()
+        yield printed[:1].encode(), printed[1:-1].encode(), printed[-1:].encode()
         printed = ascii(text)
         yield printed[:1].encode(), printed[1:-1].encode(), printed[-1:].encode()
         yield b"", text.encode("utf-16-le"), b""
@@ -64,6 +64,12 @@ def forms(secret: bytes):
             quoted = shlex.quote(text)
             inner = quoted[1:-1] if quoted.startswith("'") else quoted
             yield b"'", inner.encode(), b"'"
+    if b"\0" not in secret:
+        quoted = subprocess.run(
+            ["bash", "-c", 'printf %q "$1"', "bash", secret], env={"LC_ALL": "C"}, capture_output=True, check=True
+        ).stdout
+        if quoted.startswith(b"$'"):
+            yield quoted[:2], quoted[2:-1], quoted[-1:]
     for encode in base64.b64encode, base64.urlsafe_b64encode:
         for before in range(4):
             for after in range(4):

@@ -1215,9 +1215,9 @@ st_status st_secrets_delete(const struct st_secrets *secrets,
  * call queries it again, other calls get its last value, with `ST_SECRET_STALE` after `cache_ttl`. A value is never
  * used after the TTL that the provider set, nor after the provider returned `ST_ACCESS_DENIED` for its key.
  *
- * If `get` returns `ST_TIMEOUT` after it used up its time or ran for more than a second, it is not called during a
- * pause. After the pause, one call at a time calls it, with a timeout of at most one second, until it responds. A
- * refresh calls it at once.
+ * If `get` returns `ST_TIMEOUT` after it used up its time or ran for more than a second, or has not returned when the
+ * timeout of another call for the key has passed, it is not called during a pause. After the pause, one call at a time
+ * calls it, with a timeout of at most one second, until it responds. A refresh calls it at once.
  *
  * The library takes ownership of `context`, even if the call fails. It calls `drop` (may be NULL) with it exactly
  * once: when the manager is freed, or when this call fails.

@@ -213,6 +213,30 @@ fn last_value_is_returned_while_the_provider_is_queried_again() {
 }
 
 #[test]
+fn callback_that_does_not_return_delays_one_other_call() {
+    let secrets = open(&[("providers", "[]"), ("timeout", "1000")]).unwrap();
+    let provider = waiting_provider(&secrets);
+    let get = || {
+        let briefly = GetOptions { timeout: Some(Duration::from_millis(100)), ..GetOptions::default() };
+        secrets.get_with("A", &briefly).map(drop)
+    };
+    get().unwrap();
+    secrets.clear_cache();
+    thread::scope(|scope| {
+        let first = scope.spawn(|| text(&secrets, "A"));
+        provider.entered.recv_timeout(PATIENCE).unwrap();
+        let error = get().unwrap_err();
+        assert_eq!(error.status(), Status::Timeout);
+        assert!(error.message().contains("the provider p failed: its callback has not returned"), "{error}");
+        let error = get().unwrap_err();
+        assert!(error.message().contains("(next attempt in "), "{error}");
+        provider.answer.send(found("new")).unwrap();
+        assert_eq!(first.join().unwrap().as_deref(), Some("new"));
+    });
+    get().unwrap();
+}
+
+#[test]
 fn value_with_its_own_ttl_is_not_used_after_it() {
     let secrets = open(&[("providers", "[]")]).unwrap();
     let short = |_: &str, _| {

@@ -1,5 +1,6 @@
 //! A provider of the program's own: a callback.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
@@ -82,8 +83,9 @@ impl CustomProvider {
         if remaining.is_zero() {
             return Err(Error::new(Status::Timeout, "no time was left to query it").with_retryable(true));
         }
-        let outage = self.outage.lock().clone().filter(|outage| !is_refresh && outage.applies_to(remaining));
-        let Some(outage) = outage else { return self.query_now(key, remaining, remaining) };
+        let Some(outage) = self.outage_for(remaining, is_refresh) else {
+            return self.query_now(key, remaining, remaining);
+        };
         if outage.is_backing_off(remaining) {
             return Err(outage.error());
         }
@@ -135,6 +137,45 @@ impl CustomProvider {
             self.answers.delete(key.as_bytes());
         }
         Ok(answer)
+    }
+
+    /// The outage that applies to a call with this much time left.
+    fn outage_for(&self, remaining: Duration, is_refresh: bool) -> Option<Arc<Outage>> {
+        self.outage.lock().clone().filter(|outage| !is_refresh && outage.applies_to(remaining))
+    }
+
+    /// Returns the answer of `query`, or that of a query under way if it `is_new`. A callback for which this call waits
+    /// in vain has hung.
+    fn query_or_wait(
+        &self,
+        key: &str,
+        request: &LookupLimits,
+        is_new: impl Fn(&CustomAnswer) -> bool,
+        query: impl FnOnce() -> Result<CustomAnswer>,
+    ) -> Result<CustomAnswer> {
+        let (began, deadline) = (Instant::now(), request.deadline());
+        let remaining = deadline.remaining();
+        let until = match self.outage_for(remaining, request.refresh) {
+            Some(outage) if outage.is_backing_off(remaining) => return Err(outage.error()),
+            Some(outage) => deadline.min(Deadline::after(outage.time_for_load(remaining, Duration::ZERO))),
+            None => deadline,
+        };
+        let is_own = Cell::new(false);
+        let answer = self.queries.run(key.as_bytes(), until, is_new, || {
+            is_own.set(true);
+            query()
+        });
+        answer.map_err(|error| {
+            if error.status() != Status::Timeout || is_own.get() || !until.has_passed() {
+                return error;
+            }
+            let message = "its callback has not returned from another call; it must return within its timeout";
+            let (error, taken) = (Error::new(Status::Timeout, message).with_retryable(true), began.elapsed());
+            if taken >= remaining.min(HANG) {
+                self.note_outage(Some(&error), taken, remaining);
+            }
+            error
+        })
     }
 
     fn note_outage(&self, timeout: Option<&Error>, taken: Duration, time_limit: Duration) {
@@ -206,7 +247,7 @@ impl SecretProvider for CustomProvider {
             let is_new = |answer: &CustomAnswer| {
                 answer.generation >= generation && (!request.refresh || answer.requested_at >= since)
             };
-            return self.queries.run(entry, deadline, is_new, work).map(|answer| answer.secret);
+            return self.query_or_wait(key, request, is_new, work).map(|answer| answer.secret);
         };
         match self.queries.try_run(entry, deadline, work) {
             None => Ok(cached),

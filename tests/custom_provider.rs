@@ -105,6 +105,26 @@ fn answers_of_custom_providers_are_cached() {
 }
 
 #[test]
+fn absence_is_cached_for_miss_ttl_before_a_provider_that_has_the_key() {
+    // In a process of its own: the clock is that of all threads.
+    in_environment("absence_is_cached_for_miss_ttl_before_a_provider_that_has_the_key", &[], || {
+        let secrets = open(&[("providers", "[]"), ("miss_ttl", "600"), ("cache_ttl", "3600")]).unwrap();
+        let calls = AtomicUsize::new(0);
+        let first = move |_: &str, _| match calls.fetch_add(1, Ordering::SeqCst) {
+            0 => Ok(None),
+            _ => found("first"),
+        };
+        secrets.add_provider("first", None, first).unwrap();
+        secrets.add_provider("second", None, |_, _| found("second")).unwrap();
+        for _ in 0..2 {
+            assert_eq!(text(&secrets, "A").as_deref(), Some("second"));
+        }
+        advance(Duration::from_secs(601));
+        assert_eq!(text(&secrets, "A").as_deref(), Some("first"));
+    });
+}
+
+#[test]
 fn secret_of_another_manager_is_cached_for_the_rest_of_its_time() {
     // In a process of its own: the clock is that of all threads.
     in_environment("secret_of_another_manager_is_cached_for_the_rest_of_its_time", &[], || {

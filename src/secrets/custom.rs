@@ -269,6 +269,11 @@ impl SecretProvider for CustomProvider {
         }))
     }
 
+    fn absence(&self, key: &str) -> Duration {
+        let absent = self.fresh(key).filter(|answer| answer.secret.is_none());
+        absent.map_or(Duration::ZERO, |answer| self.times.miss_ttl.saturating_sub(answer.requested_at.elapsed()))
+    }
+
     fn refresh(&self, _: &LookupLimits) -> Result<()> {
         *self.outage.lock() = None;
         self.clear_cache();

@@ -260,6 +260,11 @@ impl<S: DocumentSource + ?Sized> SecretProvider for DocumentProvider<S> {
         state.cached(key)?.ok()
     }
 
+    fn absence(&self, _: &str) -> Duration {
+        let document = self.state().document;
+        document.map_or(Duration::ZERO, |loaded| loaded.ttl.saturating_sub(loaded.requested_at.elapsed()))
+    }
+
     fn place(&self, _: &str) -> String {
         let missing = self.state().document.and_then(|loaded| loaded.document.missing.clone());
         match missing {

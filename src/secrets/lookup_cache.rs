@@ -1,6 +1,6 @@
-//! The cache of values that remote providers returned, by key, for `cache_ttl`. A value found in a later provider then
-//! costs no new request to the providers before it. Each provider itself caches that it has no value, and keeps stale
-//! values: it returns what it has while another call loads from its source.
+//! The cache of values that remote providers returned, by key, for `cache_ttl`. A value found in a later provider is
+//! cached for as long as the providers before it have cached that they have none, and then costs no call to them. Each
+//! provider keeps stale values itself: it returns what it has while another call loads from its source.
 //!
 //! A value that was found behind a provider that failed is cached for `miss_ttl`. Stale values and failures are not
 //! cached. A value from a document expires with the document.
@@ -82,11 +82,11 @@ impl LookupCache {
         let generation = self.generation.load(SeqCst);
         let found = group.find(key, request);
         match &found {
-            Ok(Some(secret)) => self.insert(&entry, secret.clone(), generation)?,
+            Ok(Some((secret, absence))) => self.insert(&entry, secret.clone(), *absence, generation)?,
             // The cached value is gone, or came from providers that fail now.
             Ok(None) | Err(_) => drop(self.secrets.delete(&entry)),
         }
-        found
+        Ok(found?.map(|(secret, _)| secret))
     }
 
     /// The value of `key`, if this cache or a provider of the group has it cached.
@@ -122,7 +122,8 @@ impl LookupCache {
         *generation == self.generation.load(SeqCst) && !secret.info.as_ref().is_some_and(|info| info.is_superseded())
     }
 
-    fn insert(&self, entry: &[u8], mut secret: Secret, generation: u64) -> Result<()> {
+    /// Caches a value, at most for the time `absence`.
+    fn insert(&self, entry: &[u8], mut secret: Secret, absence: Duration, generation: u64) -> Result<()> {
         let Some(info) = secret.info.as_mut().filter(|_| !secret.stale) else {
             self.secrets.delete(entry);
             return Ok(());
@@ -135,7 +136,7 @@ impl LookupCache {
             *info = Arc::new(SecretInfo { ttl: Some(age.saturating_add(ttl)), ..SecretInfo::clone(info) });
         }
         secret.cached = true;
-        self.secrets.set_soft(entry, (secret, generation), Some(ttl), refresh_after)
+        self.secrets.set_soft(entry, (secret, generation), Some(ttl.min(absence)), refresh_after)
     }
 }
 

@@ -87,6 +87,11 @@ pub(crate) trait SecretProvider: Send + Sync {
         None
     }
 
+    /// How long it remains cached that a remote provider has no value of `key`, which `find` has just returned.
+    fn absence(&self, _key: &str) -> Duration {
+        Duration::MAX
+    }
+
     /// Where `find` looks for this key, for the message that it was not found.
     fn place(&self, key: &str) -> String;
 

@@ -1,6 +1,7 @@
 //! Queries of providers: one, or a group of remote providers that follow each other.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::provider::{LookupLimits, SecretProvider};
 use super::secret::Secret;
@@ -17,9 +18,10 @@ pub(super) struct RemoteGroup<'a> {
 }
 
 impl RemoteGroup<'_> {
-    /// Looks `key` up in the providers, without the cache.
-    pub(super) fn find(&self, key: &str, request: &LookupLimits) -> Result<Option<Secret>> {
-        let mut failure: Option<Error> = None;
+    /// Looks `key` up in the providers, without the cache. Returns the value, and how long it remains cached that the
+    /// providers before have none.
+    pub(super) fn find(&self, key: &str, request: &LookupLimits) -> Result<Option<(Secret, Duration)>> {
+        let (mut failure, mut absence): (Option<Error>, _) = (None, Duration::MAX);
         for (at, provider) in self.providers.iter().enumerate() {
             if !provider.serves(key) {
                 continue;
@@ -27,8 +29,10 @@ impl RemoteGroup<'_> {
             let others_behind = self.providers[at + 1..].iter().any(|other| other.serves(key));
             let share = request.share(self.others_behind || others_behind);
             match find(provider, key, &share) {
-                Ok(Some(secret)) => return Ok(Some(Secret { degraded: failure.is_some(), ..secret })),
-                Ok(None) => {}
+                Ok(Some(secret)) => {
+                    return Ok(Some((Secret { degraded: failure.is_some(), ..secret }, absence)));
+                }
+                Ok(None) => absence = absence.min(provider.absence(key)),
                 Err(error) => failure = Some(joined(failure, error)),
             }
         }

@@ -56,6 +56,21 @@ fn names_include_unusable_entries() {
 }
 
 #[test]
+fn absence_of_a_key_ends_with_the_document() {
+    let (source, provider) = warm(&[("A", "1")]);
+    let absence = || {
+        assert!(ask(&provider, "B").unwrap().is_none());
+        provider.absence("B")
+    };
+    assert!(absence() > CURRENT_UNTIL);
+    age(&provider, CURRENT_UNTIL - LONG);
+    assert!(absence() <= TIMES.cache_ttl - CURRENT_UNTIL + LONG);
+    source.is_deleted();
+    refresh(&provider).unwrap();
+    assert!(absence() <= TIMES.miss_ttl);
+}
+
+#[test]
 fn names_are_empty_without_a_document() {
     let (source, provider) = provider(TIMES);
     source.is_deleted();

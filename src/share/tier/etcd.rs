@@ -174,7 +174,11 @@ impl EtcdConnection {
     }
 
     /// A value with its end, as it is stored.
-    fn value(&self, sealed: &[u8], lifetime: Duration) -> Result<Vec<u8>> {
+    fn value(&mut self, sealed: &[u8], lifetime: Duration) -> Result<Vec<u8>, RefusedRequest> {
+        if !self.requests.has_time() {
+            // Any response has the time.
+            self.transact(&[], &[range(&self.key("rev"))], &[])?;
+        }
         let end = self.requests.time()?.saturating_add(lifetime).as_millis() as u64;
         Ok([&end.to_le_bytes()[..], sealed].concat())
     }

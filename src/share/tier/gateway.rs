@@ -172,6 +172,11 @@ impl GatewayRequests {
         Ok(time + received_at.elapsed())
     }
 
+    /// Whether there was a response.
+    pub(super) fn has_time(&self) -> bool {
+        self.time.is_some()
+    }
+
     pub(super) fn malformed(&self) -> Error {
         self.gateway.malformed()
     }

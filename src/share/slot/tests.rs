@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::fs;
 use std::thread;
 
+use super::super::fields::nanoseconds;
 use super::*;
 use crate::error::{Error, Status};
 

@@ -9,8 +9,9 @@ use std::mem;
 use std::time::Duration;
 
 use super::engine::{CHANGE, ChangeTarget, Engine, Floor, NewChange, TierConnection};
+use super::load::{header, opened};
 use super::pending::PendingChanges;
-use super::{LONGEST_LIFETIME, TlsSettings, hash, header, now_ms, open_engine, opened};
+use super::{LONGEST_LIFETIME, TlsSettings, hash, now_ms, open_engine};
 use crate::cache::{Change, RemoteCopy, RemoteEntry, TtlCache, Value};
 use crate::clock::{Deadline, Instant};
 use crate::error::{Error, Result};

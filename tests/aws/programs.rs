@@ -68,7 +68,7 @@ fn failing_program_is_named_and_its_output_is_not_shown() {
                 "have expired",
             ),
             ("yes CANARY".to_owned(), Status::Protocol, "prints more than 65536 bytes"),
-            ("yes CANARY >&2".to_owned(), Status::Timeout, "timed out"),
+            ("yes CANARY >&2".to_owned(), Status::Timeout, "did not end in time, and was killed"),
         ] {
             aws_file("config", &program(&script));
             let timeout = if status == Status::Timeout { "1.5" } else { "120" };

@@ -1,6 +1,6 @@
 //! A program on a terminal of its own.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
@@ -83,15 +83,6 @@ impl Session {
     /// Whether the terminal shows what is typed.
     pub(crate) fn echoes(&self) -> bool {
         tcgetattr(&self.inner).unwrap().local_modes.contains(LocalModes::ECHO)
-    }
-
-    pub(crate) fn wait_until_stopped(&self) {
-        let deadline = Instant::now() + LONG;
-        let path = format!("/proc/{}/stat", self.child.id());
-        while !fs::read_to_string(&path).is_ok_and(|stat| stat.contains(") T ")) {
-            assert!(Instant::now() < deadline, "it does not stop");
-            thread::sleep(Duration::from_millis(5));
-        }
     }
 
     /// The exit code, as a shell reports it, and all that was seen.

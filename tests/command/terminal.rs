@@ -1,5 +1,6 @@
 //! What a terminal shows, and typed input.
 
+use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
@@ -79,27 +80,6 @@ fn a_signal_leaves_the_terminal_as_it_was() {
 }
 
 #[test]
-fn a_stop_shows_what_is_typed_until_it_is_continued() {
-    let home = Home::with(r#"{"HF_TOKEN": "before"}"#);
-    let mut session = Session::start(&home, &["set", "HF_TOKEN"]);
-    session.expect("(not shown): ");
-    session.type_in(b"wrong");
-    let id = session.child.id().to_string();
-    let kill = |signal: &str| assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
-    kill("-TSTP");
-    session.wait_until_stopped();
-    assert!(session.echoes());
-    session.seen.clear();
-    kill("-CONT");
-    session.expect("(not shown): ");
-    assert!(!session.echoes());
-    session.type_in(b"CANARY\r");
-    let (code, seen) = session.end();
-    assert!(code == 0 && !seen.contains("CANARY"), "{seen}");
-    assert_eq!(home.run(&["get", "HF_TOKEN"]).ok().text(), "CANARY");
-}
-
-#[test]
 fn a_value_is_typed_in_a_container_whose_session_began_outside() {
     let home = Home::new();
     let program = home.in_container(&[], &home.command(&["set", "HF_TOKEN"]));
@@ -115,26 +95,36 @@ fn a_value_is_typed_in_a_container_whose_session_began_outside() {
 }
 
 #[test]
-fn ctrl_z_stops_at_a_prompt_in_a_shell() {
+fn a_stop_in_a_shell_shows_what_is_typed_until_it_is_continued() {
     let home = Home::new();
     let program = home.command::<&str>(&[]);
-    let mut shell = Command::new("bash");
     let script = r#"set -m; "$0" set HF_TOKEN; echo "stopped $?"; read go; fg; echo "ended $?""#;
-    shell.args(["--norc", "-c", script]).arg(program.get_program());
-    shell.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let mut session = Session::of(&home, &shell, 200);
-    session.expect("(not shown): ");
-    session.type_in(b"wrong\x1a");
-    session.expect("stopped 14");
-    assert!(session.echoes());
-    session.seen.clear();
-    session.type_in(b"\n");
-    session.expect("(not shown): ");
-    session.type_in(b"CANARY\r");
-    session.expect("ended 0");
-    assert!(!session.seen.contains("CANARY"), "{}", session.seen);
-    session.end();
-    assert_eq!(home.run(&["get", "HF_TOKEN"]).ok().text(), "CANARY");
+    for is_key in [true, false] {
+        let mut shell = Command::new("bash");
+        shell.args(["--norc", "-c", script]).arg(program.get_program());
+        shell.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let mut session = Session::of(&home, &shell, 200);
+        session.expect("(not shown): ");
+        session.type_in(b"wrong");
+        if is_key {
+            session.type_in(b"\x1a");
+        } else {
+            let shell = session.child.id();
+            let children = fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
+            assert!(Command::new("kill").args(["-TSTP", children.trim()]).status().unwrap().success());
+        }
+        session.expect("stopped 14");
+        assert!(session.echoes());
+        session.seen.clear();
+        session.type_in(b"\n");
+        session.expect("(not shown): ");
+        assert!(!session.echoes());
+        session.type_in(b"CANARY\r");
+        session.expect("ended 0");
+        assert!(!session.seen.contains("CANARY"), "{}", session.seen);
+        session.end();
+        assert_eq!(home.run(&["get", "HF_TOKEN"]).ok().text(), "CANARY");
+    }
 }
 
 #[test]

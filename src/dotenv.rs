@@ -41,7 +41,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Variable>, LineProblem> {
         let name = exported.map_or(name, |name| name.trim_start_matches(is_space));
         let name = name.strip_prefix('\'').and_then(|name| name.strip_suffix('\'')).unwrap_or(name);
         if !rest[name_end..].starts_with('=') || !is_name(name) {
-            return Err((line, "write NAME=value; a name has letters, digits, _, - and . alone"));
+            return Err((line, "write NAME=value; a name can have letters, digits, `_`, `-` and `.` only"));
         }
         let after_sign = &rest[name_end + 1..];
         let value = after_sign.trim_start_matches(is_blank);

@@ -124,7 +124,7 @@ impl LoosePermissions {
     }
 }
 
-/// The most links that are followed, as by the kernel of Linux.
+/// The maximum number of links that are followed, that of Linux.
 const MAX_LINKS: usize = 40;
 
 /// Returns the path at which to create a file, and creates its directory.
@@ -132,7 +132,7 @@ pub(crate) fn path_to_create(path: &Path) -> Result<PathBuf> {
     if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
         return Err(Error::new(Status::Io, format!("{} names a directory; name a file", path.display())));
     }
-    // A link to a file that does not exist yet, or several: the file is created at the last target.
+    // A link, or a chain of links, to a file that does not exist yet: the file is created at the last target.
     if let Ok(target) = fs::read_link(path) {
         let mut target = directory_of(path).join(target);
         for _ in 0..MAX_LINKS {

@@ -21,14 +21,12 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// How often its standard error is read after its end, 4 KiB each time: what fits into a pipe. Another process may
 /// continue to write.
 const MAX_ROUNDS_AFTER_END: u32 = 16;
-/// How long a program that was killed is waited for. It ends at once, unless it is in a system call that cannot be
-/// interrupted.
+/// How long to wait for a program that was killed. It ends at once, unless it is in an uninterruptible system call.
 const END_AFTER_KILL: Duration = Duration::from_millis(500);
 /// The limit of descendants that are searched for when it is killed.
 const MAX_DESCENDANTS: usize = 10_000;
 
-/// Programs that have not ended after they were killed, by their process ids. Later calls collect them, so that no
-/// zombies are left.
+/// The process ids of programs that had not ended when their call did. Later calls reap them, so no zombies remain.
 static NOT_ENDED: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
 /// What a program wrote, and how it ended.
@@ -48,7 +46,7 @@ pub(crate) enum RunFailure {
     Read(io::Error),
     /// It wrote more than the limit, and was killed.
     TooMuch,
-    /// It did not end by the deadline. These words say so, and whether it was killed.
+    /// It did not end by the deadline. The text says whether it was killed.
     TimedOut(&'static str),
     OutOfMemory(Error),
 }
@@ -82,7 +80,7 @@ pub(crate) fn run_with(
     limits: &Limits,
     deadline: Deadline,
 ) -> Result<Output, RunFailure> {
-    collect();
+    reap();
     fork::unprotected(|| {
         let [program, arguments @ ..] = words else {
             return Err(RunFailure::Start(io::Error::from(io::ErrorKind::InvalidInput)));
@@ -171,7 +169,7 @@ struct Running {
     child: Child,
     /// Its status once it has ended; the inner `None` if the host program took it.
     end: Option<Option<ExitStatus>>,
-    /// Whether that was permitted, if it was to be killed.
+    /// Whether killing it was permitted; `None` if that was not attempted.
     is_killed: Option<bool>,
 }
 
@@ -228,8 +226,8 @@ impl Drop for Running {
     }
 }
 
-/// Collects programs that have ended since they were killed.
-fn collect() {
+/// Reaps programs that have ended since their call did.
+fn reap() {
     let _protected = fork::protect();
     NOT_ENDED.lock().retain(|process| sys::is_child_running(*process));
 }

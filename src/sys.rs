@@ -154,7 +154,7 @@ pub(crate) fn kill_process(process: u32) {
     }
 }
 
-/// Whether this process is a child that is running. If it has ended, its status is dropped.
+/// Whether a child is still running. If it has ended, it is reaped.
 pub(crate) fn is_child_running(process: u32) -> bool {
     let Ok(process) = libc::pid_t::try_from(process) else { return false };
     // SAFETY: no status is requested, so the call accesses no memory.

@@ -64,7 +64,7 @@ impl Change {
         }
     }
 
-    /// Whether this changes all that `other` does.
+    /// Whether this change covers `other`.
     pub(crate) fn includes(&self, other: &Change) -> bool {
         match self {
             Change::Key(_) => self == other,

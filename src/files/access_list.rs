@@ -1,7 +1,7 @@
-//! Access lists of POSIX (acl(5)), which give named users and groups access to a file. systemd makes one to give the
-//! user of a service access to a credential.
+//! POSIX access control lists (acl(5)), which give named users and groups access to a file. systemd uses one to give
+//! the user of a service access to a credential.
 
-/// The version of the form in which Linux passes lists.
+/// The version of the extended attribute's format.
 const VERSION: [u8; 4] = 2_u32.to_le_bytes();
 /// The kinds of entries.
 const OWNER: u16 = 0x01;

@@ -144,8 +144,8 @@ impl CustomProvider {
         self.outage.lock().clone().filter(|outage| !is_refresh && outage.applies_to(remaining))
     }
 
-    /// Returns the answer of `query`, or that of a query under way if it `is_new`. A callback for which this call waits
-    /// in vain has hung.
+    /// Returns the answer of `query`, or that of a query under way if it `is_new`. If this call
+    /// waits for another one's callback until its own time is over, the callback counts as hanging.
     fn query_or_wait(
         &self,
         key: &str,
@@ -243,7 +243,7 @@ impl SecretProvider for CustomProvider {
             None => self.query(key, deadline, request.refresh),
         };
         let Some(cached) = cached else {
-            // Not that of a query which began before the cached answers were dropped, if this call began after it.
+            // Rejects the answer of a query that began before the cache was cleared, if this call began after that.
             let is_new = |answer: &CustomAnswer| {
                 answer.generation >= generation && (!request.refresh || answer.requested_at >= since)
             };

@@ -183,7 +183,7 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
         self.load(&LoadRequest { deadline, remaining, forced: true, waits: true, accepts: &accepts })
     }
 
-    /// The value of `key`. Loads the document if that is the turn of this call.
+    /// Returns the value of `key`. Loads the document if it is this call's turn.
     fn look_up(&self, key: &str, request: &LookupLimits) -> Result<Option<Secret>> {
         if request.refresh {
             return self.answer(key, self.refreshed(request), true);

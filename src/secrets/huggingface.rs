@@ -101,7 +101,7 @@ impl HuggingFaceProvider {
         Some(file)
     }
 
-    /// Makes this state the latest, unless that of a later check is, or the cache was cleared in between.
+    /// Stores the result of a check, unless a later check has been stored or the cache has been cleared meanwhile.
     fn store(&self, check: u64, file: Arc<TokenFile>) {
         let mut latest = self.file.lock();
         if latest.checks.may_replace(check, latest.check) {

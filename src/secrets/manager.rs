@@ -99,7 +99,7 @@ impl Manager {
     /// opened on next use. References to the old manager remain valid.
     pub fn reset_default(config: Option<&Config>) -> Result<()> {
         let _guard = fork::protect();
-        // What this call replaces may be newer than what it found: another thread may do the same.
+        // Another thread may have replaced the manager meanwhile; each call closes the one that it replaced.
         let old = DEFAULT.replace(config.map(Manager::open).transpose()?.map(Arc::new));
         // Calls under way complete with it.
         if let Some(manager) = old.and_then(Arc::into_inner) {

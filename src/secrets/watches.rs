@@ -29,7 +29,7 @@ pub(super) struct Watch {
     pub(super) key: Option<Box<str>>,
     pub(super) callback: WatchCallback,
     pub(super) seen: Mutex<Seen>,
-    /// Set when it is removed, as a check may still have it in its list.
+    /// Set when the watch is removed: a check that is running may still have it in its list.
     pub(super) is_removed: AtomicBool,
 }
 

@@ -27,7 +27,7 @@ pub(crate) struct HostPage(Mapped<HostFields>);
 const FIRST_REST: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(15);
 
-/// A listed process is its number, which is below `PID_MAX_LIMIT` of the kernel, its image, and its start time.
+/// An entry consists of the process id, which is below the kernel's `PID_MAX_LIMIT`, the image, and the start time.
 const NUMBER_BITS: u32 = 22;
 const IMAGE_BITS: u32 = 18;
 const START_BITS: u32 = u64::BITS - NUMBER_BITS - IMAGE_BITS;

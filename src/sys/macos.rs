@@ -28,7 +28,7 @@ pub(crate) const UNNAMED_FILE: c_int = 0;
 /// The pause between two looks at a word that other processes change.
 const SHARED_PAUSE: Duration = Duration::from_millis(5);
 
-/// Returns `None`: the access lists of macOS have no part in the mode of a file.
+/// Returns `None`: on macOS, access lists do not affect the mode of a file.
 pub(crate) fn access_list(_path: &Path) -> Option<Vec<u8>> {
     None
 }

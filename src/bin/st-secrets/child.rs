@@ -29,7 +29,7 @@ const PASSED_ON: [i32; 10] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGALRM, SIGUSR1
 /// Those that end or stop this process once the command has ended.
 const ENDING: [i32; 5] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP];
 
-/// Leaves out the children of other threads: the library starts programs of providers, and needs their status itself.
+/// Excludes the children of other threads: the library starts programs of providers there and waits for them itself.
 #[cfg(target_os = "linux")]
 const OF_THIS_THREAD: WaitOptions = WaitOptions::from_bits_retain(libc::__WNOTHREAD as u32);
 #[cfg(not(target_os = "linux"))]
@@ -37,7 +37,8 @@ const OF_THIS_THREAD: WaitOptions = WaitOptions::empty();
 
 pub(crate) struct Child {
     process: Pid,
-    /// Readable when it has ended, also where the caller has blocked SIGCHLD. `None` if the kernel has no such file.
+    /// A pidfd, readable once the command has ended, even if the caller has blocked SIGCHLD. `None` without kernel
+    /// support.
     end: Option<OwnedFd>,
     signals: SignalDelivery<UnixStream, WithOrigin>,
     ending: Restorable,
@@ -63,7 +64,7 @@ impl Child {
         Ok(())
     }
 
-    /// What is readable when there is a signal, or the command has ended.
+    /// The descriptors that become readable when a signal arrives or the command ends.
     pub(crate) fn events(&self) -> impl Iterator<Item = PollFd<'_>> {
         let end = self.end.iter().map(|end| PollFd::new(end, PollFlags::IN));
         end.chain([PollFd::new(self.signals.get_read(), PollFlags::IN)])

@@ -173,7 +173,7 @@ fn is_left_over(path: &Path) -> bool {
 
 /// Makes all links, in place of those that an earlier run has left, or none. Called once in a process.
 pub(crate) fn make_links(links: &[Link<'_>]) -> Result<(), Failure> {
-    // All of them before the first is made: two of the same path are an error.
+    // Before any link is made, because two links with the same path are an error.
     for link in links.iter().filter(|link| is_left_over(link.path)) {
         fs::remove_file(link.path).ok();
     }

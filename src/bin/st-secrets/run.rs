@@ -281,7 +281,7 @@ fn become_command(mut command: Command, program: &OsStr) -> Result<Infallible, F
 
 fn cannot_run(program: &OsStr, error: &io::Error) -> Failure {
     let missing = io::Error::from(Errno::NOENT);
-    // The search in `PATH` reports a directory that may not be read as a refused permission.
+    // The search in `PATH` reports "permission denied" for a directory that cannot be searched.
     let is_missing = error.kind() == io::ErrorKind::PermissionDenied
         && !program.as_bytes().contains(&b'/')
         && !files_in_path(program).any(|file| file.exists());
@@ -290,7 +290,7 @@ fn cannot_run(program: &OsStr, error: &io::Error) -> Failure {
     Failure::new(code, format!("cannot run {}: {error}", program.display()))
 }
 
-/// The files that are tried for this name of a program, in their order.
+/// The candidates for this program name in the directories of `PATH`, in order.
 fn files_in_path(program: &OsStr) -> impl Iterator<Item = PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let directories: Vec<PathBuf> = std::env::split_paths(&path).collect();

@@ -57,7 +57,7 @@ pub(crate) fn stop() {
     }
 }
 
-/// Whether no ancestor outside the process group belongs to the session, as far as that is known.
+/// Whether no ancestor outside the process group belongs to the session; `false` if that is unknown.
 fn is_orphaned() -> bool {
     let Some([mut parent, group, session]) = ancestry("self") else { return false };
     // One that is outside the PID namespace is 0.

@@ -132,7 +132,7 @@ pub(crate) fn refuse_to_show(show: bool, command: &str) -> Result<(), Failure> {
     }
 }
 
-/// Writes bytes to stdout as they are. On a terminal the line is ended.
+/// Writes bytes to stdout unchanged. On a terminal, a line break follows.
 pub(crate) fn write_value(value: &[u8]) -> io::Result<()> {
     write_all(value)?;
     match stdout_is_terminal() && !value.ends_with(b"\n") {
@@ -141,7 +141,7 @@ pub(crate) fn write_value(value: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Writes to stdout past the buffer of the standard library. Waits if another program has made it non-blocking.
+/// Writes to stdout without the buffer of the standard library. Waits if another program has made it non-blocking.
 fn write_all(mut bytes: &[u8]) -> io::Result<()> {
     let mut stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     while !bytes.is_empty() {

@@ -140,7 +140,7 @@ fn open_tunnel(stream: &mut dyn ByteStream, target: &ProxyTarget, server: &Origi
             let why = if is_too_long { "its response is too long" } else { "it closed the connection" };
             return Err(io::Error::other(why));
         }
-        // The reason is text of the proxy's, in any encoding.
+        // The reason phrase may be in any encoding.
         match (String::from_utf8_lossy(&line).trim_end(), status) {
             ("", Some(status)) => return Ok(status),
             (text, None) => status = Some(status_of(text).ok_or_else(|| io::Error::other("its response is not HTTP"))?),

@@ -27,7 +27,7 @@ pub(crate) enum Server {
 }
 
 struct TlsConfig {
-    /// The files of the settings, before they were read.
+    /// The fingerprints of the files, taken before they were read.
     files: Vec<Option<Fingerprint>>,
     config: Arc<ClientConfig>,
 }

@@ -87,7 +87,7 @@ impl<S: DocumentSource + ?Sized> DocumentProvider<S> {
     ) -> Option<Arc<LoadedDocument>> {
         let (_, page) = self.changes.tier()?;
         let queried_at = Instant::after_boot(Instant::now().since_boot().saturating_sub(document.age));
-        // What this host has invalidated itself, whichever revision the tier had then.
+        // Documents from before an invalidation by this host are rejected, whatever the revision of the tier.
         if queried_at < slot.invalidated_at().max(page.invalidated_at()) {
             return None;
         }

@@ -23,7 +23,7 @@ use crate::secret_memory::SecretBytes;
 
 /// The maximum size of one file.
 const MAX_SIZE: usize = 1 << 20;
-/// That a file has not been checked since the cache was cleared.
+/// The time of a file that has not been checked since the cache was cleared.
 const UNCHECKED: u64 = 0;
 /// The most names for which it is cached that there is no file. Files that exist are as many as the directory has.
 const MAX_ABSENT: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
@@ -52,7 +52,7 @@ impl CachedFiles {
         self.present.get(key).or_else(|| self.absent.get(key)).cloned()
     }
 
-    /// Caches the result of a check, unless that of a later one is cached, or the cache was cleared in between.
+    /// Caches the result of a check, unless a later check has been cached or the cache has been cleared meanwhile.
     fn put(&mut self, key: Arc<str>, file: Arc<CachedFile>) {
         let latest = self.present.get(&key).or_else(|| self.absent.peek(&key)).map(|latest| latest.check);
         if !self.checks.may_replace(file.check, latest) {

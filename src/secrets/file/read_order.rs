@@ -1,4 +1,4 @@
-//! The order of reads of files that several threads do at once.
+//! The order of concurrent reads of a file.
 
 /// Numbers reads in the order in which they begin, so that the result of a late one does not replace a newer result.
 #[derive(Default)]

@@ -35,7 +35,7 @@ pub(super) struct KubernetesCredentials {
 
 impl ExecPlugin {
     /// Reads the member `exec` of a user. Relative paths are relative to the directory of the file. The cluster is
-    /// for the program.
+    /// passed to the program.
     pub(super) fn read(
         user: &str,
         exec: &SecretObject,

@@ -21,7 +21,7 @@ use crate::secrets::json::SecretObject;
 use crate::settings::{Setting, SettingOrigin};
 
 const MAX_FILE: usize = 4 << 20;
-/// The extension of a cluster that is for programs.
+/// The name of the extension of a cluster that is passed to programs.
 const EXTENSION: &str = "client.authentication.k8s.io/exec";
 
 /// The files, of which the first that has an entry supplies it.
@@ -167,7 +167,7 @@ fn for_program(cluster: &KubeconfigEntry<'_>) -> Result<Value> {
     Ok(members.into())
 }
 
-/// The headers with which a user acts as another one, as kubectl sends them.
+/// The impersonation headers, as kubectl sends them.
 fn impersonation(user: &KubeconfigEntry<'_>) -> Result<Vec<(String, String)>> {
     let invalid = |what: &str| invalid_entry(&user.shown, what);
     let list = |member: &str, text: Option<&str>| {
@@ -198,7 +198,7 @@ fn impersonation(user: &KubeconfigEntry<'_>) -> Result<Vec<(String, String)>> {
 fn pem(entry: &KubeconfigEntry<'_>, member: &str) -> Result<Option<(Setting, bool)>> {
     let origin = SettingOrigin::Named(format!("{member} of {}", entry.shown));
     if let Some(data) = entry.object.get(&format!("{member}-data")).filter(|data| !data.is_empty()) {
-        // The data may have line breaks. At its final size, as a list that grows leaves a copy behind.
+        // The data may have line breaks. The buffer has its final size, because growing it would leave copies.
         let mut encoded = Zeroizing::new(Vec::with_capacity(data.len()));
         encoded.extend(data.iter().filter(|byte| !byte.is_ascii_whitespace()));
         let bytes = STANDARD.decode(&*encoded).ok().map(Zeroizing::new);

@@ -40,7 +40,7 @@ pub(super) struct ApiServer {
     pub(super) is_cleartext: bool,
     pub(super) namespace: Namespace,
     pub(super) login: KubernetesLogin,
-    /// The headers that make requests those of another user.
+    /// The impersonation headers.
     pub(super) impersonation: Vec<(String, String)>,
     pub(super) transport: http::ClientSettings,
     /// Where the credentials are, for messages: `the token in /x`.

@@ -178,7 +178,7 @@ impl CacheTier {
         let first = idle.and_then(|(connection, _)| {
             let result = exchange_by(Deadline::after(EXCHANGE_TIME / 2), connection).ok();
             if result.is_none() {
-                // The others have hardly fared better.
+                // The other kept connections are probably broken too.
                 drop(self.with_state(|state| mem::take(&mut state.idle)));
             }
             result

@@ -1,7 +1,6 @@
 //! Leases of etcd that the entries of a cache share.
 //!
-//! An entry that replaces another one leaves the lease of that one behind. With a lease of its own for each entry, a
-//! server would have one for each write.
+//! Overwriting an entry does not end its lease. If each entry had its own, the server would keep one for each write.
 
 use std::time::Duration;
 

@@ -199,7 +199,7 @@ impl TierTime {
         TierTime { whole, deadline }
     }
 
-    /// That of a call that has the time from now to this deadline.
+    /// The time of a call that begins now and ends at this deadline.
     pub(crate) fn until(deadline: Deadline) -> TierTime {
         TierTime { whole: deadline.remaining(), deadline }
     }

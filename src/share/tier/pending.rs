@@ -1,11 +1,11 @@
-//! The changes of a cache that its tier has not taken.
+//! Changes of a cache that have not been recorded in its tier yet.
 
 use crate::cache::Change;
 
-/// How many changes are kept. More of them become one.
+/// The maximum number of changes. Beyond it, all are merged into one.
 const MAX_CHANGES: usize = 1024;
 
-/// Changes that are recorded later. None of them is part of another one.
+/// Changes to record later. None of them covers another one.
 #[derive(Default)]
 pub(super) struct PendingChanges(Vec<Change>);
 
@@ -33,7 +33,7 @@ impl PendingChanges {
         self.0.pop();
     }
 
-    /// Replaces several changes by one of the prefix that they have in common.
+    /// Replaces several changes by a single change of their common prefix.
     pub(super) fn merge(&mut self) {
         let [first, others @ ..] = &self.0[..] else { return };
         if !others.is_empty() {

@@ -8,8 +8,8 @@
 //! | `sts1:{<cluster>}:<id>:load` | who loads, for some seconds |
 //! | `sts1:{<cluster>}:key` | when it ends, in seconds, a line feed, and the data key, wrapped |
 //!
-//! What has an expiry time is evicted first when the server is short of memory. So the data key, which hosts read once
-//! an hour, has none.
+//! With `volatile-lru`, a server that is short of memory evicts keys with an expiry time. The data key has none: hosts
+//! read it only once an hour, so it would be evicted first.
 //!
 //! A cache has a `<cluster>` of its own:
 //!

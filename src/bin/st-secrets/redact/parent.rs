@@ -93,7 +93,7 @@ impl<'a> Parent<'a> {
     }
 }
 
-/// Says that output is lost, which happens once for each stream. A reader that has read enough is not a failure.
+/// Warns that output is lost, once for each stream. A reader that has closed its end is not a failure.
 fn warn_of(copied: io::Result<()>) {
     if let Err(error) = copied
         && error.kind() != io::ErrorKind::BrokenPipe
